@@ -1,0 +1,51 @@
+"""Who is calling and under which request id: set at every edge, read by whatever runs below it."""
+
+import secrets
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+REQUEST_ID_KEY = "x-nanogrid-request-id"
+PRINCIPAL_KEY = "x-nanogrid-principal"
+TOKEN_KEY = "x-nanogrid-token"  # noqa: S105 - the name of a metadata key, not a secret
+
+LOCAL_PRINCIPAL = "local"  # owner of everything while authentication is off
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of the request being served.
+
+    `principal` is None for the grid's own services acting for themselves; they see every owner's things.
+    `internal` says that the caller proved to be part of the grid (or that authentication is off).
+    """
+
+    principal: str | None
+    internal: bool
+    request_id: str
+
+    @property
+    def owner(self) -> str:
+        """The owner of what this caller creates."""
+        return self.principal or LOCAL_PRINCIPAL
+
+    def may_see(self, owner: str) -> bool:
+        """Whether a thing of this owner exists for this caller."""
+        return self.principal is None or self.principal == owner
+
+
+def new_request_id() -> str:
+    """128 random bits in hex."""
+    return secrets.token_hex(16)
+
+
+_caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
+
+
+def caller() -> Caller:
+    """The caller of the request being served; the grid itself outside any request."""
+    return _caller.get() or Caller(principal=None, internal=True, request_id="")
+
+
+def set_caller(value: Caller) -> None:
+    """Set the caller for the current task and those it starts."""
+    _caller.set(value)

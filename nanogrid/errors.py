@@ -1,0 +1,185 @@
+"""The one table of platform errors: Python class, gRPC code, reason on the wire, HTTP status.
+
+A function that fails is not here: that is data in its job (`JobError`).
+"""
+
+from typing import ClassVar
+
+from grpc import StatusCode
+
+__all__ = [
+    "ArchiveRejectedError",
+    "ConflictError",
+    "InternalError",
+    "InvalidFieldError",
+    "NanoGridError",
+    "NotFoundError",
+    "OperatorsOnlyError",
+    "RateLimitedError",
+    "RuntimeNotSupportedError",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "UnavailableError",
+    "UnprocessableError",
+    "UnsupportedMediaTypeError",
+    "by_reason",
+]
+
+
+class NanoGridError(Exception):
+    """A failure of the platform or of the request, safe to show to the caller.
+
+    `metadata` travels with it (string to string); `field` in it names the offending input.
+    """
+
+    code: ClassVar[StatusCode] = StatusCode.INTERNAL
+    reason: ClassVar[str] = "INTERNAL"
+    http_status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **metadata: str) -> None:
+        super().__init__(message)
+        self.message = message
+        self.metadata = metadata
+
+
+class InternalError(NanoGridError):
+    """A fault of ours. The message never carries details: those are in the log."""
+
+
+class InvalidFieldError(NanoGridError):
+    """A field is missing or out of range: say which, and what would do."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "INVALID_FIELD"
+    http_status = 400
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message if field in message else f"{field}: {message}", field=field)
+
+
+class ArchiveRejectedError(NanoGridError):
+    """The upload is not an archive we are willing to unpack."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "ARCHIVE_REJECTED"
+    http_status = 400
+
+
+class RuntimeNotSupportedError(NanoGridError):
+    """No executor of this grid offers the runtime."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "RUNTIME_NOT_SUPPORTED"
+    http_status = 400
+
+
+class UnauthenticatedError(NanoGridError):
+    """No API key, or one that is not valid."""
+
+    code = StatusCode.UNAUTHENTICATED
+    reason = "UNAUTHENTICATED"
+    http_status = 401
+
+
+class OperatorsOnlyError(NanoGridError):
+    """The call is for the grid's own services and its operators."""
+
+    code = StatusCode.PERMISSION_DENIED
+    reason = "OPERATORS_ONLY"
+    http_status = 403
+
+
+class NotFoundError(NanoGridError):
+    """No such thing, or it belongs to another owner: callers cannot tell which."""
+
+    code = StatusCode.NOT_FOUND
+    reason = "NOT_FOUND"
+    http_status = 404
+
+
+class ConflictError(NanoGridError):
+    """It exists already, or changed in between."""
+
+    code = StatusCode.ALREADY_EXISTS
+    reason = "CONFLICT"
+    http_status = 409
+
+
+class TooLargeError(NanoGridError):
+    """Larger than a limit; says both numbers."""
+
+    code = StatusCode.OUT_OF_RANGE
+    reason = "TOO_LARGE"
+    http_status = 413
+
+    def __init__(self, what: str, *, limit: int, actual: int | None = None, unit: str = "bytes") -> None:
+        found = f"over {limit}" if actual is None else str(actual)
+        super().__init__(
+            f"{what} is {found} {unit}; the limit is {limit} {unit}",
+            field=what,
+            limit=str(limit),
+            actual=found,
+        )
+
+
+class UnsupportedMediaTypeError(NanoGridError):
+    """The body's media type is not one this call takes."""
+
+    code = StatusCode.INVALID_ARGUMENT
+    reason = "UNSUPPORTED_MEDIA_TYPE"
+    http_status = 415
+
+
+class UnprocessableError(NanoGridError):
+    """Well-formed, but contradicts an earlier request."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason = "UNPROCESSABLE"
+    http_status = 422
+
+
+class RateLimitedError(NanoGridError):
+    """Too many requests; try later."""
+
+    code = StatusCode.RESOURCE_EXHAUSTED
+    reason = "RATE_LIMITED"
+    http_status = 429
+    retryable = True
+
+
+class UnavailableError(NanoGridError):
+    """A backend is down; nothing was accepted, so trying again is safe."""
+
+    code = StatusCode.UNAVAILABLE
+    reason = "UNAVAILABLE"
+    http_status = 503
+    retryable = True
+
+
+_BY_REASON: dict[str, type[NanoGridError]] = {
+    cls.reason: cls
+    for cls in (
+        InternalError,
+        InvalidFieldError,
+        ArchiveRejectedError,
+        RuntimeNotSupportedError,
+        UnauthenticatedError,
+        OperatorsOnlyError,
+        NotFoundError,
+        ConflictError,
+        TooLargeError,
+        UnsupportedMediaTypeError,
+        UnprocessableError,
+        RateLimitedError,
+        UnavailableError,
+    )
+}
+
+
+def by_reason(reason: str, message: str, metadata: dict[str, str]) -> NanoGridError:
+    """Rebuild the error that a peer put on the wire; an unknown reason becomes InternalError."""
+    cls = _BY_REASON.get(reason, InternalError)
+    error = cls.__new__(cls)
+    NanoGridError.__init__(error, message, **metadata)
+    return error

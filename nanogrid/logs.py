@@ -1,0 +1,36 @@
+"""Structured logs: one JSON object per line on standard error, with `service`, `request_id` and `job_id` where known."""
+
+import logging
+import sys
+from typing import cast
+
+import orjson
+import structlog
+from structlog.typing import FilteringBoundLogger
+
+
+def configure(service: str, level: str = "INFO") -> None:
+    """Set up logging for the process. Call once, before anything logs or opens a gRPC object."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(serializer=_dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(service=service)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
+
+
+def logger() -> FilteringBoundLogger:
+    """A logger; what `structlog.contextvars` binds is on every line."""
+    return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _dumps(event: object, **_: object) -> str:
+    return orjson.dumps(event, default=repr).decode()

@@ -1,0 +1,48 @@
+"""Settings every service shares. `NANOGRID_*` wins, then the cloud's environment names, then the embedded twin."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class GridSettings(BaseSettings):
+    """What any process of the grid may need to find the others. Each service adds its own in its `settings` room."""
+
+    model_config = SettingsConfigDict(env_prefix="NANOGRID_", extra="ignore", populate_by_name=True)
+
+    data_dir: Path = Path(".nanogrid")  # everything the embedded backends keep
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    auth: Literal["auto", "on", "off"] = "auto"  # auto: off on loopback, on anywhere else
+    internal_token: str = ""  # what the grid's services prove themselves with to each other
+
+    registry_address: str = "127.0.0.1:50051"
+    artifacts_address: str = "127.0.0.1:50052"
+    invoker_address: str = "127.0.0.1:50053"
+
+    # Where the job store is: always a Redis server.
+    redis_url: str = ""
+    redis_host: str = Field("", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))
+    redis_port: int = Field(6379, validation_alias=AliasChoices("NANOGRID_REDIS_PORT", "REDIS_PORT"))
+
+    # Where the queue is: redis://… or, once SQS is there, sqs://…
+    queue_url: str = ""
+
+    @property
+    def jobs_url(self) -> str:
+        """URL of the Redis server that keeps jobs."""
+        return self.redis_url or f"redis://{self.redis_host or '127.0.0.1'}:{self.redis_port}/0"
+
+    @property
+    def task_queue_url(self) -> str:
+        """URL of the queue; the embedded twin is streams on the job store's Redis."""
+        return self.queue_url or self.jobs_url
+
+    def auth_required(self, listen: str) -> bool:
+        """Whether callers of a server bound to `listen` (host:port) must prove who they are."""
+        if self.auth == "auto":
+            host = listen.rpartition(":")[0].strip("[]")
+            return not (host == "localhost" or host == "::1" or host.startswith("127."))
+        return self.auth == "on"

@@ -1,0 +1,47 @@
+"""Errors on the wire: NanoGridError to `google.rpc.Status` with `ErrorInfo`, and back."""
+
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc.aio import AioRpcError
+
+from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError, UnavailableError, by_reason
+
+DOMAIN = "nanogrid"
+_DETAILS_KEY = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
+
+# What a peer without ErrorInfo (gRPC itself, or a foreign server) may answer.
+_TRANSPORT = {
+    StatusCode.UNAVAILABLE: UnavailableError,
+    StatusCode.DEADLINE_EXCEEDED: UnavailableError,
+    StatusCode.CANCELLED: UnavailableError,
+}
+
+
+def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
+    """Pack an error for `ServicerContext.abort`: one `google.rpc.Status` with one `ErrorInfo`."""
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
+    detail = AnyMessage()
+    detail.Pack(info)
+    number: code_pb2.Code = error.code.value[0]
+    status = status_pb2.Status(code=number, message=error.message, details=[detail])
+    return ((_DETAILS_KEY, status.SerializeToString()),)
+
+
+def from_rpc(failure: AioRpcError, peer: str) -> NanoGridError:
+    """Turn what a stub raised back into the error its servicer raised.
+
+    A peer that cannot be reached is UnavailableError; a failure without our ErrorInfo is InternalError.
+    """
+    for key, value in failure.trailing_metadata() or ():
+        if key == _DETAILS_KEY and isinstance(value, bytes):
+            status = status_pb2.Status.FromString(value)
+            for detail in status.details:
+                info = error_details_pb2.ErrorInfo()
+                if detail.Unpack(info) and info.domain == DOMAIN:
+                    return by_reason(info.reason, status.message, dict(info.metadata))
+    if failure.code() in _TRANSPORT:
+        return _TRANSPORT[failure.code()](f"{peer} cannot be reached; try again")
+    if failure.code() is StatusCode.INVALID_ARGUMENT:
+        return InvalidFieldError("request", "is not the protobuf message this call takes")
+    return InternalError(f"{peer} failed")

@@ -1,0 +1,1 @@
+"""The services of NanoGrid. They meet only in the contract."""

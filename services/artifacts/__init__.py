@@ -1,0 +1,1 @@
+"""Artifacts: every stored byte."""

@@ -1,0 +1,176 @@
+"""The port Sandbox: a place where one function's hostile code runs, and nothing else can be reached.
+
+A sandbox is created generic, is specialised once to one function, serves its calls one after another and is
+destroyed. Which sandbox serves what is the pool's concern; when it may do what is the slot's.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from nanogrid.runtimes import Runtime
+
+__all__ = [
+    "CallError",
+    "CallRequest",
+    "CallResult",
+    "Kind",
+    "OutputStream",
+    "Sandbox",
+    "SandboxProvider",
+    "SandboxSettings",
+    "SandboxStartError",
+    "Specialisation",
+    "open_provider",
+]
+
+
+class SandboxStartError(Exception):
+    """No sandbox could be had. A fault of the platform, not of the function: the job may be tried again."""
+
+
+class OutputStream(Enum):
+    """Which of the two a piece of output was written to."""
+
+    STDOUT = "stdout"
+    STDERR = "stderr"
+
+
+class Kind(Enum):
+    """How the specialised code is called: a handler returns its result, a program prints it."""
+
+    HANDLER = "handler"
+    PROGRAM = "program"
+
+
+@dataclass(frozen=True, slots=True)
+class CallError:
+    """Why a call failed, in the contract's vocabulary (`JobError.type`)."""
+
+    type: str
+    message: str
+    stack: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Specialisation:
+    """What turns a generic sandbox into one function's. `code_dir` is a host folder that nobody changes any more."""
+
+    function_id: str
+    code_dir: Path
+    handler: str
+    memory_mb: int
+    fresh: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class CallRequest:
+    """One call. `payload` is UTF-8 JSON; `timeout_s` None = no limit.
+
+    `on_output` gets every piece of stdout and stderr while it is written, in order of arrival, and must not block.
+    """
+
+    job_id: str
+    payload: bytes
+    timeout_s: float | None
+    on_output: Callable[[OutputStream, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class CallResult:
+    """How a call ended. `result` is the handler's return value as JSON, None for programs and failures.
+
+    All output of the call has gone to `on_output` before this is returned. `exit_code` is set where a process ended.
+    `reusable` says whether the sandbox may serve another call; if not it only waits to be destroyed.
+    """
+
+    result: bytes | None
+    error: CallError | None
+    exit_code: int | None
+    peak_memory_bytes: int
+    duration_ms: float
+    reusable: bool
+
+
+class Sandbox(Protocol):
+    """One sandbox. Calls never overlap; the slot sees to that. Nothing here goes through the Docker daemon but destroy."""
+
+    sandbox_id: str
+    runtime: Runtime
+    output_dir: Path  # the host's path of the sandbox's /output: hostile content, never follow its links
+
+    async def specialise(
+        self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
+    ) -> CallError | Kind:
+        """Place the code, apply limits and environment, load the handler. An InitError (or OutOfMemory, …) is
+        returned, not raised; the sandbox is then only good for destroy."""
+
+    async def call(self, request: CallRequest) -> CallResult:
+        """Run one call. User failures are in the result; nothing is raised but CancelledError (then destroy it)."""
+
+    async def freeze(self) -> None:
+        """Stop every process in it. Idempotent."""
+
+    async def thaw(self) -> None:
+        """Let them go on. Idempotent."""
+
+    async def clear_output(self) -> None:
+        """Empty /output for the next call."""
+
+    async def destroy(self) -> None:
+        """Kill everything in it and remove every trace: container, mounts, folders, sockets. Idempotent, never raises."""
+
+
+class SandboxProvider(Protocol):
+    """Makes sandboxes of one kind."""
+
+    isolates: bool  # whether hostile code is held back
+
+    async def runtimes(self) -> list[str]:
+        """Canonical names of the runtimes it can serve now."""
+
+    async def create(self, runtime: Runtime) -> Sandbox:
+        """Make a generic sandbox whose resident runtime has dialled in. SandboxStartError otherwise, leaving nothing."""
+
+    async def sweep(self) -> int:
+        """Remove what a crashed earlier process of this executor id left behind; say how many sandboxes that were."""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxSettings:
+    """What every adapter needs. `root` is a folder on disk, owned by this executor id alone."""
+
+    root: Path
+    executor_id: str
+    default_memory_mb: int = 512
+    cpus: float = 0.5
+    pids: int = 256
+    tmp_mb: int = 512
+    output_mb: int = 1024
+    output_files: int = 1000
+    start_timeout_s: float = 60.0
+    init_timeout_s: float = 60.0
+    result_bytes: int = 32 * 1024 * 1024
+    ai_endpoint: str = ""
+
+
+@asynccontextmanager
+async def open_provider(url: str, settings: SandboxSettings) -> AsyncIterator[SandboxProvider]:
+    """Open the sandboxes behind `url`: `docker:` (hardened containers) or `process:` (child processes, no isolation)."""
+    match url.rstrip("/"):
+        case "docker:":
+            from services.executor.sandbox.docker import open_docker  # noqa: PLC0415 - an adapter loads its SDK on use
+
+            async with open_docker(settings) as provider:
+                yield provider
+        case "process:":
+            from services.executor.sandbox.process import open_process  # noqa: PLC0415 - see above
+
+            async with open_process(settings) as provider:
+                yield provider
+        case _:
+            raise ValueError(f"NANOGRID_EXECUTOR_SANDBOX_URL: {url!r} is not known; use docker: or process:")

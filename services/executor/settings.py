@@ -1,0 +1,42 @@
+"""Executor settings: `NANOGRID_EXECUTOR_*`, and the shared ones."""
+
+import os
+import secrets
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from nanogrid.settings import GridSettings
+
+
+def _default_slots() -> int:
+    return max(4, 4 * (os.cpu_count() or 1))  # most functions wait more than they compute
+
+
+def _default_id() -> str:
+    return f"{socket.gethostname()}-{secrets.token_hex(4)}"
+
+
+class ExecutorSettings(GridSettings):
+    """One executor process. Several may share a machine, a queue and a Docker daemon."""
+
+    executor_listen: str = "127.0.0.1:0"  # ExecutorService; a free port, because several may share a machine
+    executor_advertise: str = ""  # host:port that others reach it at; empty = where it listens
+    executor_id: str = Field(default_factory=_default_id)
+    executor_slots: int = Field(default_factory=_default_slots, ge=1, le=1000)  # jobs at a time
+    executor_sandbox_url: str = "docker:"
+    executor_dir: Path | None = None  # sandboxes and code cache; empty = {data_dir}/executors/{executor_id}
+    executor_code_cache_mb: int = Field(2048, ge=1)  # unpacked code kept on disk
+    executor_idle_s: float = Field(600.0, gt=0)  # a sandbox unused for this long is removed
+    executor_visibility_s: float = Field(300.0, gt=0)  # how long a message stays ours without a heartbeat
+    executor_lease_s: float = Field(30.0, gt=0)  # how long a job stays ours without one
+    executor_init_timeout_s: float = Field(60.0, gt=0)  # loading a handler, imports included
+    executor_cpus: float = Field(0.5, gt=0)  # CPU limit of a sandbox
+
+    ai_endpoint: str = Field("", validation_alias="AI_ENDPOINT")
+
+    @property
+    def root(self) -> Path:
+        """The folder this executor owns."""
+        return (self.executor_dir or self.data_dir / "executors" / self.executor_id).absolute()

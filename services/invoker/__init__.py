@@ -1,0 +1,1 @@
+"""Invoker: accepts jobs, queues them, waits for and reports their results."""
