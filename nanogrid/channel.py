@@ -38,7 +38,7 @@ def outgoing_metadata(token: str) -> tuple[tuple[str, str], ...]:
 
 
 @asynccontextmanager
-async def open_stub(stub: Callable[[Any], Stub], address: str, *, token: str = "") -> AsyncIterator[Stub]:
+async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, token: str = "") -> AsyncIterator[Stub]:
     """Connect lazily to `address` (host:port) and yield a stub whose calls carry the caller and the internal token.
 
     Unary answers raise NanoGridError; so does iterating a streaming answer. A peer that is down raises

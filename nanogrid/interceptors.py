@@ -30,9 +30,9 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the 
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any]]],
+        continuation: Callable[[grpc.HandlerCallDetails], "Awaitable[grpc.RpcMethodHandler[Any, Any]]"],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any]:
+    ) -> "grpc.RpcMethodHandler[Any, Any]":  # quoted: generic in the stubs only
         """Wrap the method's behaviour; open methods pass as they are."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
@@ -104,6 +104,6 @@ async def _abort(call: ServicerContext[Any, Any], error: Exception, method: str)
     if isinstance(error, grpc.aio.AbortError):
         raise error
     if not isinstance(error, NanoGridError):
-        log.exception("rpc failed", method=method, exc_info=error)
+        log.error("rpc failed", method=method, exc_info=error)
         error = InternalError("internal error; the log has it under the request id")
     await call.abort(error.code, error.message, trailing_metadata(error))

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object per line on standard error, with `service`, `request_id` and `job_id` where known."""
+"""Structured logs: one JSON object a line on standard error, with `service`, `request_id`, `job_id` where known."""
 
 import logging
 import sys

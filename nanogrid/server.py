@@ -45,7 +45,7 @@ class Bound:
 
 @asynccontextmanager
 async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
-    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port (`:0` picks a free one)."""
+    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
     server = grpc.aio.server(interceptors=[EdgeInterceptor(authenticator)], options=_OPTIONS)
     checker = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)

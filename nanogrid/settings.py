@@ -24,8 +24,8 @@ class GridSettings(BaseSettings):
 
     # Where the job store is: always a Redis server.
     redis_url: str = ""
-    redis_host: str = Field("", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))
-    redis_port: int = Field(6379, validation_alias=AliasChoices("NANOGRID_REDIS_PORT", "REDIS_PORT"))
+    redis_host: str = Field(default="", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))
+    redis_port: int = Field(default=6379, validation_alias=AliasChoices("NANOGRID_REDIS_PORT", "REDIS_PORT"))
 
     # Where the queue is: redis://… or, once SQS is there, sqs://…
     queue_url: str = ""
@@ -44,5 +44,5 @@ class GridSettings(BaseSettings):
         """Whether callers of a server bound to `listen` (host:port) must prove who they are."""
         if self.auth == "auto":
             host = listen.rpartition(":")[0].strip("[]")
-            return not (host == "localhost" or host == "::1" or host.startswith("127."))
+            return not (host in {"localhost", "::1"} or host.startswith("127."))
         return self.auth == "on"

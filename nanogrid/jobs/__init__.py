@@ -52,7 +52,7 @@ class JobFilter:
 
     owner: str | None = None
     function_id: str = ""
-    state: JobState = JobState.JOB_STATE_UNSPECIFIED
+    state: JobState.ValueType = JobState.JOB_STATE_UNSPECIFIED
 
 
 class Waiter(Protocol):
@@ -84,8 +84,11 @@ class JobStore(Protocol):
         """Jobs newest first, without results and output, and the next page's token ("" on the last)."""
 
     async def claim(self, job: Job, lease_s: float) -> Claim:
-        """Try to own the job for `lease_s`. `job` carries what is known from the message, and the executor's id and
-        address; it becomes the record where none exists."""
+        """Try to own the job for `lease_s`.
+
+        `job` carries what is known from the message, and the executor's id and address; it becomes the record where
+        none exists.
+        """
 
     async def renew(self, job_id: str, token: int, lease_s: float) -> None:
         """Start the lease anew. LeaseLostError when it is somebody else's."""

@@ -36,13 +36,16 @@ class Depth:
 
 
 class TaskQueue(Protocol):
-    """At-least-once, unordered. Every method raises UnavailableError while the backend is down; none loses a message."""
+    """At-least-once, unordered. Methods raise UnavailableError while the backend is down; none loses a message."""
 
     async def send(self, body: bytes) -> None:
         """Add a message; on return it is as durable as the backend makes anything."""
 
     async def receive(self, max_count: int, wait_s: float) -> list[Delivery]:
-        """Take up to `max_count` messages, waiting up to `wait_s` for the first. Invisible to others for the visibility time."""
+        """Take up to `max_count` messages, waiting up to `wait_s` for the first.
+
+        They are invisible to others for the visibility time.
+        """
 
     async def extend(self, delivery: Delivery) -> None:
         """Start the visibility time anew. ReceiptLostError when somebody else may have it."""

@@ -27,14 +27,19 @@ class ExecutorSettings(GridSettings):
     executor_slots: int = Field(default_factory=_default_slots, ge=1, le=1000)  # jobs at a time
     executor_sandbox_url: str = "docker:"
     executor_dir: Path | None = None  # sandboxes and code cache; empty = {data_dir}/executors/{executor_id}
-    executor_code_cache_mb: int = Field(2048, ge=1)  # unpacked code kept on disk
-    executor_idle_s: float = Field(600.0, gt=0)  # a sandbox unused for this long is removed
-    executor_visibility_s: float = Field(300.0, gt=0)  # how long a message stays ours without a heartbeat
-    executor_lease_s: float = Field(30.0, gt=0)  # how long a job stays ours without one
-    executor_init_timeout_s: float = Field(60.0, gt=0)  # loading a handler, imports included
-    executor_cpus: float = Field(0.5, gt=0)  # CPU limit of a sandbox
+    executor_code_cache_mb: int = Field(default=2048, ge=1)  # unpacked code kept on disk
+    executor_sandboxes: int = Field(default=64, ge=1)  # live sandboxes, resting ones included; at least the slots
+    executor_freeze_s: float = Field(default=0.5, ge=0)  # a sandbox unused for this long is frozen
+    executor_drain_s: float = Field(
+        default=60.0, ge=0
+    )  # how long jobs may go on after SIGTERM before they are handed back
+    executor_idle_s: float = Field(default=600.0, gt=0)  # a sandbox unused for this long is removed
+    executor_visibility_s: float = Field(default=60.0, gt=0)  # how long a message stays ours without a heartbeat
+    executor_lease_s: float = Field(default=30.0, gt=0)  # how long a job stays ours without one
+    executor_init_timeout_s: float = Field(default=60.0, gt=0)  # loading a handler, imports included
+    executor_cpus: float = Field(default=0.5, gt=0)  # CPU limit of a sandbox
 
-    ai_endpoint: str = Field("", validation_alias="AI_ENDPOINT")
+    ai_endpoint: str = Field(default="", validation_alias="AI_ENDPOINT")
 
     @property
     def root(self) -> Path:

@@ -28,24 +28,32 @@ class _SandboxStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SandboxS
     DESCRIPTOR: _descriptor.EnumDescriptor
     SANDBOX_STATE_UNSPECIFIED: _SandboxState.ValueType  # 0
     """Never sent."""
-    SANDBOX_STATE_STARTING: _SandboxState.ValueType  # 1
-    """Being created."""
-    SANDBOX_STATE_BUSY: _SandboxState.ValueType  # 2
+    SANDBOX_STATE_GENERIC: _SandboxState.ValueType  # 1
+    """Waits for a function."""
+    SANDBOX_STATE_SPECIALISING: _SandboxState.ValueType  # 2
+    """Is being made one function's."""
+    SANDBOX_STATE_BUSY: _SandboxState.ValueType  # 3
     """Serves a call."""
-    SANDBOX_STATE_IDLE: _SandboxState.ValueType  # 3
+    SANDBOX_STATE_IDLE: _SandboxState.ValueType  # 4
     """Waits for the next call of its function."""
+    SANDBOX_STATE_FROZEN: _SandboxState.ValueType  # 5
+    """Waits likewise, stopped by the freezer."""
 
 class SandboxState(_SandboxState, metaclass=_SandboxStateEnumTypeWrapper):
     """What a sandbox is doing."""
 
 SANDBOX_STATE_UNSPECIFIED: SandboxState.ValueType  # 0
 """Never sent."""
-SANDBOX_STATE_STARTING: SandboxState.ValueType  # 1
-"""Being created."""
-SANDBOX_STATE_BUSY: SandboxState.ValueType  # 2
+SANDBOX_STATE_GENERIC: SandboxState.ValueType  # 1
+"""Waits for a function."""
+SANDBOX_STATE_SPECIALISING: SandboxState.ValueType  # 2
+"""Is being made one function's."""
+SANDBOX_STATE_BUSY: SandboxState.ValueType  # 3
 """Serves a call."""
-SANDBOX_STATE_IDLE: SandboxState.ValueType  # 3
+SANDBOX_STATE_IDLE: SandboxState.ValueType  # 4
 """Waits for the next call of its function."""
+SANDBOX_STATE_FROZEN: SandboxState.ValueType  # 5
+"""Waits likewise, stopped by the freezer."""
 Global___SandboxState: _TypeAlias = SandboxState  # noqa: Y015
 
 @_typing.final
@@ -109,7 +117,7 @@ class SandboxInfo(_message.Message):
     sandbox_id: _builtins.str
     """Unique per executor."""
     function_id: _builtins.str
-    """The function it serves."""
+    """The function it serves; empty while generic."""
     runtime: _builtins.str
     """Its runtime."""
     state: Global___SandboxState.ValueType

@@ -97,7 +97,7 @@ class CallResult:
 
 
 class Sandbox(Protocol):
-    """One sandbox. Calls never overlap; the slot sees to that. Nothing here goes through the Docker daemon but destroy."""
+    """One sandbox. Calls never overlap; the slot sees to that. Only destroy goes through the Docker daemon."""
 
     sandbox_id: str
     runtime: Runtime
@@ -106,8 +106,11 @@ class Sandbox(Protocol):
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:
-        """Place the code, apply limits and environment, load the handler. An InitError (or OutOfMemory, …) is
-        returned, not raised; the sandbox is then only good for destroy."""
+        """Place the code, apply limits and environment, load the handler.
+
+        An InitError (or OutOfMemory, …) is returned, not raised; the sandbox is then only good for destroy.
+        SandboxStartError when the platform could not do its part.
+        """
 
     async def call(self, request: CallRequest) -> CallResult:
         """Run one call. User failures are in the result; nothing is raised but CancelledError (then destroy it)."""
@@ -122,7 +125,7 @@ class Sandbox(Protocol):
         """Empty /output for the next call."""
 
     async def destroy(self) -> None:
-        """Kill everything in it and remove every trace: container, mounts, folders, sockets. Idempotent, never raises."""
+        """Kill everything in it, remove container, mounts, folders and sockets. Idempotent, never raises."""
 
 
 class SandboxProvider(Protocol):
@@ -134,7 +137,7 @@ class SandboxProvider(Protocol):
         """Canonical names of the runtimes it can serve now."""
 
     async def create(self, runtime: Runtime) -> Sandbox:
-        """Make a generic sandbox whose resident runtime has dialled in. SandboxStartError otherwise, leaving nothing."""
+        """Make a generic sandbox whose resident runtime has dialled in. SandboxStartError leaves nothing behind."""
 
     async def sweep(self) -> int:
         """Remove what a crashed earlier process of this executor id left behind; say how many sandboxes that were."""
@@ -160,7 +163,7 @@ class SandboxSettings:
 
 @asynccontextmanager
 async def open_provider(url: str, settings: SandboxSettings) -> AsyncIterator[SandboxProvider]:
-    """Open the sandboxes behind `url`: `docker:` (hardened containers) or `process:` (child processes, no isolation)."""
+    """Open the sandboxes behind `url`: `docker:` (hardened containers) or `process:` (child processes, no walls)."""
     match url.rstrip("/"):
         case "docker:":
             from services.executor.sandbox.docker import open_docker  # noqa: PLC0415 - an adapter loads its SDK on use

@@ -1,0 +1,39 @@
+# Every target does the set-up it needs. Settings come from the environment: `AI_ENDPOINT=… make up`.
+SHELL := /bin/bash
+bin := .venv/bin
+.DEFAULT_GOAL := help
+.PHONY: help setup venv demo up down gen check test bench images
+
+help: ## this list
+	@sed -En 's/^([a-z]+):.*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name text; do printf '  make %-8s %s\n' "$$name" "$$text"; done
+
+setup: ## system packages (missing ones, as root), .venv, a Docker daemon, images
+	@deploy/local/setup.sh
+
+venv:
+	@deploy/local/setup.sh venv
+
+demo: ## a grid of its own, the examples on it, and down again
+	@examples/demo.sh
+
+up: setup ## start a grid on this machine; prints where
+	@$(bin)/nanogrid up
+
+down: ## stop what `make up` started, and nothing else
+	@if [ -x $(bin)/nanogrid ]; then $(bin)/nanogrid down; fi
+	@deploy/local/dockerd.sh stop
+
+gen: venv ## regenerate gen/ from protos/
+	@deploy/local/gen.sh
+
+check: venv ## format, lint, types, imports, contract, generated code
+	@deploy/local/check.sh
+
+test: setup ## every test; `make test ARGS='-k cli'` for some
+	@$(bin)/pytest $(ARGS)
+
+bench: setup ## the benchmarks, each beside its peer
+	@$(bin)/python -m benchmarks $(ARGS)
+
+images: ## build the sandbox images that are missing or out of date
+	@deploy/local/setup.sh

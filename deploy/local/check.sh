@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Everything a change must pass before its tests are worth running.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+PATH="$PWD/.venv/bin:$PATH"
+
+step() {
+  echo "check: $*"
+  "$@"
+}
+
+step ruff format --check --quiet .
+step ruff check --quiet .
+step mypy
+step lint-imports
+step buf lint
+step buf format --diff --exit-code
+# Against what others build on; a checkout without that branch, or one that has no contract yet, has nothing to break.
+for main in main origin/main; do
+  if git cat-file -e "$main:protos/nanogrid/v1" 2>/dev/null; then
+    step buf breaking --against ".git#ref=$(git rev-parse "$main")"
+    break
+  fi
+done
+step deploy/local/gen.sh --check

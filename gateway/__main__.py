@@ -1,0 +1,40 @@
+"""Runs the gateway: `python -m gateway`."""
+
+import uvicorn
+
+from gateway.app import create_app
+from gateway.settings import GatewaySettings
+from nanogrid import logs
+
+KEEP_ALIVE_S = 310  # longer than the balancer's 300 s, so that it never picks a connection we are just closing
+
+
+def server(settings: GatewaySettings) -> uvicorn.Server:
+    """An HTTP server for these settings, not yet started."""
+    host, _, port = settings.gateway_listen.rpartition(":")
+    config = uvicorn.Config(
+        create_app(settings),
+        host=host.strip("[]"),
+        port=int(port),
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=settings.gateway_grace_s,
+    )
+    return uvicorn.Server(config)
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    settings = GatewaySettings()
+    logs.configure("gateway", settings.log_level)
+    server(settings).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""The composition root of the gateway: settings to channels, routes and the edge around them."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from gateway import openapi, problems
+from gateway.auth import Doorkeeper
+from gateway.backends import open_backends
+from gateway.edge import Edge
+from gateway.metrics import Metrics
+from gateway.routes import functions, jobs, ops, outputs, uploads
+from gateway.settings import GatewaySettings
+
+
+def create_app(settings: GatewaySettings) -> FastAPI:
+    """The gateway as an ASGI application. Its channels open when it starts and close when it stops."""
+    app = FastAPI(
+        title="NanoGrid",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        lifespan=partial(_lifespan, settings),
+        docs_url=None,  # FastAPI's own pages load their scripts from the internet; ours is in routes/ops
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
+    app.state.settings = settings
+    app.state.metrics = Metrics()
+    app.add_middleware(Edge, metrics=app.state.metrics)
+    app.add_exception_handler(HTTPException, problems.handle)
+    app.add_exception_handler(RequestValidationError, problems.handle)
+    for room in (uploads, functions, jobs, outputs, ops):
+        app.include_router(room.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(settings: GatewaySettings, app: FastAPI) -> AsyncIterator[None]:
+    async with open_backends(settings) as backends:
+        app.state.backends = backends
+        app.state.doorkeeper = Doorkeeper(settings, backends.registry)
+        yield

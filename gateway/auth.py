@@ -1,0 +1,39 @@
+"""Who calls over HTTP: the owner of an API key, or `local` where none is required."""
+
+from gateway.backends import ANSWER_S
+from gateway.settings import GatewaySettings
+from nanogrid import context
+from nanogrid.auth import Authenticator
+from nanogrid.context import LOCAL_PRINCIPAL, Caller
+from nanogrid.v1 import registry_pb2_grpc
+from nanogrid.v1.registry_pb2 import VerifyApiKeyRequest
+
+_OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})  # they tell nothing of users
+_SIGNED = "/outputs/"  # the signature in the URL is the key: a browser that opens a link sends no header
+_KEY_HEADERS = (b"authorization", b"x-api-key")
+
+
+class Doorkeeper:
+    """Identifies HTTP callers. They are never internal, whatever they claim: no other header is looked at."""
+
+    def __init__(self, settings: GatewaySettings, registry: "registry_pb2_grpc.RegistryServiceAsyncStub") -> None:
+        self._required = settings.auth_required(settings.gateway_listen)
+        self._registry = registry
+        self._keys = Authenticator(required=True, internal_token="", verify=self._verify)
+
+    async def identify(self, path: str, headers: list[tuple[bytes, bytes]], request_id: str) -> Caller:
+        """The caller. UnauthenticatedError without a valid key where one is required."""
+        if not self._required:
+            return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
+        if path in _OPEN or path.startswith(_SIGNED):
+            # Nobody: owns nothing and sees nothing. Open routes act for the grid itself, on what they checked.
+            return Caller("", internal=False, request_id=request_id)
+        return await self._keys.identify(_key_headers(headers) | {context.REQUEST_ID_KEY: request_id})
+
+    async def _verify(self, key: str) -> str:
+        answer = await self._registry.VerifyApiKey(VerifyApiKeyRequest(secret=key), timeout=ANSWER_S)
+        return answer.principal
+
+
+def _key_headers(headers: list[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode(): value.decode("latin-1") for name, value in headers if name in _KEY_HEADERS}

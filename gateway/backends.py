@@ -1,0 +1,90 @@
+"""The three services behind the gateway, and what is remembered of them for a moment."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from grpc_health.v1 import health_pb2_grpc
+from starlette.requests import Request
+
+from gateway.settings import GatewaySettings
+from nanogrid.channel import open_stub
+from nanogrid.errors import UnavailableError
+from nanogrid.v1 import artifacts_pb2_grpc, invoker_pb2_grpc, registry_pb2_grpc
+from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
+
+ANSWER_S = 10.0  # deadline of calls that only look something up
+OFFERED_S = 2.0  # how old the list of offered runtimes may be
+
+
+class OfferedRuntimes:
+    """The runtimes that live executors offer, asked for at most every OFFERED_S."""
+
+    def __init__(
+        self, invoker: "invoker_pb2_grpc.InvokerServiceAsyncStub", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._invoker = invoker
+        self._clock = clock
+        self._names: frozenset[str] = frozenset()
+        self._until = float("-inf")
+
+    async def names(self) -> frozenset[str]:
+        """Canonical names; empty while no executor, or no invoker, is there to ask: an upload need not wait for one."""
+        if self._clock() >= self._until:
+            try:
+                answer = await self._invoker.ListExecutors(ListExecutorsRequest(), timeout=ANSWER_S)
+            except UnavailableError:
+                return frozenset()
+            self._names = frozenset(name for one in answer.executors for name in one.runtimes)
+            self._until = self._clock() + OFFERED_S
+        return self._names
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """What routes talk to. `health` is by service name."""
+
+    registry: "registry_pb2_grpc.RegistryServiceAsyncStub"
+    artifacts: "artifacts_pb2_grpc.ArtifactsServiceAsyncStub"
+    invoker: "invoker_pb2_grpc.InvokerServiceAsyncStub"
+    offered: OfferedRuntimes
+    health: dict[str, Any]  # HealthStub, which its types forgot to give methods
+
+
+def of(request: Request) -> Backends:
+    """The backends of the application that serves a request."""
+    backends: Backends = request.app.state.backends
+    return backends
+
+
+def settings_of(request: Request) -> GatewaySettings:
+    """The settings of the application that serves a request."""
+    settings: GatewaySettings = request.app.state.settings
+    return settings
+
+
+@asynccontextmanager
+async def open_backends(settings: GatewaySettings) -> AsyncIterator[Backends]:
+    """Open channels to the services. None need be up: a call to one that is down raises UnavailableError."""
+    token = settings.internal_token
+    addresses = {
+        "registry": settings.registry_address,
+        "artifacts": settings.artifacts_address,
+        "invoker": settings.invoker_address,
+    }
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        invoker = await enter(open_stub(invoker_pb2_grpc.InvokerServiceStub, addresses["invoker"], token=token))
+        yield Backends(
+            registry=await enter(open_stub(registry_pb2_grpc.RegistryServiceStub, addresses["registry"], token=token)),
+            artifacts=await enter(
+                open_stub(artifacts_pb2_grpc.ArtifactsServiceStub, addresses["artifacts"], token=token)
+            ),
+            invoker=invoker,
+            offered=OfferedRuntimes(invoker),
+            health={
+                name: await enter(open_stub(health_pb2_grpc.HealthStub, address)) for name, address in addresses.items()
+            },
+        )

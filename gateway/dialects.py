@@ -1,0 +1,134 @@
+"""A job as JSON, in the spelling it was asked in."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from nanogrid.errors import InvalidFieldError
+from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
+
+TIP = "💡 Tip:"
+_MIB = 1024 * 1024
+
+_STANDARD_STATES: Mapping[JobState.ValueType, str] = {
+    JobState.JOB_STATE_PENDING: "pending",
+    JobState.JOB_STATE_PROCESSING: "running",
+    JobState.JOB_STATE_SUCCESS: "completed",
+    JobState.JOB_STATE_FAILED: "failed",
+    JobState.JOB_STATE_CANCELLED: "cancelled",
+}
+_CAMEL_STATES: Mapping[JobState.ValueType, str] = {
+    state: JobState.Name(state).removeprefix("JOB_STATE_") for state in _STANDARD_STATES
+}
+
+
+def whole(job: Job, urls: Sequence[str]) -> bytes:
+    """Everything about a job; `urls` are its output files'."""
+    fields = _camel(job, urls) if job.dialect == Dialect.DIALECT_CAMEL else _standard(job, urls)
+    return orjson.dumps(fields)
+
+
+def accepted(job: Job) -> bytes:
+    """What a caller needs who has to come back for the result."""
+    message = f"Job submitted. Poll GET /status/{job.job_id} for results."
+    if job.dialect == Dialect.DIALECT_CAMEL:
+        return orjson.dumps({"requestId": job.job_id, "status": _CAMEL_STATES[job.state], "message": message})
+    return orjson.dumps({"job_id": job.job_id, "status": _STANDARD_STATES[job.state], "message": message})
+
+
+def summary(job: Job) -> dict[str, Any]:
+    """A job in a list: without its result and output. Lists have no question whose spelling to take."""
+    return {
+        "job_id": job.job_id,
+        "function_id": job.function_id,
+        "status": _STANDARD_STATES[job.state],
+        "runtime": job.runtime,
+        "execution_time_ms": job.execution_time_ms,
+        "peak_memory_bytes": job.peak_memory_bytes,
+        "cold_start": job.cold_start,
+        **_error(job),
+        **_times(job, ("created_at", "started_at", "ended_at")),
+    }
+
+
+def state_named(word: str) -> JobState.ValueType:
+    """The state a caller filters by, in either spelling. InvalidFieldError lists the words."""
+    for words in (_STANDARD_STATES, _CAMEL_STATES):
+        for state, known in words.items():
+            if known == word:
+                return state
+    raise InvalidFieldError("status", f"{word[:32]!r} is not one of {', '.join(_STANDARD_STATES.values())}")
+
+
+def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
+    return {
+        "job_id": job.job_id,
+        "function_id": job.function_id,
+        "status": _STANDARD_STATES[job.state],
+        "result": _result(job),
+        "output_files": urls,
+        "execution_time_ms": job.execution_time_ms,
+        "exit_code": _exit_code(job),
+        "stdout": job.stdout,
+        "stderr": job.stderr,
+        "peak_memory_bytes": job.peak_memory_bytes,
+        "optimization_tip": job.optimization_tip,
+        "cold_start": job.cold_start,
+        **_error(job),
+        "runtime": job.runtime,
+        "memory_mb": job.memory_mb,
+        "recommended_memory_mb": job.recommended_memory_mb,
+        "estimated_saving_percent": job.estimated_saving_percent,
+        "attempt": job.attempt,
+        **_times(job, ("created_at", "started_at", "ended_at")),
+    }
+
+
+def _camel(job: Job, urls: Sequence[str]) -> dict[str, Any]:
+    return {
+        "requestId": job.job_id,
+        "functionId": job.function_id,
+        "status": _CAMEL_STATES[job.state],
+        "exitCode": _exit_code(job),
+        "stdout": job.stdout,
+        "stderr": job.stderr,
+        "result": _result(job),
+        "durationMillis": round(job.execution_time_ms),
+        "peakMemoryMB": job.peak_memory_bytes // _MIB,
+        "optimizationTip": _tip(job),
+        "outputFiles": urls,
+        "coldStart": job.cold_start,
+        **_error(job),
+        **_times(job, ("createdAt", "startedAt", "endedAt")),
+    }
+
+
+def _result(job: Job) -> orjson.Fragment | None:
+    return orjson.Fragment(job.result) if job.result else None
+
+
+def _exit_code(job: Job) -> int | None:
+    return job.exit_code if job.HasField("exit_code") else None
+
+
+def _tip(job: Job) -> str:
+    tip = job.optimization_tip
+    return tip if not tip or tip.startswith(TIP) else f"{TIP} {tip}"
+
+
+def _error(job: Job) -> dict[str, Any]:
+    if not job.HasField("error"):
+        return {}
+    return {"error": {"type": job.error.type, "message": job.error.message, "stack": job.error.stack}}
+
+
+def _times(job: Job, names: tuple[str, str, str]) -> dict[str, str]:
+    times = (job.created_at, job.started_at, job.ended_at)
+    return {name: instant(time) for name, time in zip(names, times, strict=True) if time.seconds}
+
+
+def instant(time: Timestamp) -> str:
+    """ISO 8601 in UTC with a `Z`."""
+    return time.ToJsonString()

@@ -1,0 +1,83 @@
+"""What every HTTP request passes: a request id, who calls, the count of it, and the one place where errors end."""
+
+import re
+import time
+
+import structlog
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gateway import problems
+from gateway.auth import Doorkeeper
+from gateway.metrics import Metrics
+from nanogrid import context
+from nanogrid.context import Caller
+from nanogrid.logs import logger
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
+
+log = logger()
+
+
+class Edge:
+    """Pure ASGI, because bodies stream through it both ways."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP passes."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope["headers"])
+        answer = _Answer(send, request_id)
+        started = time.perf_counter()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._serve(scope, receive, answer, request_id)
+        except ClientDisconnect:
+            log.debug("client went away", path=scope["path"])
+        except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
+            await _refuse(error, scope, receive, answer)
+        finally:
+            self._metrics.observe(scope, answer.status, time.perf_counter() - started)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
+        # The grid asks the registry for itself while it does not know yet who calls.
+        context.set_caller(Caller(None, internal=False, request_id=request_id))
+        doorkeeper: Doorkeeper = scope["app"].state.doorkeeper
+        context.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
+        await self._app(scope, receive, send)
+
+
+class _Answer:
+    """Passes an answer on, adds the request id, and remembers the status (0 until it has begun)."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._header = (b"x-request-id", request_id.encode())
+        self.status = 0
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), self._header]
+        await self._send(message)
+
+
+async def _refuse(error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
+    if answer.status:
+        # Too late for another status: leaving the body short makes the server cut the connection.
+        log.error("answer broke off", path=scope["path"], exc_info=error)
+        return
+    await problems.response(error, scope["path"])(scope, receive, answer)
+
+
+def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
+    """The client's own, where it is one we would put into a log, else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode()
+    return context.new_request_id()

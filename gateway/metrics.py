@@ -1,0 +1,54 @@
+"""What Prometheus scrapes from a gateway: requests by route and status, their latency, and the process."""
+
+from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.responses import Response
+from starlette.types import Scope
+
+# From a warm call's millisecond to the longest synchronous wait.
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """One application's counters. Labels come from our routes, never from what a client made up."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        PlatformCollector(registry=self._registry)
+        GCCollector(registry=self._registry)
+        self._requests = Counter(
+            "nanogrid_gateway_requests",
+            "Requests by route and status; 499 = the client went away first.",
+            ["method", "route", "status"],
+            registry=self._registry,
+        )
+        self._seconds = Histogram(
+            "nanogrid_gateway_request_seconds",
+            "Time from the request's head to the end of its answer.",
+            ["method", "route"],
+            registry=self._registry,
+            buckets=_BUCKETS,
+        )
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+
+    def observe(self, scope: Scope, status: int, seconds: float) -> None:
+        """Count one request."""
+        route = scope.get("route")
+        key = (scope["method"], route.path if route is not None else "unmatched", status or 499)
+        counter, histogram = self._known.get(key) or self._labelled(key)
+        counter.inc()
+        histogram.observe(seconds)
+
+    def _labelled(self, key: tuple[str, str, int]) -> tuple[Counter, Histogram]:
+        method, route, status = key
+        method = method if method in _METHODS else "other"
+        found = self._requests.labels(method, route, status), self._seconds.labels(method, route)
+        if method != "other":
+            self._known[key] = found
+        return found
+
+    def response(self) -> Response:
+        """Everything, as Prometheus reads it."""
+        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,0 +1,266 @@
+"""The REST contract in words: what each route takes and answers, with examples. Bodies are read by hand, for speed."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+VERSION = "1"
+DESCRIPTION = (
+    "Upload code, call it over REST, get the result back. Failures of your code are data: 200 with "
+    '`status: "failed"` and an `error`. Failures of the platform are problems (RFC 9457). Every answer carries '
+    "`X-Request-Id`; send your own to find it in the logs."
+)
+
+_STATES = ["pending", "running", "completed", "failed", "cancelled"]
+_ID = "2f1e6a3c-6e0b-4c5e-9d59-0c4f5ad3a1b7"
+_JOB_ID = f"job-{_ID}"
+_WHEN = "2026-11-21T02:33:46.120000Z"
+
+_PROBLEMS = {
+    400: ("A field is missing, unknown or out of range; `field` names it.", "INVALID_FIELD", "INVALID_ARGUMENT"),
+    401: ("No valid API key.", "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    404: ("No such thing, or it belongs to another owner.", "NOT_FOUND", "NOT_FOUND"),
+    409: ("It exists already.", "CONFLICT", "ALREADY_EXISTS"),
+    413: ("Larger than a limit; `limit` and `actual` say both numbers.", "TOO_LARGE", "OUT_OF_RANGE"),
+    415: ("The body's media type is not taken here.", "UNSUPPORTED_MEDIA_TYPE", "INVALID_ARGUMENT"),
+    503: ("A service is down; nothing was accepted. Try again.", "UNAVAILABLE", "UNAVAILABLE"),
+}
+
+_FUNCTION = {
+    "function_id": _ID,
+    "function_name": "hello",
+    "s3_key": f"functions/{_ID}/code.zip",
+    "created_at": _WHEN,
+    "runtime": "python3.11",
+    "handler": "hello.handler",
+    "timeout": 300,
+    "memory_mb": 512,
+    "mode": "reuse",
+    "max_concurrency": 0,
+    "egress": False,
+    "auto_memory": False,
+    "env": ["GREETING"],
+    "code_sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "size_bytes": 412,
+    "owner": "local",
+}
+_JOB = {
+    "job_id": _JOB_ID,
+    "function_id": _ID,
+    "status": "completed",
+    "result": {"body": "Hello, NanoGrid!"},
+    "output_files": [f"http://127.0.0.1:8080/outputs/{_JOB_ID}/picture.png?expires=1795228426&signature=…"],
+    "execution_time_ms": 0.4,
+    "exit_code": None,
+    "stdout": "",
+    "stderr": "",
+    "peak_memory_bytes": 11534336,
+    "optimization_tip": "64 MB would do and save 87 %.",
+    "cold_start": False,
+    "created_at": _WHEN,
+    "ended_at": _WHEN,
+}
+_ACCEPTED = {
+    "job_id": _JOB_ID,
+    "status": "pending",
+    "message": f"Job submitted. Poll GET /status/{_JOB_ID} for results.",
+}
+_SUMMARY = {name: _JOB[name] for name in ("job_id", "function_id", "status", "execution_time_ms", "created_at")}
+
+# Options that an upload and a registration share.
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "function_name": {"type": "string", "maxLength": 128, "description": "Need not be unique."},
+    "runtime": {"type": "string", "description": "python3.9 to python3.13, or python.", "example": "python3.11"},
+    "handler": {"type": "string", "maxLength": 256, "description": "module.function; `<file>.handler` when left out."},
+    "timeout": {"type": "integer", "default": 300, "minimum": 0, "maximum": 604800, "description": "s; 0 = no limit."},
+    "memory_mb": {"type": "integer", "default": 512, "minimum": 64, "maximum": 10240},
+    "max_concurrency": {"type": "integer", "default": 0, "minimum": 0, "maximum": 1000, "description": "0 = no limit."},
+    "mode": {"type": "string", "enum": ["reuse", "fresh"], "default": "reuse"},
+    "egress": {"type": "boolean", "default": False, "description": "Not offered by this grid yet."},
+    "auto_memory": {"type": "boolean", "default": False},
+}
+_ENV_OBJECT = {"type": "object", "additionalProperties": {"type": "string"}, "description": "At most 64 KiB together."}
+_ENV_TEXT = {"type": "string", "description": "A JSON object of strings.", "example": '{"GREETING": "안녕"}'}
+_UUID = {"type": "string", "format": "uuid"}
+
+
+def _json(example: Any, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema or {"type": "object"}, "example": example}}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    meaning, reason, code = _PROBLEMS[status]
+    example = {
+        "type": f"urn:nanogrid:problem:{reason.lower().replace('_', '-')}",
+        "status": status,
+        "detail": meaning,
+        "code": code,
+        "reason": reason,
+        "retryable": status == 503,  # noqa: PLR2004 - the one status of the table that is
+        "request_id": "5f0c3a",
+    }
+    return {
+        "description": meaning,
+        "content": {"application/problem+json": {"schema": {"type": "object"}, "example": example}},
+    }
+
+
+def _answers(good: dict[int, dict[str, Any]], bad: Sequence[int], *, key: bool = True) -> dict[str, Any]:
+    statuses = sorted({*bad, 401} if key else bad)
+    responses = {str(status): answer for status, answer in good.items()} | {str(one): _problem(one) for one in statuses}
+    return {"responses": responses, "security": [{"bearer": []}, {"header": []}] if key else []}
+
+
+def _query(name: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+
+
+_PAGE = [
+    _query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
+    _query("cursor", "`next_cursor` of the page before."),
+]
+
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "function_name", "runtime"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": ".py or .zip"},
+                        **_OPTIONS,
+                        "env": _ENV_TEXT,
+                    },
+                }
+            }
+        },
+    },
+    **_answers({201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 413, 415, 503)),
+}
+
+REGISTER = {
+    "requestBody": {
+        "required": True,
+        "content": _json(
+            {
+                "function_name": "hello",
+                "runtime": "python3.11",
+                "handler": "main.handler",
+                "s3_key": "shared/hello.zip",
+            },
+            {
+                "type": "object",
+                "required": ["function_name", "runtime", "s3_key"],
+                "properties": {"s3_key": {"type": "string"}, "function_id": _UUID, **_OPTIONS, "env": _ENV_OBJECT},
+                "additionalProperties": False,
+            },
+        ),
+    },
+    **_answers({201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 503)),
+}
+
+LIST_FUNCTIONS = {
+    "parameters": [*_PAGE, _query("name", "Only the newest function of this name.")],
+    **_answers(
+        {200: {"description": "A page.", "content": _json({"functions": [_FUNCTION], "next_cursor": None})}}, (400, 503)
+    ),
+}
+GET_FUNCTION = _answers({200: {"description": "The function.", "content": _json(_FUNCTION)}}, (404, 503))
+DELETE_FUNCTION = _answers({204: {"description": "It takes no more jobs."}}, (404, 503))
+
+RUN = {
+    "parameters": [
+        {
+            "name": "X-Async",
+            "in": "header",
+            "description": "`true`: answer 202 at once.",
+            "schema": {"type": "string", "enum": ["true", "false"]},
+        }
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "function_id": _UUID,
+                        "function_name": {"type": "string", "description": "Instead of the id: your newest of it."},
+                        "payload": {"description": "Any JSON; {} when left out. At most 32 MB."},
+                        "functionId": {
+                            "type": "string",
+                            "description": "The older spelling; not mixed with the other.",
+                        },
+                        "functionName": {"type": "string"},
+                        "inputData": {},
+                    },
+                    "additionalProperties": False,
+                },
+                "examples": {
+                    "standard": {"value": {"function_id": _ID, "payload": {"name": "NanoGrid"}}},
+                    "by name": {"value": {"function_name": "hello", "payload": {}}},
+                    "older clients": {"value": {"functionId": _ID, "inputData": {"name": "NanoGrid"}}},
+                },
+            }
+        },
+    },
+    **_answers(
+        {
+            200: {"description": "The job ended; `status` says how.", "content": _json(_JOB)},
+            202: {"description": "The job goes on; `Location` says where to ask.", "content": _json(_ACCEPTED)},
+        },
+        (400, 404, 413, 415, 503),
+    ),
+}
+GET_JOB = _answers({200: {"description": "The job.", "content": _json(_JOB)}}, (404, 503))
+LIST_JOBS = {
+    "parameters": [
+        *_PAGE,
+        _query("function_id", "Only jobs of this function."),
+        _query("status", "Only jobs in this state.", {"type": "string", "enum": _STATES}),
+    ],
+    **_answers(
+        {200: {"description": "A page.", "content": _json({"jobs": [_SUMMARY], "next_cursor": None})}}, (400, 503)
+    ),
+}
+
+OUTPUT = {
+    "parameters": [
+        _query("expires", "Part of the link.", {"type": "integer"}) | {"required": True},
+        _query("signature", "Part of the link.") | {"required": True},
+    ],
+    **_answers({200: {"description": "The file.", "content": {"application/octet-stream": {}}}}, (404, 503), key=False),
+}
+
+HEALTH = _answers({200: {"description": "It serves.", "content": _json({"status": "healthy"})}}, (), key=False)
+_STATES_OF = {"registry": "serving", "artifacts": "serving", "invoker": "unreachable"}
+READY = _answers(
+    {
+        200: {"description": "Everything behind it serves.", "content": _json({"status": "ready"})},
+        503: {"description": "Not so.", "content": _json({"status": "unready", "dependencies": _STATES_OF})},
+    },
+    (),
+    key=False,
+)
+METRICS = _answers({200: {"description": "Prometheus text.", "content": {"text/plain": {}}}}, ())
+
+
+def describe(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI document. Made once; FastAPI's own 422 is left out, because it is never answered."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        for path in document["paths"].values():
+            for operation in path.values():
+                operation["responses"].pop("422", None)
+        document["components"] = {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+        }
+        app.openapi_schema = document
+    return app.openapi_schema

@@ -1,0 +1,148 @@
+"""How a function is to run, as REST says it: form fields or JSON in, the contract's Function out."""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+
+import orjson
+
+from nanogrid.errors import InvalidFieldError
+from nanogrid.runtimes import Runtime
+from nanogrid.v1.resources_pb2 import Function, SandboxMode
+
+_INT32 = 2**31  # the contract's integers; the registry knows the sensible ranges
+_INTEGER = re.compile(r"[+-]?\d{1,10}")
+_MODES = {"reuse": SandboxMode.SANDBOX_MODE_REUSE, "fresh": SandboxMode.SANDBOX_MODE_FRESH}
+_ARCHIVE = ".zip"
+_SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go", _ARCHIVE)
+
+# REST's name, the contract's field, and what JSON must hold.
+_FIELDS: dict[str, tuple[str, type]] = {
+    "function_name": ("function_name", str),
+    "runtime": ("runtime", str),
+    "handler": ("handler", str),
+    "timeout": ("timeout_s", int),
+    "memory_mb": ("memory_mb", int),
+    "max_concurrency": ("max_concurrency", int),
+    "egress": ("egress", bool),
+    "auto_memory": ("auto_memory", bool),
+    "env": ("env", dict),
+    "mode": ("mode", str),
+}
+UPLOAD_FIELDS = tuple(_FIELDS)
+REGISTER_FIELDS = (*_FIELDS, "function_id", "s3_key")
+_REQUIRED = {"function_name": "the name to call it by", "runtime": "such as python3.11"}
+_WORDS = {str: "a string", int: "an integer", bool: "true or false", dict: "an object of strings"}
+
+
+def from_form(fields: Mapping[str, str]) -> Function:
+    """Options out of text fields; an empty one counts as left out. InvalidFieldError names the field and the cure."""
+    return _function({name: _TEXT[_FIELDS[name][1]](name, text) for name, text in fields.items() if text})
+
+
+def from_json(body: Mapping[str, Any]) -> Function:
+    """Options, `function_id` and `s3_key` out of a JSON object; null counts as left out."""
+    for name in body:
+        if name not in REGISTER_FIELDS:
+            raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field here; use {', '.join(REGISTER_FIELDS)}")
+    given = {name: value for name, value in body.items() if value is not None}
+    function_id, s3_key = given.pop("function_id", ""), given.pop("s3_key", "")
+    _check_type("function_id", function_id, str)
+    _check_type("s3_key", s3_key, str)
+    function = _function(given)
+    if not s3_key:
+        raise InvalidFieldError("s3_key", "is missing; say where in the code bucket the zip lies")
+    function.function_id, function.s3_key = function_id, s3_key
+    return function
+
+
+def suffix_of(filename: str) -> str:
+    """The ending that says what an uploaded file is. InvalidFieldError lists the ones taken."""
+    suffix = PurePosixPath(filename).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise InvalidFieldError("file", f"{filename[-64:]!r} is of no kind taken here; send {', '.join(_SUFFIXES)}")
+    return suffix
+
+
+def check_fits(suffix: str, runtime: Runtime) -> None:
+    """InvalidFieldError where a single source file is not the runtime's."""
+    if suffix not in (_ARCHIVE, *runtime.suffixes):
+        able = ", ".join((*runtime.suffixes, _ARCHIVE))
+        raise InvalidFieldError("file", f"a {suffix} file does not run on {runtime.name}; send {able}")
+
+
+def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
+    """`<file>.handler` for a single file, `main.handler` for an archive (`index.handler` for Node without a main)."""
+    path = PurePosixPath(filename)
+    if path.suffix.lower() != _ARCHIVE:
+        return f"{path.stem}.handler"
+    if runtime.language == "node" and not any(PurePosixPath(name).stem == "main" for name in root_files):
+        return "index.handler"
+    return "main.handler"
+
+
+def _function(given: Mapping[str, Any]) -> Function:
+    for name, meaning in _REQUIRED.items():
+        if not given.get(name):
+            raise InvalidFieldError(name, f"is missing; send {meaning}")
+    function = Function()
+    for name, value in given.items():
+        field, kind = _FIELDS[name]
+        _check_type(name, value, kind)
+        if name == "env":
+            function.env.update(_env(value))
+        elif name == "mode":
+            function.mode = _mode(value)
+        else:
+            setattr(function, field, value)
+    return function
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    # A bool is an int to Python, and is none to anybody else.
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise InvalidFieldError(name, f"is not {_WORDS[kind]}")
+    if isinstance(value, int) and not -_INT32 <= value < _INT32:
+        raise InvalidFieldError(name, f"is {value}; that is beyond any limit")
+
+
+def _env(value: dict[str, Any]) -> dict[str, str]:
+    for name, text in value.items():
+        if not isinstance(text, str):
+            raise InvalidFieldError("env", f"the value of {name[:64]!r} is not a string; write it in quotes")
+    return value
+
+
+def _mode(word: str) -> SandboxMode.ValueType:
+    if word not in _MODES:
+        raise InvalidFieldError("mode", f"{word[:32]!r} is not known; use reuse or fresh")
+    return _MODES[word]
+
+
+def _integer(name: str, text: str) -> int:
+    if not _INTEGER.fullmatch(text.strip()):
+        raise InvalidFieldError(name, f"{text[:32]!r} is not an integer")
+    return int(text)
+
+
+def _boolean(name: str, text: str) -> bool:
+    word = text.strip().lower()
+    if word not in ("true", "false"):
+        raise InvalidFieldError(name, f"{text[:32]!r} is not known; send true or false")
+    return word == "true"
+
+
+def _object(name: str, text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except ValueError as error:
+        raise InvalidFieldError(name, f'is not a JSON object of strings such as {{"KEY": "value"}}: {error}') from None
+
+
+_TEXT: dict[type, Callable[[str, str], Any]] = {
+    str: lambda _, text: text,
+    int: _integer,
+    bool: _boolean,
+    dict: _object,
+}

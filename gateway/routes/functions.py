@@ -1,0 +1,139 @@
+"""Functions: register, list, read and delete them. Uploading is next door."""
+
+import re
+import uuid
+from typing import Any
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import backends, openapi, options
+from gateway.bodies import read_object
+from gateway.dialects import instant
+from gateway.queries import page_of
+from nanogrid import runtimes
+from nanogrid.errors import InvalidFieldError, NotFoundError
+from nanogrid.v1.artifacts_pb2 import CodeInfo, InspectCodeRequest
+from nanogrid.v1.invoker_pb2 import RetireFunctionRequest
+from nanogrid.v1.registry_pb2 import CreateFunctionRequest, GetFunctionRequest, ListFunctionsRequest
+from nanogrid.v1.resources_pb2 import Function, SandboxMode
+
+router = APIRouter()
+
+_BODY_BYTES = 256 * 1024  # an environment of 64 KiB, escaped, and a few fields
+_INSPECT_S = 120.0  # a bundle of the largest size is read whole
+_UPLOADED = re.compile(r"functions/([^/]+)/code\.zip")
+
+
+@router.post("/functions", status_code=201, openapi_extra=openapi.REGISTER)
+async def register(request: Request) -> Response:
+    """Register code that already lies in the code bucket."""
+    grid = backends.of(request)
+    function = options.from_json(await read_object(request, _BODY_BYTES))
+    function.function_id = function.function_id or await _free_id(grid, function.s3_key)
+    runtime = runtimes.resolve(function.runtime, await grid.offered.names())
+    code = await _inspect(grid, function.s3_key)
+    recorded = await record(grid, function, runtime, code, code.s3_key)
+    return created(recorded)
+
+
+@router.get("/functions", openapi_extra=openapi.LIST_FUNCTIONS)
+async def list_functions(request: Request) -> Response:
+    """List your functions, newest first; `?name=` gives the newest of that name only."""
+    registry = backends.of(request).registry
+    name = request.query_params.get("name")
+    if name is not None:
+        try:
+            newest = (
+                await registry.GetFunction(GetFunctionRequest(function_name=name), timeout=backends.ANSWER_S)
+            ).function
+        except NotFoundError:
+            return _json({"functions": [], "next_cursor": None})
+        return _json({"functions": [as_json(newest)], "next_cursor": None})
+    limit, cursor = page_of(request)
+    page = await registry.ListFunctions(
+        ListFunctionsRequest(page_size=limit, page_token=cursor), timeout=backends.ANSWER_S
+    )
+    return _json({"functions": [as_json(one) for one in page.functions], "next_cursor": page.next_page_token or None})
+
+
+@router.get("/functions/{function_id}", openapi_extra=openapi.GET_FUNCTION)
+async def get_function(request: Request, function_id: str) -> Response:
+    """Read one function."""
+    registry = backends.of(request).registry
+    answer = await registry.GetFunction(GetFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S)
+    return _json(as_json(answer.function))
+
+
+@router.delete("/functions/{function_id}", status_code=204, openapi_extra=openapi.DELETE_FUNCTION)
+async def delete_function(request: Request, function_id: str) -> Response:
+    """Delete a function: no new jobs from now on; its code goes once its queued jobs are done."""
+    invoker = backends.of(request).invoker
+    await invoker.RetireFunction(RetireFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S)
+    return Response(status_code=204)
+
+
+async def record(
+    grid: backends.Backends, wanted: Function, runtime: runtimes.Runtime, code: CodeInfo, filename: str
+) -> Function:
+    """Have the registry record a function whose code is stored; what was not chosen follows from the code."""
+    function = Function()
+    function.CopyFrom(wanted)
+    function.runtime = runtime.name
+    function.handler = function.handler or options.default_handler(runtime, filename, code.root_files)
+    function.s3_key, function.code_sha256, function.code_size_bytes = code.s3_key, code.code_sha256, code.size_bytes
+    answer = await grid.registry.CreateFunction(CreateFunctionRequest(function=function), timeout=backends.ANSWER_S)
+    return answer.function
+
+
+def created(function: Function) -> Response:
+    """The answer 201 about a new function."""
+    return _json(as_json(function), 201, {"location": f"/functions/{function.function_id}"})
+
+
+def as_json(function: Function) -> dict[str, Any]:
+    """A function as REST shows it. Of the environment only names: values are secrets."""
+    return {
+        "function_id": function.function_id,
+        "function_name": function.function_name,
+        "s3_key": function.s3_key,
+        "created_at": instant(function.created_at),
+        "runtime": function.runtime,
+        "handler": function.handler,
+        "timeout": function.timeout_s,
+        "memory_mb": function.memory_mb,
+        "mode": SandboxMode.Name(function.mode).removeprefix("SANDBOX_MODE_").lower(),
+        "max_concurrency": function.max_concurrency,
+        "egress": function.egress,
+        "auto_memory": function.auto_memory,
+        "env": sorted(function.env),
+        "code_sha256": function.code_sha256,
+        "size_bytes": function.code_size_bytes,
+        "owner": function.owner,
+    }
+
+
+async def _free_id(grid: backends.Backends, s3_key: str) -> str:
+    """The id that the key spells, where no function of the caller's has it yet; else a new one."""
+    uploaded = _UPLOADED.fullmatch(s3_key)
+    if uploaded:
+        try:
+            await grid.registry.GetFunction(GetFunctionRequest(function_id=uploaded[1]), timeout=backends.ANSWER_S)
+        except NotFoundError:
+            return uploaded[1]
+    return str(uuid.uuid4())
+
+
+async def _inspect(grid: backends.Backends, s3_key: str) -> CodeInfo:
+    try:
+        return (await grid.artifacts.InspectCode(InspectCodeRequest(s3_key=s3_key), timeout=_INSPECT_S)).code
+    except NotFoundError:
+        raise InvalidFieldError(
+            "s3_key", f"{s3_key[:128]!r} is not in the code bucket; put the zip there first"
+        ) from None
+
+
+def _json(body: dict[str, Any], status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(body), status, headers, media_type="application/json")

@@ -1,0 +1,109 @@
+"""Jobs: call a function, wait or come back, list what ran."""
+
+from collections.abc import Sequence
+
+import orjson
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from gateway import backends, dialects, openapi
+from gateway.bodies import read_object
+from gateway.calls import Call, read_call, wants_async
+from gateway.queries import page_of
+from nanogrid.errors import UnavailableError
+from nanogrid.jobs import FINAL_STATES
+from nanogrid.v1.artifacts_pb2 import SignOutputsRequest
+from nanogrid.v1.invoker_pb2 import GetJobRequest, InvokeJobRequest, ListJobsRequest, SubmitJobRequest
+from nanogrid.v1.registry_pb2 import GetFunctionRequest
+from nanogrid.v1.resources_pb2 import Job, JobState
+
+router = APIRouter()
+
+_ENVELOPE_BYTES = 1024 * 1024  # what a body may have around its payload: blanks, escapes, ids
+_SLACK_S = 10.0  # how much later than the wait the invoker's answer may come
+_POLL_S = "1"
+_JSON = "application/json"
+
+
+@router.post("/run", openapi_extra=openapi.RUN)
+async def run(request: Request) -> Response:
+    """Call a function and wait for its result; with `X-Async: true`, do not wait."""
+    settings = backends.settings_of(request)
+    limit = settings.gateway_payload_bytes
+    asynchronous = wants_async(request.headers.get("x-async", ""))
+    call = read_call(await read_object(request, limit + _ENVELOPE_BYTES), limit)
+    grid = backends.of(request)
+    if asynchronous:
+        return _accepted(await _submit(grid, call))
+    job = await _invoke(grid, call, settings.gateway_wait_s)
+    return await _finished(request, job) if job.state in FINAL_STATES else _accepted(job)
+
+
+@router.get("/status/{job_id}", openapi_extra=openapi.GET_JOB)
+@router.get("/jobs/{job_id}", openapi_extra=openapi.GET_JOB)
+async def get_job(request: Request, job_id: str) -> Response:
+    """Read a job: where it is, and in the end its result."""
+    answer = await backends.of(request).invoker.GetJob(GetJobRequest(job_id=job_id), timeout=backends.ANSWER_S)
+    return Response(dialects.whole(answer.job, await _urls(request, answer.job)), media_type=_JSON)
+
+
+@router.get("/jobs", openapi_extra=openapi.LIST_JOBS)
+async def list_jobs(request: Request) -> Response:
+    """List your jobs, newest first, without results and output."""
+    limit, cursor = page_of(request)
+    word = request.query_params.get("status", "")
+    page = await backends.of(request).invoker.ListJobs(
+        ListJobsRequest(
+            page_size=limit,
+            page_token=cursor,
+            function_id=request.query_params.get("function_id", ""),
+            state=dialects.state_named(word) if word else JobState.JOB_STATE_UNSPECIFIED,
+        ),
+        timeout=backends.ANSWER_S,
+    )
+    body = {"jobs": [dialects.summary(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
+    return Response(orjson.dumps(body), media_type=_JSON)
+
+
+async def _submit(grid: backends.Backends, call: Call) -> Job:
+    request = SubmitJobRequest(function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect)
+    return (await grid.invoker.SubmitJob(request, timeout=backends.ANSWER_S)).job
+
+
+async def _invoke(grid: backends.Backends, call: Call, wait_s: float) -> Job:
+    request = InvokeJobRequest(
+        function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect, wait_s=wait_s
+    )
+    return (await grid.invoker.InvokeJob(request, timeout=wait_s + _SLACK_S)).job
+
+
+async def _function_id(grid: backends.Backends, call: Call) -> str:
+    if call.function_id:
+        return call.function_id
+    by_name = GetFunctionRequest(function_name=call.function_name)
+    return (await grid.registry.GetFunction(by_name, timeout=backends.ANSWER_S)).function.function_id
+
+
+async def _finished(request: Request, job: Job) -> Response:
+    try:
+        urls = await _urls(request, job)
+    except UnavailableError:
+        # The job ran: a 503 would have it run again. Its status can be asked for when artifacts is back.
+        return _accepted(job)
+    return Response(dialects.whole(job, urls), media_type=_JSON)
+
+
+def _accepted(job: Job) -> Response:
+    headers = {"location": f"/status/{job.job_id}", "retry-after": _POLL_S}
+    return Response(dialects.accepted(job), 202, headers, media_type=_JSON)
+
+
+async def _urls(request: Request, job: Job) -> Sequence[str]:
+    """URLs of a job's output files, made now: they expire."""
+    if not job.output_files:
+        return ()
+    keys = SignOutputsRequest(keys=[one.key for one in job.output_files])
+    signed = (await backends.of(request).artifacts.SignOutputs(keys, timeout=backends.ANSWER_S)).urls
+    here = (backends.settings_of(request).gateway_public_url or str(request.base_url)).rstrip("/")
+    return [here + url if url.startswith("/") else url for url in signed]

@@ -1,0 +1,71 @@
+"""What to upload for a file or a folder: the file itself, or the folder as a zip, and the runtime it looks like."""
+
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nanogrid.cli.exits import CliError, Exit
+
+# What tools leave beside the source, and nobody means to upload.
+_LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+
+_BY_SUFFIX = {".py": "python", ".js": "nodejs", ".mjs": "nodejs", ".cpp": "cpp", ".go": "go"}
+_BY_ENTRY = {
+    "main.py": "python",
+    "main.js": "nodejs",
+    "main.mjs": "nodejs",
+    "index.js": "nodejs",
+    "index.mjs": "nodejs",
+    "main.cpp": "cpp",
+    "main.go": "go",
+}
+
+
+@contextmanager
+def prepare(path: Path) -> Iterator[Path]:
+    """The file to send: `path` itself, or for a folder a temporary zip of it. CliError when it cannot be uploaded."""
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        with tempfile.TemporaryDirectory(prefix="nanogrid-") as folder:
+            bundle = Path(folder) / f"{path.resolve().name}.zip"
+            _zip(path, bundle)
+            yield bundle
+    else:
+        raise CliError(f"{path}: no such file or folder", Exit.USAGE)
+
+
+def guess_runtime(file: Path) -> str:
+    """The runtime a file or zip looks like, as an alias. CliError when it does not tell."""
+    if runtime := _BY_SUFFIX.get(file.suffix):
+        return runtime
+    if zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as bundle:
+            names = bundle.namelist()
+        if runtime := runtime_of(names):
+            return runtime
+    raise CliError(f"{file.name} does not tell its runtime; say it with --runtime", Exit.USAGE)
+
+
+def runtime_of(names: Iterable[str]) -> str | None:
+    """The runtime of a zip by the names in it: by its entry file, else by the only language at its root."""
+    at_root = {name for name in names if "/" not in name}
+    for entry, runtime in _BY_ENTRY.items():
+        if entry in at_root:
+            return runtime
+    languages = {_BY_SUFFIX[suffix] for name in at_root if (suffix := Path(name).suffix) in _BY_SUFFIX}
+    return languages.pop() if len(languages) == 1 else None
+
+
+def _zip(folder: Path, bundle: Path) -> None:
+    files = [file for file in sorted(folder.rglob("*")) if not _LEFT_OUT.intersection(file.relative_to(folder).parts)]
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
+        for file in files:
+            if file.is_symlink():
+                raise CliError(f"{file} is a link; put the file itself there, links are not uploaded", Exit.USAGE)
+            if file.is_file():
+                target.write(file, file.relative_to(folder).as_posix())
+        if not target.namelist():
+            raise CliError(f"{folder} has no files to upload", Exit.USAGE)

@@ -1,0 +1,109 @@
+"""RPCs for the grid's operator; loaded by the commands that need them, because gRPC is slow to import."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC
+from pathlib import Path
+from typing import Any, TypeVar
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from nanogrid import local_grid
+from nanogrid.channel import open_stub
+from nanogrid.cli.exits import CliError, Exit, of_status
+from nanogrid.errors import NanoGridError
+from nanogrid.settings import GridSettings
+from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
+from nanogrid.v1.invoker_pb2_grpc import InvokerServiceStub
+from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest
+from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
+from nanogrid.v1.resources_pb2 import ApiKey
+
+Answer = TypeVar("Answer")
+
+_ANSWER_S = 10.0
+
+
+def create_key(data_dir: Path, principal: str) -> dict[str, Any]:
+    """Make a key; `api_key` in the answer is the whole of it, shown only this once."""
+    request = CreateApiKeyRequest(principal=principal)
+    answer = _ask_registry(data_dir, lambda registry: registry.CreateApiKey(request, timeout=_ANSWER_S))
+    return {**_shown(answer.key), "api_key": answer.secret}
+
+
+def list_keys(data_dir: Path) -> list[dict[str, Any]]:
+    """Every key, newest first."""
+    return [_shown(key) for key in _ask_registry(data_dir, _all_keys)]
+
+
+def revoke_key(data_dir: Path, key_id: str) -> dict[str, Any]:
+    """Revoke a key."""
+    request = RevokeApiKeyRequest(key_id=key_id)
+    answer = _ask_registry(data_dir, lambda registry: registry.RevokeApiKey(request, timeout=_ANSWER_S))
+    return _shown(answer.key)
+
+
+def runtimes(address: str, token: str) -> set[str] | None:
+    """What the executors alive offer, asked of the invoker; None while there is no executor, or nobody to ask."""
+    try:
+        answer = _ask(
+            InvokerServiceStub,
+            address,
+            token,
+            lambda invoker: invoker.ListExecutors(ListExecutorsRequest(), timeout=_ANSWER_S),
+        )
+    except NanoGridError:
+        return None
+    return {name for one in answer.executors for name in one.runtimes} if answer.executors else None
+
+
+def where(data_dir: Path) -> tuple[str, str]:
+    """Address and internal token of the registry: from the environment, else of the grid that `up` started here."""
+    settings = GridSettings()
+    grid = local_grid.read(data_dir)
+    address = settings.registry_address
+    if grid and grid.running and "registry_address" not in settings.model_fields_set:
+        address = grid.registry_address
+    return address, settings.internal_token or local_grid.read_token(data_dir)
+
+
+async def _all_keys(registry: Any) -> list[ApiKey]:
+    found: list[ApiKey] = []
+    token = ""
+    while True:
+        page = await registry.ListApiKeys(ListApiKeysRequest(page_size=100, page_token=token), timeout=_ANSWER_S)
+        found += page.keys
+        token = page.next_page_token
+        if not token:
+            return found
+
+
+def _ask_registry(data_dir: Path, question: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    address, token = where(data_dir)
+    try:
+        return _ask(RegistryServiceStub, address, token, question)
+    except NanoGridError as failure:
+        code = of_status(failure.http_status)
+        cure = "; set NANOGRID_INTERNAL_TOKEN, or --data-dir to the grid's data folder" if code is Exit.AUTH else ""
+        raise CliError(f"{failure.message}{cure}", code) from None
+
+
+def _ask(stub: Callable[[Any], Any], address: str, token: str, question: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    async def ask() -> Answer:
+        async with open_stub(stub, address, token=token) as service:
+            return await question(service)
+
+    return asyncio.run(ask())
+
+
+def _shown(key: ApiKey) -> dict[str, Any]:
+    return {
+        "key_id": key.key_id,
+        "principal": key.principal,
+        "created_at": _time(key.created_at),
+        "revoked_at": _time(key.revoked_at) if key.HasField("revoked_at") else None,
+    }
+
+
+def _time(stamp: Timestamp) -> str:
+    return stamp.ToDatetime(tzinfo=UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,114 @@
+"""A finished job as JSON: what is stored, and what is published on `result:{job_id}`."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from nanogrid.v1.resources_pb2 import Dialect, Job, JobError, JobState, OutputFile
+
+_PREFIX = "JOB_STATE_"
+
+
+def state_name(state: JobState.ValueType) -> str:
+    """PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
+    return JobState.Name(state).removeprefix(_PREFIX)
+
+
+def state_of(name: str) -> JobState.ValueType:
+    """The inverse of `state_name`."""
+    return JobState.Value(_PREFIX + name)
+
+
+def iso(moment: Timestamp) -> str | None:
+    """ISO 8601 in UTC with milliseconds and `Z`; None for a moment that was never set."""
+    if not moment.seconds:
+        return None
+    at = datetime.fromtimestamp(moment.seconds, UTC)
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{moment.nanos // 1_000_000:03d}Z"
+
+
+def encode(job: Job) -> bytes:
+    """The record. Snake case always; jobs asked in the camelCase dialect carry that spelling beside it."""
+    record: dict[str, Any] = {
+        "job_id": job.job_id,
+        "function_id": job.function_id,
+        "owner": job.owner,
+        "status": state_name(job.state),
+        "dialect": job.dialect,
+        "runtime": job.runtime,
+        "attempt": job.attempt,
+        "executor_id": job.executor_id,
+        "executor_address": job.executor_address,
+        "created_at": _millis(job.created_at),
+        "started_at": _millis(job.started_at),
+        "ended_at": _millis(job.ended_at),
+        "result": orjson.Fragment(job.result) if job.result else None,
+        "output_files": [{"key": file.key, "size_bytes": file.size_bytes} for file in job.output_files],
+        "error": _error(job),
+        "exit_code": job.exit_code if job.HasField("exit_code") else None,
+        "stdout": job.stdout,
+        "stderr": job.stderr,
+        "peak_memory_bytes": job.peak_memory_bytes,
+        "optimization_tip": job.optimization_tip,
+        "execution_time_ms": job.execution_time_ms,
+        "cold_start": job.cold_start,
+        "memory_mb": job.memory_mb,
+        "recommended_memory_mb": job.recommended_memory_mb,
+        "estimated_saving_percent": job.estimated_saving_percent,
+        "advice_calls": job.advice_calls,
+    }
+    if job.dialect == Dialect.DIALECT_CAMEL:
+        record |= {
+            "requestId": job.job_id,
+            "exitCode": record["exit_code"],
+            "peakMemoryBytes": job.peak_memory_bytes,
+            "optimizationTip": job.optimization_tip,
+        }
+    return orjson.dumps(record)
+
+
+def decode(data: bytes | str) -> Job:
+    """The job a record tells of. Raises ValueError, KeyError or TypeError for what `encode` did not make."""
+    record = orjson.loads(data)
+    job = Job(
+        job_id=record["job_id"],
+        function_id=record["function_id"],
+        owner=record["owner"],
+        state=state_of(record["status"]),
+        dialect=record["dialect"],
+        runtime=record["runtime"],
+        attempt=record["attempt"],
+        executor_id=record["executor_id"],
+        executor_address=record["executor_address"],
+        result=b"" if record["status"] != "SUCCESS" else orjson.dumps(record["result"]),
+        output_files=[OutputFile(**file) for file in record["output_files"]],
+        exit_code=record["exit_code"],
+        stdout=record["stdout"],
+        stderr=record["stderr"],
+        peak_memory_bytes=record["peak_memory_bytes"],
+        optimization_tip=record["optimization_tip"],
+        execution_time_ms=record["execution_time_ms"],
+        cold_start=record["cold_start"],
+        memory_mb=record["memory_mb"],
+        recommended_memory_mb=record["recommended_memory_mb"],
+        estimated_saving_percent=record["estimated_saving_percent"],
+        advice_calls=record["advice_calls"],
+    )
+    if record["error"]:
+        job.error.CopyFrom(JobError(**record["error"]))
+    for name in ("created_at", "started_at", "ended_at"):
+        if record[name]:
+            getattr(job, name).FromMilliseconds(record[name])
+    return job
+
+
+def _millis(moment: Timestamp) -> int:
+    return moment.seconds * 1000 + moment.nanos // 1_000_000
+
+
+def _error(job: Job) -> dict[str, str] | None:
+    if not job.HasField("error"):
+        return None
+    return {"type": job.error.type, "message": job.error.message, "stack": job.error.stack}

@@ -1,0 +1,190 @@
+"""JobStore on Redis: a hash a job, Lua for every step that must not be torn."""
+
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from redis.asyncio import Redis
+from redis.commands.core import AsyncScript
+
+from nanogrid import pages
+from nanogrid.errors import ConflictError, NotFoundError
+from nanogrid.jobs import (
+    EXECUTOR_TTL_S,
+    RECORD_TTL_S,
+    Claim,
+    ClaimOutcome,
+    JobFilter,
+    LeaseLostError,
+    Waiter,
+    record,
+    scripts,
+)
+from nanogrid.jobs.news import News
+from nanogrid.redis import connect, translated
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
+
+_RETIRED_S = 3600  # longer than any invoker remembers a function
+_SCAN = 200  # index entries looked at for one page; a page may come out shorter than asked
+_STORE = "the job store"
+
+
+@asynccontextmanager
+async def open_redis_jobs(url: str) -> AsyncIterator["RedisJobs"]:
+    """Connect, and start listening for results."""
+    async with connect(url) as client, News(client) as news:
+        yield RedisJobs(client, news)
+
+
+class RedisJobs:
+    """See the port for every method's promise."""
+
+    def __init__(self, client: Redis, news: News) -> None:
+        self._redis = client
+        self._news = news
+        self._create, self._claim, self._renew, self._hand_back, self._finish = (
+            client.register_script(text)
+            for text in (scripts.CREATE, scripts.CLAIM, scripts.RENEW, scripts.HAND_BACK, scripts.FINISH)
+        )
+
+    async def create(self, job: Job, message: bytes) -> None:
+        created = job.created_at.ToMilliseconds()
+        args = [job.job_id, job.owner, job.function_id, created, record.encode(job), message]
+        answer = await self._run(self._create, job.job_id, args)
+        if answer == b"retired":
+            raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
+        if answer == b"exists":
+            raise ConflictError(f"job {job.job_id} exists already", field="job_id")
+
+    async def sent(self, job_id: str) -> None:
+        async with translated(_STORE):
+            await self._redis.zrem("jobs:unsent", job_id)
+
+    async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
+        async with translated(_STORE):
+            seconds, _ = await self._redis.time()
+            latest = (seconds - older_than_s) * 1000
+            ids = await self._redis.zrange("jobs:unsent", "-inf", latest, byscore=True, offset=0, num=limit)  # type: ignore[arg-type]
+            found = [(job_id.decode(), await self._redis.hget(f"job:{job_id.decode()}", "message")) for job_id in ids]
+            if gone := [job_id for job_id, message in found if message is None]:
+                await self._redis.zrem("jobs:unsent", *gone)
+        return [(job_id, message) for job_id, message in found if message is not None]
+
+    async def get(self, job_id: str) -> Job:
+        async with translated(_STORE):
+            fields = await self._redis.hgetall(f"job:{job_id}")
+        if not fields:
+            raise NotFoundError(f"job {job_id} is unknown, or ended more than 24 hours ago", field="job_id")
+        return _job(fields)
+
+    async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
+        start = pages.position(page_token, (int, str))
+        key = "jobs:all" if where.owner is None else f"jobs:owner:{where.owner}"
+        async with translated(_STORE):
+            top = start[0] if start else "+inf"
+            entries = await self._redis.zrange(
+                key, top, "-inf", desc=True, byscore=True, offset=0, num=_SCAN + 1, withscores=True
+            )  # type: ignore[call-overload]
+            entries = [(i.decode(), int(s)) for i, s in entries if not start or (int(s), i.decode()) < tuple(start)]
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for job_id, _ in entries:
+                    pipe.hgetall(f"job:{job_id}")
+                hashes = await pipe.execute()
+        found: list[Job] = []
+        for seen, fields in enumerate(hashes):
+            if len(found) == size or seen == _SCAN:
+                job_id, score = entries[seen - 1]
+                return found, pages.token([score, job_id])
+            if fields and _matches(job := _job(fields), where):
+                found.append(job)
+        return found, ""
+
+    async def claim(self, job: Job, lease_s: float) -> Claim:
+        created = job.created_at.ToMilliseconds()
+        known = [job.job_id, job.owner, job.function_id, created, record.encode(job)]
+        args = [*known, int(lease_s * 1000), job.executor_id, job.executor_address]
+        outcome, token, attempt = await self._run(self._claim, job.job_id, args)
+        return Claim(ClaimOutcome(outcome.decode()), token, attempt)
+
+    async def renew(self, job_id: str, token: int, lease_s: float) -> None:
+        await self._as_owner(self._renew, job_id, [job_id, token, int(lease_s * 1000)])
+
+    async def hand_back(self, job_id: str, token: int, *, count_try: bool) -> None:
+        await self._as_owner(self._hand_back, job_id, [job_id, token, 0 if count_try else -1])
+
+    async def finish(self, job: Job, token: int) -> None:
+        state = record.state_name(job.state)
+        args = [job.job_id, token, state, record.encode(job), RECORD_TTL_S, job.owner, job.function_id]
+        await self._as_owner(self._finish, job.job_id, args)
+
+    def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
+        return self._news.waiting(job_id, self.get)
+
+    async def retire_function(self, function_id: str) -> None:
+        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(f"function:{function_id}:retired", 1, ex=_RETIRED_S)
+            pipe.sadd("functions:retiring", function_id)
+            await pipe.execute()
+
+    async def retired_and_done(self) -> list[str]:
+        async with translated(_STORE):
+            retiring = [one.decode() for one in await self._redis.smembers("functions:retiring")]  # type: ignore[misc]
+            return [one for one in retiring if not await self._redis.exists(f"function:{one}:unfinished")]
+
+    async def forget_retired(self, function_id: str) -> None:
+        async with translated(_STORE):
+            await self._redis.srem("functions:retiring", function_id)  # type: ignore[misc]
+
+    async def announce(self, executor: ExecutorInfo) -> None:
+        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+            pipe.set(f"executor:{executor.executor_id}", executor.SerializeToString(), ex=EXECUTOR_TTL_S)
+            pipe.sadd("executors", executor.executor_id)
+            await pipe.execute()
+
+    async def withdraw(self, executor_id: str) -> None:
+        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(f"executor:{executor_id}")
+            pipe.srem("executors", executor_id)
+            await pipe.execute()
+
+    async def executors(self) -> list[ExecutorInfo]:
+        async with translated(_STORE):
+            ids = sorted(one.decode() for one in await self._redis.smembers("executors"))  # type: ignore[misc]
+            stored = await self._redis.mget([f"executor:{one}" for one in ids]) if ids else []
+            if gone := [one for one, info in zip(ids, stored, strict=True) if info is None]:
+                await self._redis.srem("executors", *gone)  # type: ignore[misc]
+        return [ExecutorInfo.FromString(info) for info in stored if info is not None]
+
+    async def ping(self) -> None:
+        async with translated(_STORE):
+            await self._redis.ping()  # type: ignore[misc]
+
+    async def _run(self, script: AsyncScript, job_id: str, args: list[Any]) -> Any:
+        async with translated(_STORE):
+            return await script(keys=[f"job:{job_id}"], args=args)
+
+    async def _as_owner(self, script: AsyncScript, job_id: str, args: list[Any]) -> None:
+        if not await self._run(script, job_id, args):
+            raise LeaseLostError(job_id)
+
+
+def _job(fields: dict[bytes, bytes]) -> Job:
+    if b"record" in fields:
+        return record.decode(fields[b"record"])
+    job = record.decode(fields[b"head"])
+    job.state = record.state_of(fields[b"state"].decode())
+    job.attempt = int(fields.get(b"attempt", 0))
+    job.executor_id = fields.get(b"executor_id", b"").decode()
+    job.executor_address = fields.get(b"executor_address", b"").decode()
+    if job.state == JobState.JOB_STATE_PROCESSING:
+        job.started_at.FromMilliseconds(int(fields[b"started_at"]))
+    return job
+
+
+def _matches(job: Job, where: JobFilter) -> bool:
+    job.ClearField("result")
+    job.ClearField("stdout")
+    job.ClearField("stderr")
+    if where.function_id and job.function_id != where.function_id:
+        return False
+    return where.state in (JobState.JOB_STATE_UNSPECIFIED, job.state)

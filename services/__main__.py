@@ -1,0 +1,140 @@
+"""`python -m services`: a whole grid on this machine, Redis included, in one process tree."""
+
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import structlog
+import uvloop
+from pydantic import ValidationError
+
+from nanogrid import local_grid, redis_server
+from nanogrid.local_grid import LocalGrid
+from nanogrid.logs import configure, logger
+from nanogrid.processes import start_time
+from services import isolation, own_redis, plan
+from services.errors import StartError
+from services.settings import StackSettings
+from services.stack import keeping
+
+log = logger()
+
+LOCK_WAIT_S = 20.0  # how long the Redis of a grid that was killed may take to leave the data folder
+_POLL_S = 0.02
+
+
+async def main() -> None:
+    settings = StackSettings()
+    configure("stack", settings.log_level)
+    stopped = _until_stopped()
+    data_dir = settings.data_dir.absolute()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    async with _alone(data_dir) as lock:
+        where = plan.addresses(settings)
+        sandbox_url = _sandbox_url(settings, where.gateway_listen)
+        async with own_redis.serving(settings, data_dir, lock) as redis_url:
+            token = settings.internal_token or local_grid.ensure_token(data_dir)
+            env = plan.environment(
+                os.environ, where, data_dir=data_dir, redis_url=redis_url, sandbox_url=sandbox_url, token=token
+            )
+            async with keeping(plan.stages(env, settings), data_dir / "logs"):
+                with _announced(data_dir, _describe(env, where, settings.executors)):
+                    log.info("grid started", url=where.url, data=str(data_dir), sandbox=sandbox_url)
+                    await stopped.wait()
+                    log.info("stopping the grid")
+
+
+def _until_stopped() -> asyncio.Event:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+@asynccontextmanager
+async def _alone(data_dir: Path) -> AsyncIterator[int]:
+    """Hold the data folder's lock. Redis holds it too, so that no two of them ever write to one folder."""
+    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        await _lock(descriptor, data_dir)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+async def _lock(descriptor: int, data_dir: Path) -> None:
+    try:
+        async with asyncio.timeout(LOCK_WAIT_S):
+            while not _locked(descriptor):
+                if (running := local_grid.read(data_dir)) and running.running:
+                    raise StartError(
+                        f"a grid already runs on {data_dir}, at {running.url}; stop it with `nanogrid down`"
+                    )
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise StartError(f"another process still uses {data_dir}; see who with `fuser {data_dir}/lock`") from None
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sandbox_url(settings: StackSettings, gateway_listen: str) -> str:
+    problem = None if settings.executor_sandbox_url else isolation.docker_problem()
+    url = isolation.choose(settings.executor_sandbox_url, problem, public=settings.auth_required(gateway_listen))
+    if url.startswith(isolation.PROCESS):
+        log.warning("FUNCTIONS ARE NOT ISOLATED: run only code you trust", reason=problem or "as configured")
+    return url
+
+
+def _describe(env: dict[str, str], where: plan.Addresses, executors: int) -> LocalGrid:
+    return LocalGrid(
+        pid=os.getpid(),
+        started=start_time(os.getpid()) or "",
+        url=where.url,
+        registry_address=where.registry,
+        artifacts_address=where.artifacts,
+        invoker_address=where.invoker,
+        redis_url=env["NANOGRID_REDIS_URL"],
+        sandbox_url=env["NANOGRID_EXECUTOR_SANDBOX_URL"],
+        executors=executors,
+        logs=str(Path(env["NANOGRID_DATA_DIR"]) / "logs"),
+    )
+
+
+@contextmanager
+def _announced(data_dir: Path, grid: LocalGrid) -> Iterator[None]:
+    local_grid.write(data_dir, grid)
+    try:
+        yield
+    finally:
+        local_grid.remove(data_dir)
+
+
+def run() -> int:
+    """Run until told to stop. 1 when the grid cannot start, with the reason as the last line on stderr."""
+    try:
+        uvloop.run(main())
+    except (StartError, redis_server.NoRedisError) as failure:
+        structlog.contextvars.clear_contextvars()
+        print(f"nanogrid: {failure}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        return 1
+    except ValidationError as failure:
+        for wrong in failure.errors():
+            name = "NANOGRID_" + "_".join(map(str, wrong["loc"])).upper()
+            print(f"nanogrid: {name}: {wrong['msg']}", file=sys.stderr)  # noqa: T201 - see above
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run())

@@ -1,0 +1,89 @@
+"""The port BlobStore: named runs of bytes, there whole or not at all."""
+
+import mimetypes
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from nanogrid.errors import InvalidFieldError
+
+__all__ = ["CHUNK_BYTES", "BlobInfo", "BlobStore", "check_key", "content_type_of", "open_blobs"]
+
+CHUNK_BYTES = 1024 * 1024  # of what is streamed: the contract's most
+KEY_BYTES = 1024  # S3's and GCS's most
+
+
+@dataclass(frozen=True, slots=True)
+class BlobInfo:
+    """What a store knows of a blob. `sha256` (lower-case hex) is "" where it was not told at put, or changed since."""
+
+    key: str
+    size_bytes: int
+    content_type: str
+    sha256: str = ""
+
+
+class BlobStore(Protocol):
+    """Keys as `check_key` allows; a key may at the same time be a folder of others. Safe for concurrent use.
+
+    Every method raises InvalidFieldError for an impossible key and UnavailableError while the store fails.
+    """
+
+    async def put(
+        self, key: str, source: Path | AsyncIterator[bytes], *, content_type: str, sha256: str = ""
+    ) -> BlobInfo:
+        """Store a file's bytes, or what the iterator yields, durably. Readers see the old blob or the new one, whole.
+
+        What the iterator raises goes through, and nothing is stored; nor is it when the caller is cancelled.
+        """
+
+    def open(self, key: str) -> AbstractAsyncContextManager[tuple[BlobInfo, AsyncIterator[bytes]]]:
+        """A blob's description, and its bytes in pieces of at most CHUNK_BYTES. NotFoundError if it is not there."""
+
+    async def head(self, key: str) -> BlobInfo:
+        """A blob's description. NotFoundError if it is not there."""
+
+    async def delete(self, key: str) -> None:
+        """Delete a blob. Idempotent: what is not there is deleted already."""
+
+    async def delete_below(self, prefix: str) -> None:
+        """Delete every blob whose key starts with `prefix`, which ends in `/`. Idempotent."""
+
+    async def signed_url(self, key: str, ttl_s: int) -> str | None:
+        """A URL that lets anyone read the blob for `ttl_s` seconds, there or not; None where the store cannot sign."""
+
+
+def check_key(key: str) -> str:
+    """The key, if it can name a blob in every store. InvalidFieldError otherwise."""
+    try:
+        size = len(key.encode())
+    except UnicodeEncodeError:
+        raise InvalidFieldError("key", "is not UTF-8") from None
+    if not 1 <= size <= KEY_BYTES:
+        raise InvalidFieldError("key", f"is {size} bytes long; use 1 to {KEY_BYTES}")
+    if "\x00" in key or any(part in ("", ".", "..") for part in key.split("/")):
+        raise InvalidFieldError("key", "has an empty, `.` or `..` part, or a NUL character")
+    return key
+
+
+def content_type_of(name: str) -> str:
+    """The media type that a name's ending stands for."""
+    kind, encoding = mimetypes.guess_type(name.rpartition("/")[2])
+    if kind is None or encoding is not None:
+        return "application/octet-stream"
+    return f"{kind}; charset=utf-8" if kind.startswith("text/") else kind
+
+
+@asynccontextmanager
+async def open_blobs(url: str) -> AsyncIterator[BlobStore]:
+    """Open the store behind `url`: `file:///absolute/folder`."""
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
+        raise ValueError(f"NANOGRID_ARTIFACTS_CODE_URL, …_DATA_URL: {url!r} is not known; use file:///absolute/folder")
+    from services.artifacts.blobs.file import open_file_blobs  # noqa: PLC0415 - an adapter is loaded on use
+
+    with open_file_blobs(Path(unquote(parts.path))) as store:
+        yield store

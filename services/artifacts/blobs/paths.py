@@ -1,0 +1,40 @@
+"""Object keys as paths of a file system: every key has one, no two share one, none leads outside.
+
+An ordinary key is its own path (`functions/…/code.zip`), so that an operator can put files in place by hand. A file
+whose name has no dot gets `%f` behind it, and a folder whose name has one gets `%d`: so a key never needs a folder
+where another needs a file. `%` and control characters are written as `%XX`, and a name that comes out too long for a
+file system is replaced by its digest, `%~…`. Names starting with `%t` or `%m` never come out and are free for others.
+"""
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+
+from services.artifacts.blobs import check_key
+
+_ESCAPED = re.compile(r"[%\x00-\x1f\x7f]")
+_PART_BYTES = 255 - len("%f")  # NAME_MAX of every usual file system
+
+
+def path_of(key: str) -> PurePosixPath:
+    """The relative path of a key. InvalidFieldError for a key that `check_key` refuses."""
+    *folders, name = check_key(key).split("/")
+    return PurePosixPath(*map(_folder, folders), _file(name))
+
+
+def folder_of(prefix: str) -> PurePosixPath:
+    """The folder that holds exactly the keys with this prefix, which ends in `/`. InvalidFieldError as for a key."""
+    return PurePosixPath(*map(_folder, check_key(prefix.removesuffix("/")).split("/")))
+
+
+def _folder(name: str) -> str:
+    return _written(name) + ("%d" if "." in name else "")
+
+
+def _file(name: str) -> str:
+    return _written(name) + ("" if "." in name else "%f")
+
+
+def _written(name: str) -> str:
+    text = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", name)
+    return text if len(text.encode()) <= _PART_BYTES else "%~" + hashlib.sha256(name.encode()).hexdigest()

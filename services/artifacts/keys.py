@@ -1,0 +1,65 @@
+"""Which names uploads and outputs may have, and the object keys made of them."""
+
+import re
+from pathlib import PurePosixPath
+
+from nanogrid.errors import InvalidFieldError
+from services.artifacts.blobs import KEY_BYTES
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_JOB_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
+_NAME_BYTES = 255
+
+_OUTPUTS = "outputs"
+SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go")
+
+
+def code_key(function_id: str) -> str:
+    """The key of a function's bundle. InvalidFieldError unless the id is a UUID in lower case."""
+    if not _UUID.fullmatch(function_id):
+        raise InvalidFieldError("function_id", "is not a UUID in lower case")
+    return f"functions/{function_id}/code.zip"
+
+
+def is_single_source(filename: str) -> bool:
+    """Whether an upload of this name is one source file, else it is a zip. InvalidFieldError for any other name."""
+    if "/" in filename or _UNSAFE.search(filename) or len(filename.encode(errors="replace")) > _NAME_BYTES:
+        raise InvalidFieldError("filename", f"is no plain file name of at most {_NAME_BYTES} bytes; leave folders out")
+    suffix = PurePosixPath(filename).suffix
+    if suffix.lower() == ".zip":
+        return False
+    if suffix not in SOURCE_SUFFIXES:
+        able = " ".join(SOURCE_SUFFIXES)
+        raise InvalidFieldError("filename", f"ends in {suffix[:20]!r}; upload one of {able} .zip")
+    return True
+
+
+def output_key(job_id: str, path: str) -> str:
+    """The key of a job's output file. InvalidFieldError names the part that cannot be."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidFieldError("job_id", "is not 1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
+    if _UNSAFE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
+        why = "is not a plain relative path; use `/` between folders, no `..`, no backslash, no control characters"
+        raise InvalidFieldError("path", why)
+    key = f"{_OUTPUTS}/{job_id}/{path}"
+    size = _size(key)
+    if size > KEY_BYTES:
+        raise InvalidFieldError("path", f"makes a key of {size} bytes; the limit is {KEY_BYTES} bytes")
+    return key
+
+
+def check_output_key(key: str) -> str:
+    """The key, if `output_key` could have made it. InvalidFieldError otherwise."""
+    folder, _, rest = key.partition("/")
+    job_id, _, path = rest.partition("/")
+    if folder != _OUTPUTS:
+        raise InvalidFieldError("key", "is not that of an output file, `outputs/{job_id}/{path}`")
+    return output_key(job_id, path)
+
+
+def _size(text: str) -> int:
+    try:
+        return len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidFieldError("path", "is not UTF-8") from None

@@ -1,0 +1,91 @@
+"""The gRPC edge of artifacts: messages and streams in, rules, messages and streams out."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from nanogrid.auth import require_internal
+from nanogrid.errors import InvalidFieldError
+from nanogrid.v1 import artifacts_pb2 as pb
+from nanogrid.v1 import artifacts_pb2_grpc
+from services.artifacts.blobs import CHUNK_BYTES
+from services.artifacts.vault import Vault
+
+_Call = ServicerContext[Any, Any]
+
+
+class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
+    """Serves ArtifactsService."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+
+    async def UploadCode(self, requests: AsyncIterable[pb.UploadCodeRequest], _: _Call) -> pb.UploadCodeResponse:
+        require_internal()
+        header, chunks = await _split(requests, pb.UploadCodeRequest)
+        return pb.UploadCodeResponse(code=await self._vault.upload_code(header.function_id, header.filename, chunks))
+
+    async def DownloadCode(self, request: pb.DownloadCodeRequest, _: _Call) -> AsyncIterator[pb.DownloadCodeResponse]:
+        require_internal()
+        async with self._vault.open_code(request.s3_key) as (code, chunks):
+            yield pb.DownloadCodeResponse(code=code)
+            async for chunk in chunks:
+                yield pb.DownloadCodeResponse(chunk=chunk)
+
+    async def InspectCode(self, request: pb.InspectCodeRequest, _: _Call) -> pb.InspectCodeResponse:
+        require_internal()
+        return pb.InspectCodeResponse(code=await self._vault.inspect_code(request.s3_key))
+
+    async def DeleteCode(self, request: pb.DeleteCodeRequest, _: _Call) -> pb.DeleteCodeResponse:
+        require_internal()
+        await self._vault.delete_code(request.function_id)
+        return pb.DeleteCodeResponse()
+
+    async def UploadOutput(self, requests: AsyncIterable[pb.UploadOutputRequest], _: _Call) -> pb.UploadOutputResponse:
+        require_internal()
+        header, chunks = await _split(requests, pb.UploadOutputRequest)
+        stored = await self._vault.upload_output(header.job_id, header.path, chunks)
+        return pb.UploadOutputResponse(key=stored.key, size_bytes=stored.size_bytes)
+
+    async def DownloadOutput(
+        self, request: pb.DownloadOutputRequest, _: _Call
+    ) -> AsyncIterator[pb.DownloadOutputResponse]:
+        self._require_right(request)
+        async with self._vault.open_output(request.key) as (info, chunks):
+            yield pb.DownloadOutputResponse(info=_output_info(info))
+            async for chunk in chunks:
+                yield pb.DownloadOutputResponse(chunk=chunk)
+
+    async def SignOutputs(self, request: pb.SignOutputsRequest, _: _Call) -> pb.SignOutputsResponse:
+        require_internal()
+        return pb.SignOutputsResponse(urls=await self._vault.sign_outputs(list(request.keys)))
+
+    def _require_right(self, request: pb.DownloadOutputRequest) -> None:
+        # A signature is checked whoever brings it: the gateway passes on the browser's, with a token of its own.
+        if request.signature or request.expires_at_s:
+            self._vault.check_signature(request.key, request.expires_at_s, request.signature)
+        else:
+            require_internal()
+
+
+async def _split(requests: AsyncIterable[Any], kind: type[Any]) -> tuple[Any, AsyncIterator[bytes]]:
+    """The header that an upload starts with, and its chunks as they come."""
+    parts = aiter(requests)
+    first = await anext(parts, None)
+    if not isinstance(first, kind) or first.WhichOneof("part") != "header":
+        raise InvalidFieldError("header", "is missing; send it as the first message of the stream")
+    return first.header, _chunks(parts, kind)
+
+
+async def _chunks(parts: AsyncIterator[Any], kind: type[Any]) -> AsyncIterator[bytes]:
+    async for part in parts:
+        if not isinstance(part, kind) or part.WhichOneof("part") != "chunk":
+            raise InvalidFieldError("chunk", "is missing; after the header send nothing but chunks")
+        if len(part.chunk) > CHUNK_BYTES:
+            raise InvalidFieldError("chunk", f"is {len(part.chunk)} bytes long; the limit is {CHUNK_BYTES} bytes")
+        yield part.chunk
+
+
+def _output_info(info: Any) -> pb.OutputInfo:
+    return pb.OutputInfo(size_bytes=info.size_bytes, content_type=info.content_type)

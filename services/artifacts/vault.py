@@ -1,0 +1,146 @@
+"""The rules: what may come in, under which key it lies, and who may see it."""
+
+import asyncio
+import codecs
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nanogrid.bundle import BundleLimits, pack_single, verify
+from nanogrid.errors import InvalidFieldError, TooLargeError
+from nanogrid.logs import logger
+from nanogrid.v1.artifacts_pb2 import CodeInfo
+from services.artifacts import keys
+from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, BlobStore, content_type_of
+from services.artifacts.signing import UrlSigner
+from services.artifacts.spool import Spool, read_chunks, write_chunks
+
+log = logger()
+
+_ZIP = "application/zip"
+_SIGNED_AT_ONCE = 1000
+
+
+class Vault:
+    """Code bundles and output files. Everything streams; what fails leaves nothing. Safe for concurrent use."""
+
+    def __init__(
+        self,
+        code: BlobStore,
+        data: BlobStore,
+        spool: Spool,
+        signer: UrlSigner,
+        *,
+        bundle_limits: BundleLimits,
+        upload_bytes: int,
+        output_bytes: int,
+        url_ttl_s: int,
+    ) -> None:
+        self._code = code
+        self._data = data
+        self._spool = spool
+        self._signer = signer
+        self._bundle_limits = bundle_limits
+        self._upload_bytes = upload_bytes
+        self._output_bytes = output_bytes
+        self._url_ttl_s = url_ttl_s
+
+    async def upload_code(self, function_id: str, filename: str, chunks: AsyncIterator[bytes]) -> CodeInfo:
+        """Take an upload through the gate and store it. InvalidFieldError, TooLargeError, ArchiveRejectedError."""
+        key = keys.code_key(function_id)
+        single = keys.is_single_source(filename)
+        with self._spool.file() as received, self._spool.file() as packed:
+            if not await write_chunks(received, _bounded(chunks, "file", self._upload_bytes)):
+                raise InvalidFieldError("file", "is empty; upload the function's source code")
+            if single:
+                await asyncio.to_thread(_pack_source, received, filename, packed)
+            code = await asyncio.to_thread(self._judge, key, packed if single else received)
+            code.single_file = single
+            await self._code.put(key, packed if single else received, content_type=_ZIP, sha256=code.code_sha256)
+        log.info("code stored", key=key, size_bytes=code.size_bytes, sha256=code.code_sha256)
+        return code
+
+    async def inspect_code(self, s3_key: str) -> CodeInfo:
+        """Take a bundle that lies in the bucket through the gate. NotFoundError, and as for an upload."""
+        with self._spool.file() as copy:
+            async with self._code.open(s3_key) as (info, chunks):
+                if info.size_bytes > self._upload_bytes:
+                    raise TooLargeError("file", limit=self._upload_bytes, actual=info.size_bytes)
+                await write_chunks(copy, _bounded(chunks, "file", self._upload_bytes))
+            return await asyncio.to_thread(self._judge, s3_key, copy)
+
+    @asynccontextmanager
+    async def open_code(self, s3_key: str) -> AsyncIterator[tuple[CodeInfo, AsyncIterator[bytes]]]:
+        """A bundle's description, without root files, and its bytes. NotFoundError if it is not there."""
+        async with self._code.open(s3_key) as (info, chunks):
+            if info.sha256:
+                yield CodeInfo(s3_key=s3_key, code_sha256=info.sha256, size_bytes=info.size_bytes), chunks
+                return
+            with self._spool.file() as copy:  # put into the bucket by hand: the digest comes first, so read it twice
+                size = await write_chunks(copy, chunks)
+                digest = await asyncio.to_thread(_digest, copy)
+                yield CodeInfo(s3_key=s3_key, code_sha256=digest, size_bytes=size), read_chunks(copy, CHUNK_BYTES)
+
+    async def delete_code(self, function_id: str) -> None:
+        """Delete the bundle of an uploaded function, if it is there."""
+        await self._code.delete(keys.code_key(function_id))
+
+    async def upload_output(self, job_id: str, path: str, chunks: AsyncIterator[bytes]) -> BlobInfo:
+        """Store one output file. InvalidFieldError, TooLargeError."""
+        key = keys.output_key(job_id, path)
+        bounded = _bounded(chunks, "output file", self._output_bytes)
+        return await self._data.put(key, bounded, content_type=content_type_of(path))
+
+    @asynccontextmanager
+    async def open_output(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+        """An output file's description and its bytes. NotFoundError if it is not there."""
+        async with self._data.open(keys.check_output_key(key)) as found:
+            yield found
+
+    def check_signature(self, key: str, expires_at_s: int, signature: str) -> None:
+        """NotFoundError unless we signed exactly this and it has not expired."""
+        self._signer.check(key, expires_at_s, signature)
+
+    async def sign_outputs(self, wanted: list[str]) -> list[str]:
+        """URLs that open output files without a key, in the order asked for; the files need not be there."""
+        if len(wanted) > _SIGNED_AT_ONCE:
+            raise InvalidFieldError("keys", f"holds {len(wanted)} keys; ask for at most {_SIGNED_AT_ONCE} at once")
+        return [await self._sign(keys.check_output_key(key)) for key in wanted]
+
+    async def _sign(self, key: str) -> str:
+        return await self._data.signed_url(key, self._url_ttl_s) or self._signer.url(key, self._url_ttl_s)
+
+    def _judge(self, key: str, path: Path) -> CodeInfo:
+        bundle = verify(path, self._bundle_limits)
+        size = path.stat().st_size
+        return CodeInfo(s3_key=key, code_sha256=_digest(path), size_bytes=size, root_files=bundle.root_files)
+
+
+async def _bounded(chunks: AsyncIterator[bytes], what: str, limit: int) -> AsyncIterator[bytes]:
+    """What comes, until it is more than the limit: TooLargeError then, before the excess is passed on."""
+    size = 0
+    async for chunk in chunks:
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError(what, limit=limit)
+        yield chunk
+
+
+def _pack_source(source: Path, filename: str, packed: Path) -> None:
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    with source.open("rb") as file:
+        try:
+            while data := file.read(CHUNK_BYTES):
+                decoder.decode(data)
+                if b"\x00" in data:
+                    raise InvalidFieldError("file", "holds a NUL character: it is not source code")
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError:
+            raise InvalidFieldError("file", "is not UTF-8 text; save the source code as UTF-8") from None
+    pack_single(source, filename, packed)
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,142 @@
+"""Puts the executor together."""
+
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from nanogrid.auth import Authenticator
+from nanogrid.bundle import BundleLimits
+from nanogrid.channel import open_stub
+from nanogrid.jobs import open_jobs
+from nanogrid.logs import logger
+from nanogrid.queue import open_queue
+from nanogrid.server import Bound, serving, until_stopped
+from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
+from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
+from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
+from nanogrid.v1.resources_pb2 import ExecutorInfo
+from services.executor.code import CodeCache
+from services.executor.offer import Offer
+from services.executor.outputs import OutputLimits
+from services.executor.poller import Poller
+from services.executor.pool import Pool
+from services.executor.presence import announce, withdraw
+from services.executor.runner import Runner
+from services.executor.sandbox import SandboxProvider, SandboxSettings, open_provider
+from services.executor.servicer import ExecutorServicer
+from services.executor.settings import ExecutorSettings
+from services.executor.stored import Stored
+from services.executor.tuner import Tuner
+from services.executor.work import Work
+
+if TYPE_CHECKING:
+    from nanogrid.v1.registry_pb2_grpc import RegistryServiceAsyncStub
+
+log = logger()
+
+_MIB = 1024 * 1024
+
+
+async def serve(settings: ExecutorSettings) -> None:
+    """Run until SIGTERM, then drain."""
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        token = settings.internal_token
+        registry = await enter(open_stub(RegistryServiceStub, settings.registry_address, token=token))
+        artifacts = await enter(open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token))
+        jobs = await enter(open_jobs(settings.jobs_url))
+        queue = await enter(open_queue(settings.task_queue_url, settings.executor_id, settings.executor_visibility_s))
+        provider = await enter(open_provider(settings.executor_sandbox_url, _sandbox_settings(settings)))
+        log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
+        offer = Offer(provider)
+        await offer.look()
+        pool = await enter(_open_pool(settings, provider))
+        info = _describe(settings, provider)
+        servicer = ExecutorServicer(pool, lambda: info)
+        port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [_bound(servicer)]))
+        info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
+
+        stored = Stored(artifacts)
+        code = CodeCache(
+            settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
+        )
+        work = Work(pool, code, Tuner(), stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits())
+        runner = Runner(work, jobs, queue, info, lease_s=settings.executor_lease_s)
+        poller = Poller(queue, runner, settings.executor_slots)
+
+        def describe() -> ExecutorInfo:
+            info.free_slots = poller.free
+            info.runtimes[:] = sorted(offer.runtimes)
+            return info
+
+        beside = [announce(jobs, describe), offer.keep_looking(), pool.keep_house()]
+        await _work_until_stopped(poller, beside, settings.executor_drain_s)
+        await withdraw(jobs, info.executor_id)
+
+
+async def _work_until_stopped(poller: Poller, beside: list[Coroutine[Any, Any, None]], drain_s: float) -> None:
+    """Poll, with the other loops beside it; a loop that ends by itself is a fault and ends the executor."""
+    polling = asyncio.create_task(poller.run(), name="poller")
+    stopped = asyncio.create_task(until_stopped(), name="until stopped")
+    loops = [asyncio.create_task(loop) for loop in beside]
+    try:
+        await asyncio.wait([polling, stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+        poller.stop()
+        await polling
+        await poller.drain(drain_s)
+    finally:
+        for task in [polling, stopped, *loops]:
+            task.cancel()
+        ends = await asyncio.gather(polling, stopped, *loops, return_exceptions=True)
+    for end in ends:
+        if isinstance(end, Exception):
+            raise end
+
+
+@asynccontextmanager
+async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider) -> AsyncIterator[Pool]:
+    pool = Pool(
+        provider,
+        most=max(settings.executor_sandboxes, settings.executor_slots),
+        idle_s=settings.executor_idle_s,
+        freeze_after_s=settings.executor_freeze_s,
+    )
+    try:
+        yield pool
+    finally:
+        await pool.close()
+
+
+def _authenticator(settings: ExecutorSettings, registry: "RegistryServiceAsyncStub") -> Authenticator:
+    async def verify(key: str) -> str:
+        return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
+
+    required = settings.auth_required(settings.executor_listen)
+    return Authenticator(required=required, internal_token=settings.internal_token, verify=verify)
+
+
+def _bound(servicer: ExecutorServicer) -> Bound:
+    descriptor = executor_pb2.DESCRIPTOR.services_by_name["ExecutorService"]
+    return Bound(descriptor, executor_pb2_grpc.add_ExecutorServiceServicer_to_server, servicer)
+
+
+def _describe(settings: ExecutorSettings, provider: SandboxProvider) -> ExecutorInfo:
+    info = ExecutorInfo(
+        executor_id=settings.executor_id,
+        slots=settings.executor_slots,
+        free_slots=settings.executor_slots,
+        sandbox="docker" if provider.isolates else "process",
+    )
+    info.started_at.GetCurrentTime()
+    return info
+
+
+def _sandbox_settings(settings: ExecutorSettings) -> SandboxSettings:
+    return SandboxSettings(
+        root=settings.root / "sandboxes",
+        executor_id=settings.executor_id,
+        cpus=settings.executor_cpus,
+        init_timeout_s=settings.executor_init_timeout_s,
+        ai_endpoint=settings.ai_endpoint,
+    )

@@ -1,0 +1,98 @@
+"""Code on this machine's disk: unpacked bundles by digest, bounded, least recently used goes first."""
+
+import asyncio
+import hashlib
+import os
+import shutil
+import tempfile
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nanogrid.bundle import BundleLimits, unpack
+from nanogrid.logs import logger
+
+log = logger()
+
+# Streams a bundle by its key: the digest first, then its bytes.
+FetchBundle = Callable[[str], AsyncIterator[str | bytes]]
+
+
+class CodeCache:
+    """Folders named by digest below `root`, together at most `size_bytes` (more only while all of it is in use).
+
+    Concurrent requests for one bundle share one download. What a crash left half done is removed at start.
+    """
+
+    def __init__(self, root: Path, size_bytes: int, fetch: FetchBundle, limits: BundleLimits) -> None:
+        self._root = root
+        self._size_bytes = size_bytes
+        self._fetch = fetch
+        self._limits = limits
+        self._sizes: OrderedDict[str, int] = OrderedDict()  # digest -> bytes, least recently used first
+        self._in_use: dict[str, int] = {}
+        self._fetching: dict[str, asyncio.Lock] = {}
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir(parents=True)
+
+    @asynccontextmanager
+    async def checked_out(self, s3_key: str, digest: str) -> AsyncIterator[Path]:
+        """The folder of a bundle's code, safe from eviction inside the block.
+
+        `digest` may be "" where the message did not say; then artifacts is asked every time.
+        NotFoundError when there is no such bundle, ArchiveRejectedError when it is hostile.
+        """
+        lock = self._fetching.setdefault(s3_key, asyncio.Lock())
+        async with lock:
+            if digest not in self._sizes:
+                digest = await self._download(s3_key)
+            self._in_use[digest] = self._in_use.get(digest, 0) + 1
+        if not lock.locked():
+            self._fetching.pop(s3_key, None)
+        self._sizes.move_to_end(digest)
+        try:
+            yield self._root / digest
+        finally:
+            self._in_use[digest] -= 1
+            if not self._in_use[digest]:
+                del self._in_use[digest]
+
+    async def _download(self, s3_key: str) -> str:
+        with tempfile.TemporaryDirectory(dir=self._root, prefix="incoming-") as folder:
+            bundle, unpacked = Path(folder, "code.zip"), Path(folder, "code")
+            digest = await self._receive(s3_key, bundle)
+            if digest in self._sizes:
+                return digest
+            size = await asyncio.to_thread(_unpack, bundle, unpacked, self._limits)
+            if digest not in self._sizes:  # another key may have brought the same code meanwhile
+                await asyncio.to_thread(os.rename, unpacked, self._root / digest)
+                self._sizes[digest] = size
+        await self._make_room(keep=digest)
+        return digest
+
+    async def _receive(self, s3_key: str, bundle: Path) -> str:
+        seen = hashlib.sha256()
+        with bundle.open("wb") as file:
+            async for part in self._fetch(s3_key):
+                if isinstance(part, str):
+                    if part in self._sizes:
+                        return part
+                    continue
+                seen.update(part)
+                await asyncio.to_thread(file.write, part)
+        return seen.hexdigest()
+
+    async def _make_room(self, keep: str) -> None:
+        for digest in list(self._sizes):
+            if sum(self._sizes.values()) <= self._size_bytes:
+                return
+            if digest != keep and digest not in self._in_use:
+                del self._sizes[digest]
+                await asyncio.to_thread(shutil.rmtree, self._root / digest)
+                log.info("code evicted", digest=digest)
+
+
+def _unpack(bundle: Path, destination: Path, limits: BundleLimits) -> int:
+    unpack(bundle, destination, limits)
+    return sum(path.lstat().st_size for path in destination.rglob("*"))

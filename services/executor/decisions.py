@@ -1,0 +1,47 @@
+"""The pool's decisions as pure functions: which sandbox, whom to evict, how many to keep ready, when to try again."""
+
+from collections.abc import Collection, Iterable
+from typing import Protocol, TypeVar
+
+TRIES = 3  # runs of one job that may end in a fault of the platform
+_FIRST_DELAY_S, _MOST_DELAY_S = 1.0, 60.0
+
+
+class SlotView(Protocol):
+    """What a decision may know of a slot."""
+
+    @property
+    def function_id(self) -> str:
+        """The function it serves, "" while generic."""
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it could be taken or evicted."""
+
+    @property
+    def used_at(self) -> float:
+        """Monotonic seconds of its last use."""
+
+
+S = TypeVar("S", bound=SlotView)
+
+
+def warmest(slots: Iterable[S]) -> S | None:
+    """The slot to serve a call with: the last used, so that the others grow old and go."""
+    return max((slot for slot in slots if slot.is_resting), key=lambda slot: slot.used_at, default=None)
+
+
+def may_grow(serving: int, max_concurrency: int) -> bool:
+    """Whether a function with so many sandboxes may have another; 0 = no limit of its own."""
+    return max_concurrency == 0 or serving < max_concurrency
+
+
+def victim(slots: Collection[S], sparing: str) -> S | None:
+    """Whom to evict for a newcomer: the longest unused resting slot, rather not one of the function `sparing`."""
+    resting = [slot for slot in slots if slot.is_resting]
+    return min(resting, key=lambda slot: (slot.function_id == sparing, slot.used_at), default=None)
+
+
+def retry_delay_s(attempt: int) -> float:
+    """How long to leave a message alone after its `attempt`-th try failed: 1, 2, 4 … s, at most a minute."""
+    return float(min(_MOST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))

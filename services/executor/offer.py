@@ -1,0 +1,31 @@
+"""Which runtimes this executor offers: those its sandboxes can serve now."""
+
+import asyncio
+
+from nanogrid.logs import logger
+from services.executor.sandbox import SandboxProvider
+
+log = logger()
+
+_EVERY_S = 10.0  # an image built meanwhile is offered after this long
+
+
+class Offer:
+    """Looked up in the background, read without waiting."""
+
+    def __init__(self, provider: SandboxProvider) -> None:
+        self._provider = provider
+        self.runtimes: frozenset[str] = frozenset()
+
+    async def look(self) -> None:
+        """Ask the provider once."""
+        found = frozenset(await self._provider.runtimes())
+        if found != self.runtimes:
+            log.info("runtimes offered", runtimes=sorted(found))
+        self.runtimes = found
+
+    async def keep_looking(self) -> None:
+        """Ask for ever."""
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            await self.look()

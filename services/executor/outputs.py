@@ -1,0 +1,89 @@
+"""Collecting what a call left in /output. The folder was written by hostile code: no link is followed."""
+
+import os
+import stat
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from nanogrid.v1.resources_pb2 import OutputFile
+from services.executor.sandbox import CallError
+
+_CHUNK = 1024 * 1024
+_MAX_DEPTH = 32  # folders inside each other
+
+# Stores one file: job id, path below /output, its bytes.
+StoreOutput = Callable[[str, str, AsyncIterator[bytes]], Awaitable[OutputFile]]
+
+
+@dataclass(frozen=True, slots=True)
+class OutputLimits:
+    """How much one job may leave in /output."""
+
+    files: int = 1000
+    size_bytes: int = 1_000_000_000
+
+
+class OutputRefusedError(Exception):
+    """What the call left cannot be stored; carries the job's error."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+async def collect(job_id: str, folder: Path, limits: OutputLimits, store: StoreOutput) -> list[OutputFile]:
+    """Store every regular file below `folder`, sub-folders kept; links, sockets and devices are left out.
+
+    OutputRefusedError (`OutputTooLarge`, `ResultInvalid`) before anything is stored. Blocks only on the local disk.
+    """
+    found = list(_regular_files(folder))
+    if len(found) > limits.files:
+        message = f"/output holds {len(found)} files; the limit is {limits.files}: put them into one archive"
+        raise OutputRefusedError(CallError("OutputTooLarge", message))
+    if (size := sum(size for _, size in found)) > limits.size_bytes:
+        message = f"/output holds {size} bytes; the limit is {limits.size_bytes} bytes"
+        raise OutputRefusedError(CallError("OutputTooLarge", message))
+    return [await store(job_id, path, _read(folder, path)) for path, _ in found]
+
+
+def _regular_files(folder: Path) -> Iterator[tuple[str, int]]:
+    for parent, folders, files, fd in os.fwalk(folder, follow_symlinks=False):
+        relative = os.path.relpath(parent, folder)
+        if relative.count("/") >= _MAX_DEPTH:
+            folders.clear()
+        folders.sort()
+        for name in sorted(files):
+            status = os.stat(name, dir_fd=fd, follow_symlinks=False)
+            if stat.S_ISREG(status.st_mode):
+                yield _checked(name if relative == "." else f"{relative}/{name}"), status.st_size
+
+
+def _checked(path: str) -> str:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        message = f"/output holds a file whose name is not UTF-8: {path.encode(errors='backslashreplace').decode()}"
+        raise OutputRefusedError(CallError("ResultInvalid", message)) from None
+    return path
+
+
+async def _read(folder: Path, path: str) -> AsyncIterator[bytes]:
+    with open(_open_below(folder, path), "rb") as file:  # noqa: ASYNC230 - a descriptor of the local disk
+        while chunk := file.read(_CHUNK):
+            yield chunk
+
+
+def _open_below(folder: Path, path: str) -> int:
+    """Open without following a link in any part: the call's leftovers may still be at work."""
+    *parents, name = path.split("/")
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for parent in parents:
+            below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+            os.close(at)
+            at = below
+        # Not blocking: a file may have become a FIFO meanwhile.
+        return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
+    finally:
+        os.close(at)

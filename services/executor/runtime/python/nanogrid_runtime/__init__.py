@@ -1,0 +1,1 @@
+"""What the resident Python runtime is made of."""

@@ -1,0 +1,62 @@
+"""What went wrong in user code, as data its author can read: type, message, and a stack without our own frames."""
+
+from __future__ import annotations
+
+import os
+import traceback  # before /code is on the path: a function may have a traceback.py of its own
+
+_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_IMPORTLIB = os.path.join(os.path.dirname(os.__file__), "importlib")
+
+MESSAGE_CHARS = 8_192
+STACK_CHARS = 65_536  # a thousand frames; the executor refuses a header of more than 256 KiB
+
+
+class FunctionFailed(Exception):  # noqa: N818 - it is no error of ours
+    """A failure with its type in the contract's vocabulary."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+def describe(error: BaseException, kind: str) -> dict:
+    """The failure as it travels to the executor. `kind` is the contract's type for it."""
+    if isinstance(error, FunctionFailed):
+        return {"type": error.kind, "message": str(error)[:MESSAGE_CHARS], "stack": ""}
+    if isinstance(error, MemoryError):
+        kind = "OutOfMemory"
+    return {"type": kind, "message": _sentence(error), "stack": stack_of(error)}
+
+
+def stack_of(error: BaseException) -> str:
+    """The traceback as Python prints it, starting at the function's own first frame."""
+    try:
+        lines = traceback.format_exception(type(error), error, users_part(error))
+    except Exception:  # an exception whose own attributes raise
+        return ""
+    text = "".join(lines)
+    if len(text) > STACK_CHARS:
+        text = text[: STACK_CHARS // 2] + "\n  […]\n" + text[-STACK_CHARS // 2 :]
+    return text
+
+
+def users_part(error: BaseException):  # noqa: ANN201 - types.TracebackType | None, not worth an import here
+    """The traceback from where it last leaves the runtime, and the import machinery after that."""
+    trace = step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_code.co_filename.startswith(_OURS):
+            trace = step.tb_next
+        step = step.tb_next
+    while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_IMPORTLIB, "<frozen importlib")):
+        trace = trace.tb_next
+    return trace
+
+
+def _sentence(error: BaseException) -> str:
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:
+        text = "its message cannot be shown"
+    return (f"{name}: {text}" if text else name)[:MESSAGE_CHARS]

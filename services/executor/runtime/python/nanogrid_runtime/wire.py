@@ -1,0 +1,57 @@
+"""Frames on the control socket: 4 bytes of big-endian length, 1 byte of kind, then the body (length counts both)."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+
+LENGTH = struct.Struct(">I")
+
+SPECIALISE, CALL = b"S", b"C"
+HELLO, READY, FAILED, DONE = b"H", b"R", b"X", b"D"
+
+
+class Wire:
+    """The runtime's end of the socket. Closed by the executor means that there is nothing left to do."""
+
+    def __init__(self, folder: str) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+        try:
+            self._socket.connect(f"/proc/self/fd/{descriptor}/control.sock")
+        finally:
+            os.close(descriptor)
+
+    def receive(self) -> tuple[bytes, memoryview]:
+        """The next frame's kind and body. EOFError when the executor is gone."""
+        (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
+        frame = self._exactly(length)
+        return bytes(frame[:1]), frame[1:]
+
+    def send(self, kind: bytes, header: dict, body: bytes | None = None) -> None:
+        """Send a frame of JSON, or one of a JSON header and a body after it."""
+        head = json.dumps(header).encode()
+        if body is not None:
+            head = LENGTH.pack(len(head)) + head
+        length = 1 + len(head) + len(body or b"")
+        self._socket.sendall(LENGTH.pack(length) + kind + head + (body or b""))
+
+    def _exactly(self, size: int) -> memoryview:
+        buffer = memoryview(bytearray(size))
+        filled = 0
+        while filled < size:
+            got = self._socket.recv_into(buffer[filled:])
+            if not got:
+                raise EOFError
+            filled += got
+        return buffer
+
+
+def split(body: memoryview) -> tuple[dict, bytes]:
+    """A body's JSON header and what follows it."""
+    (length,) = LENGTH.unpack(body[: LENGTH.size])
+    end = LENGTH.size + length
+    return json.loads(bytes(body[LENGTH.size : end])), bytes(body[end:])

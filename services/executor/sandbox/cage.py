@@ -1,0 +1,78 @@
+"""What an adapter provides under the shared Resident: something to start a runtime in, to kill and to remove."""
+
+import contextlib
+import secrets
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from services.executor.sandbox.cgroup import Cgroup
+
+RUNTIMES_DIR = Path(__file__).resolve().parent.parent / "runtime"
+
+# What is started for a language: an interpreter, and its argument below the folder of runtimes.
+PROGRAMS: Mapping[str, tuple[str, str]] = MappingProxyType({"python": ("python3", "python/main.py")})
+
+
+class CageError(Exception):
+    """The adapter could not start or remove what keeps a sandbox."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inside:
+    """What the code inside finds where, and what it is told."""
+
+    code: str = "/code"
+    payload_file: str = "/run/nanogrid/payload.json"
+    own_pids: bool = True  # whether every process it can see is its own
+    ai_endpoint: str = ""
+    env: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cage(Protocol):
+    """Keeps one sandbox. Raises CageError or OSError."""
+
+    inside: Inside
+    volumes: bool  # whether /tmp and /output are volumes with a size of their own
+
+    async def prepare(self) -> None:
+        """Do what need not wait for the volumes."""
+
+    async def start(self) -> None:
+        """Start PID 1 and the runtime."""
+
+    def watch(self, pid: int) -> Cgroup:
+        """Get hold of the processes: the runtime has dialled in as `pid`."""
+
+    def kill(self) -> None:
+        """Kill every process in it, now. Idempotent; does nothing before `watch`."""
+
+    async def remove(self) -> None:
+        """Leave nothing. Idempotent."""
+
+
+_FIRST_UID, _UIDS = 1_900_000_000, 200_000_000  # above what distributions, containers and systemd hand out
+
+
+def new_uid() -> int:
+    """A uid that nobody else on the machine has."""
+    return _FIRST_UID + secrets.randbelow(_UIDS)
+
+
+def parent_of(pid: int) -> int:
+    """The parent of a process. ProcessLookupError when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except FileNotFoundError:
+        raise ProcessLookupError(pid) from None
+    return int(stat.rpartition(")")[2].split()[1])
+
+
+def kill_process(pidfd: int) -> None:
+    """Kill the process behind a pidfd; nothing happens when it is dead, or when there is none (-1)."""
+    if pidfd >= 0:
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)

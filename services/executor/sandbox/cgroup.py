@@ -1,0 +1,268 @@
+"""A sandbox's control group: limits, freezing, what one call used. Knows cgroup v1 and v2, whoever made the group."""
+
+import asyncio
+import contextlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+_CPU_PERIOD_US = 100_000  # the kernel's default
+_FREEZE_POLL_S = 0.001
+_FREEZE_TIMEOUT_S = 2.0
+_SAMPLE_S = 0.02  # how often memory is looked at where the kernel cannot restart its own high-water mark
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What happened since `begin`: highest memory in bytes (0: unknown), and whether the OOM killer struck."""
+
+    peak_bytes: int
+    oom_killed: bool
+
+
+class Cgroup(Protocol):
+    """One sandbox's group. Files are kept open: a call costs four system calls here. Raises OSError."""
+
+    def limit_memory(self, size_bytes: int) -> None:
+        """Set the memory limit; swap is never on top."""
+
+    def limit_cpu(self, cpus: float) -> None:
+        """Set how many processors' worth of time it may use."""
+
+    def begin(self) -> None:
+        """Start measuring."""
+
+    def end(self) -> Usage:
+        """What was used since `begin`; whatever can no longer be read counts as nothing."""
+
+    async def freeze(self) -> None:
+        """Stop every process in it; returns when they have stopped."""
+
+    def thaw(self) -> None:
+        """Let them go on."""
+
+    def pids(self) -> list[int]:
+        """Who is in it."""
+
+    def close(self) -> None:
+        """Close the files. Idempotent."""
+
+
+class _File:
+    """A control file kept open."""
+
+    def __init__(self, path: Path, flags: int = os.O_RDWR) -> None:
+        self.fd = os.open(path, flags | os.O_CLOEXEC)
+
+    def read(self) -> str:
+        return os.pread(self.fd, 4096, 0).decode()
+
+    def write(self, text: str) -> None:
+        os.pwrite(self.fd, text.encode(), 0)
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+def _oom_kills(text: str) -> int:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
+    return 0
+
+
+async def _until_frozen(path: Path, mark: str) -> None:
+    with contextlib.suppress(TimeoutError):  # a process in uninterruptible sleep stops later
+        async with asyncio.timeout(_FREEZE_TIMEOUT_S):
+            while mark not in path.read_text():  # noqa: ASYNC110, ASYNC240 - the kernel's memory, not a disk; no event
+                await asyncio.sleep(_FREEZE_POLL_S)
+
+
+class CgroupV1:
+    """One folder per controller."""
+
+    def __init__(self, folders: dict[str, Path]) -> None:
+        self._memory = folders["memory"]
+        self._cpu = folders["cpu"]
+        self._freezer = folders["freezer"]
+        self._peak = _File(self._memory / "memory.max_usage_in_bytes")
+        self._oom = _File(self._memory / "memory.oom_control", os.O_RDONLY)
+        self._state = _File(self._freezer / "freezer.state")
+        self._kills = 0
+
+    def limit_cpu(self, cpus: float) -> None:
+        (self._cpu / "cpu.cfs_quota_us").write_text(str(int(cpus * _CPU_PERIOD_US)))
+
+    def limit_memory(self, size_bytes: int) -> None:
+        names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
+        if int((self._memory / names[0]).read_text()) < size_bytes:
+            names.reverse()  # memory and swap together may never be less than memory
+        for name in names:
+            file = self._memory / name
+            if file.exists():  # no memsw where the kernel does not account for swap
+                file.write_text(str(size_bytes))
+
+    def begin(self) -> None:
+        self._kills = _oom_kills(self._oom.read())
+        self._peak.write("0")
+
+    def end(self) -> Usage:
+        try:
+            return Usage(int(self._peak.read()), _oom_kills(self._oom.read()) > self._kills)
+        except OSError:
+            return Usage(0, oom_killed=False)
+
+    async def freeze(self) -> None:
+        self._state.write("FROZEN")
+        await _until_frozen(self._freezer / "freezer.state", "FROZEN")
+
+    def thaw(self) -> None:
+        self._state.write("THAWED")
+
+    def pids(self) -> list[int]:
+        return _pids(self._freezer)
+
+    def close(self) -> None:
+        for file in (self._peak, self._oom, self._state):
+            file.close()
+
+
+class CgroupV2:
+    """One folder. The high-water mark restarts per open file from Linux 6.12; before that, memory is sampled too."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._events = _File(folder / "memory.events", os.O_RDONLY)
+        self._current = _File(folder / "memory.current", os.O_RDONLY)
+        self._freeze = _File(folder / "cgroup.freeze")
+        self._peak, self._restarts = _open_peak(folder / "memory.peak")
+        self._kills = self._mark = self._sampled = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit_cpu(self, cpus: float) -> None:
+        (self._folder / "cpu.max").write_text(f"{int(cpus * _CPU_PERIOD_US)} {_CPU_PERIOD_US}")
+
+    def limit_memory(self, size_bytes: int) -> None:
+        (self._folder / "memory.max").write_text(str(size_bytes))
+        swap = self._folder / "memory.swap.max"
+        if swap.exists():
+            swap.write_text("0")
+
+    def begin(self) -> None:
+        self._kills = _oom_kills(self._events.read())
+        if self._restarts and self._peak is not None:
+            self._peak.write("0")
+            return
+        self._mark = self._read(self._peak)
+        self._sampled = 0
+        self._sample()
+
+    def end(self) -> Usage:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        try:
+            killed = _oom_kills(self._events.read()) > self._kills
+            peak = self._read(self._peak)
+            if not self._restarts and peak <= self._mark:  # the mark is an earlier call's
+                peak = max(self._sampled, self._read(self._current))
+        except OSError:
+            return Usage(0, oom_killed=False)
+        return Usage(peak, killed)
+
+    async def freeze(self) -> None:
+        self._freeze.write("1")
+        await _until_frozen(self._folder / "cgroup.events", "frozen 1")
+
+    def thaw(self) -> None:
+        self._freeze.write("0")
+
+    def pids(self) -> list[int]:
+        return _pids(self._folder)
+
+    def close(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for file in (self._events, self._current, self._freeze, self._peak):
+            if file is not None:
+                file.close()
+
+    def _sample(self) -> None:
+        with contextlib.suppress(OSError):
+            self._sampled = max(self._sampled, self._read(self._current))
+        self._timer = asyncio.get_running_loop().call_later(_SAMPLE_S, self._sample)
+
+    @staticmethod
+    def _read(file: _File | None) -> int:
+        return int(file.read()) if file is not None else 0
+
+
+def _open_peak(path: Path) -> tuple[_File | None, bool]:
+    """The high-water mark, and whether writing to it restarts it."""
+    try:
+        return _File(path), True
+    except FileNotFoundError:  # before Linux 5.19
+        return None, False
+    except OSError:  # before Linux 6.12 it cannot be opened for writing
+        return _File(path, os.O_RDONLY), False
+
+
+def _pids(folder: Path) -> list[int]:
+    try:
+        return [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []
+
+
+def cgroup_of(pid: int) -> Cgroup:
+    """The control group that process `pid` is in, and so everything it starts. OSError when it cannot be found."""
+    paths = _paths_of(Path(f"/proc/{pid}/cgroup").read_text())
+    folders = {name: folder for name, mount in mounts().items() if (folder := _folder(mount, paths.get(name)))}
+    if "memory" in folders:
+        return CgroupV1(folders)
+    if "" in folders:
+        return CgroupV2(folders[""])
+    raise FileNotFoundError("no memory control group is mounted")
+
+
+def _paths_of(text: str) -> dict[str, str]:
+    """Controller -> path in its hierarchy, from /proc/PID/cgroup; the controller of v2 is ""."""
+    found = {}
+    for line in text.splitlines():
+        _, controllers, path = line.split(":", 2)
+        found.update(dict.fromkeys(controllers.split(","), path))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """Where a hierarchy is mounted, and which part of it."""
+
+    root: str
+    point: Path
+
+
+def mounts() -> dict[str, Mount]:
+    """Controller -> where it is mounted; the controller of v2 is ""."""
+    found: dict[str, Mount] = {}
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        kind, _, options = after.split(" ", 2)
+        fields = before.split(" ")
+        mount = Mount(fields[3], Path(fields[4]))
+        if kind == "cgroup2":
+            found.setdefault("", mount)
+        elif kind == "cgroup":
+            for option in options.split(","):
+                found.setdefault(option, mount)
+    return found
+
+
+def _folder(mount: Mount, path: str | None) -> Path | None:
+    if path is None:
+        return None
+    return mount.point / os.path.relpath(path, mount.root)

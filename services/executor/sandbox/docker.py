@@ -1,0 +1,254 @@
+"""Sandboxes that isolate: one hardened Docker container each. The daemon creates and removes it, nothing else."""
+
+import asyncio
+import os
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import docker
+import docker.errors
+import docker.utils
+import requests
+from docker.types import LogConfig, Mount, Ulimit
+
+from nanogrid.runtimes import RUNTIMES, Runtime
+from services.executor.sandbox import SandboxSettings, SandboxStartError
+from services.executor.sandbox.cage import (
+    PROGRAMS,
+    RUNTIMES_DIR,
+    CageError,
+    Inside,
+    kill_process,
+    new_uid,
+    parent_of,
+)
+from services.executor.sandbox.cgroup import Cgroup, cgroup_of
+from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
+from services.executor.sandbox.opening import open_resident
+from services.executor.sandbox.resident import Resident
+
+_T = TypeVar("_T")
+
+_PARALLEL = 10  # calls of the daemon at a time: it slows down under more
+_IMAGES_S = 5.0  # how long the list of images is believed
+_FAILURES = (docker.errors.DockerException, requests.RequestException)
+
+_EXECUTOR, _SANDBOX = "nanogrid.executor", "nanogrid.sandbox"
+_BOOST_CPUS = 1.0  # until the handler is loaded; imports are one thread's work
+_OPEN_FILES = 4096
+_OOM_SCORE = 500  # on a machine short of memory a function goes before the executor
+_AI_ENDPOINT = "http://127.0.0.1:11434"  # forwarded from the sandbox's own loopback
+
+
+class Daemon:
+    """The Docker daemon, asked from a few threads. Its failures are CageError."""
+
+    def __init__(self, settings: SandboxSettings) -> None:
+        self._threads = ThreadPoolExecutor(_PARALLEL, "docker")
+        self.api: Any = docker.APIClient(  # untyped below this line: the SDK's stubs do not know half of it
+            **docker.utils.kwargs_from_env(), timeout=int(settings.start_timeout_s), max_pool_size=_PARALLEL
+        )
+
+    async def ask(self, question: Callable[[], _T]) -> _T:
+        """Run one call of the SDK."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, question)
+        except _FAILURES as error:
+            raise CageError(f"docker: {error}") from error
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._threads.shutdown(wait=True)
+        self.api.close()
+
+
+class DockerCage:
+    """One container, named after its sandbox."""
+
+    volumes = True
+
+    def __init__(self, daemon: Daemon, runtime: Runtime, folder: SandboxFolder, settings: SandboxSettings) -> None:
+        self._daemon = daemon
+        self._runtime = runtime
+        self._folder = folder
+        self._settings = settings
+        self._name = f"nanogrid-{folder.path.name}"
+        self._init_fd = -1
+        self.inside = Inside(ai_endpoint=_AI_ENDPOINT + urlsplit(settings.ai_endpoint).path.rstrip("/"))
+
+    async def prepare(self) -> None:
+        """Create the container."""
+        await self._daemon.ask(partial(self._daemon.api.create_container, **self._container()))
+
+    async def start(self) -> None:
+        """Start it."""
+        await self._daemon.ask(partial(self._daemon.api.start, self._name))
+
+    def watch(self, pid: int) -> Cgroup:
+        """Hold on to PID 1, the parent of who dialled in: its death is everyone's."""
+        self._init_fd = os.pidfd_open(parent_of(pid))
+        return cgroup_of(pid)
+
+    def kill(self) -> None:
+        """Kill PID 1; the kernel kills the rest of the namespace with it."""
+        kill_process(self._init_fd)
+
+    async def remove(self) -> None:
+        """Remove the container, running or not."""
+        if self._init_fd >= 0:
+            os.close(self._init_fd)
+            self._init_fd = -1
+        await remove_container(self._daemon, self._name)
+
+    def _container(self) -> dict[str, Any]:
+        uid, settings = self._folder.uid, self._settings
+        interpreter, program = PROGRAMS[self._runtime.language]
+        threads = str(max(1, round(settings.cpus)))
+        return {
+            "image": self._runtime.image,
+            "name": self._name,
+            "hostname": "nanogrid",
+            "entrypoint": ["/sbin/nanogrid-init"],
+            "command": [interpreter, f"/opt/nanogrid/{program}"],
+            "user": f"{uid}:{uid}",
+            "working_dir": "/",
+            "network_disabled": True,
+            "labels": {_EXECUTOR: settings.executor_id, _SANDBOX: self._folder.path.name},
+            "environment": {
+                "HOME": "/tmp",  # noqa: S108 - the sandbox's own
+                "USER": "nanogrid",
+                "LOGNAME": "nanogrid",
+                "LANG": "C.UTF-8",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                # One thread per processor of the machine would only wait for our share of one.
+                "OPENBLAS_NUM_THREADS": threads,
+                "OMP_NUM_THREADS": threads,
+            },
+            "host_config": self._daemon.api.create_host_config(**self._host_config()),
+        }
+
+    def _host_config(self) -> dict[str, Any]:
+        settings = self._settings
+        memory = settings.default_memory_mb << 20
+        return {
+            "network_mode": "none",
+            "cap_drop": ["ALL"],
+            "security_opt": ["no-new-privileges:true"],  # and, by saying nothing, the default seccomp profile
+            "read_only": True,
+            "pids_limit": settings.pids,
+            "mem_limit": memory,
+            "memswap_limit": memory,
+            "nano_cpus": int(max(settings.cpus, _BOOST_CPUS) * 1e9),
+            "ipc_mode": "private",
+            "cgroupns": "private",
+            "oom_score_adj": _OOM_SCORE,
+            "log_config": LogConfig(type="none"),
+            "ulimits": [
+                Ulimit(name="nofile", soft=_OPEN_FILES, hard=_OPEN_FILES),
+                Ulimit(name="core", soft=0, hard=0),
+            ],
+            "mounts": self._mounts(),
+        }
+
+    def _mounts(self) -> list[Mount]:
+        folder = self._folder
+        places = [
+            ("/code", folder.code, True),
+            ("/run/nanogrid", folder.io, True),
+            ("/opt/nanogrid", RUNTIMES_DIR, True),
+            ("/tmp", folder.tmp, False),  # noqa: S108 - the sandbox's own
+            ("/output", folder.output, False),
+        ]
+        return [Mount(there, str(here), type="bind", read_only=read_only) for there, here, read_only in places]
+
+
+async def remove_container(daemon: Daemon, name: str) -> None:
+    """Remove a container by name or id, running or not. Idempotent."""
+    try:
+        await daemon.ask(partial(daemon.api.remove_container, name, force=True, v=True))
+    except CageError as error:
+        if not isinstance(error.__cause__, docker.errors.NotFound):
+            raise
+
+
+class DockerProvider:
+    """Makes containers; knows the living ones, so that closing leaves none."""
+
+    isolates = True
+
+    def __init__(self, daemon: Daemon, settings: SandboxSettings) -> None:
+        self._daemon = daemon
+        self._settings = settings
+        self._living: set[Resident] = set()
+        self._images: tuple[float, list[str]] = (0.0, [])
+
+    async def runtimes(self) -> list[str]:
+        until, names = self._images
+        if time.monotonic() < until:
+            return names
+        try:
+            images = await self._daemon.ask(self._daemon.api.images)
+        except CageError as error:
+            raise SandboxStartError(str(error)) from error
+        tags = {tag for image in images for tag in image["RepoTags"] or ()}
+        names = [name for name, runtime in RUNTIMES.items() if runtime.image in tags and runtime.language in PROGRAMS]
+        self._images = (time.monotonic() + _IMAGES_S, names)
+        return names
+
+    async def create(self, runtime: Runtime) -> Resident:
+        folder = SandboxFolder(self._settings.root.absolute() / "sandboxes" / secrets.token_hex(8), new_uid())
+        cage = DockerCage(self._daemon, runtime, folder, self._settings)
+        sandbox = await open_resident(runtime, folder, cage, self._settings)
+        self._living = {other for other in self._living if not other.destroyed} | {sandbox}
+        return sandbox
+
+    async def sweep(self) -> int:
+        mine = {"label": f"{_EXECUTOR}={self._settings.executor_id}"}
+        try:
+            found = await self._daemon.ask(partial(self._daemon.api.containers, all=True, filters=mine))
+            await asyncio.gather(*(remove_container(self._daemon, one["Id"]) for one in found))
+            left = {one["Labels"][_SANDBOX] for one in found}
+            left.update(await asyncio.to_thread(remove_leftovers, self._settings.root))
+        except (OSError, CageError, VolumeError) as error:
+            raise SandboxStartError(f"leftovers of an earlier run could not be removed: {error}") from error
+        return len(left)
+
+    async def close(self) -> None:
+        """Destroy what is still there."""
+        await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
+
+
+@asynccontextmanager
+async def open_docker(settings: SandboxSettings) -> AsyncIterator[DockerProvider]:
+    """Connect to the daemon `DOCKER_HOST` names. Leaving destroys every sandbox. SandboxStartError without one."""
+    if os.geteuid() != 0:
+        raise SandboxStartError(
+            "docker: sandboxes need root, for their volumes and control groups; run the executor as root, "
+            "or set NANOGRID_EXECUTOR_SANDBOX_URL=process: (which does not isolate)"
+        )
+    daemon = Daemon(settings)
+    try:
+        await _ping(daemon)
+        provider = DockerProvider(daemon, settings)
+        try:
+            yield provider
+        finally:
+            await provider.close()
+    finally:
+        daemon.close()
+
+
+async def _ping(daemon: Daemon) -> None:
+    try:
+        await daemon.ask(daemon.api.ping)
+    except CageError as error:
+        raise SandboxStartError(
+            f"the Docker daemon does not answer ({error}); start it, or set NANOGRID_EXECUTOR_SANDBOX_URL=process: "
+            "(which does not isolate)"
+        ) from error

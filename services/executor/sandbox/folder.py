@@ -1,0 +1,145 @@
+"""A sandbox's folder on the host: its code, its two volumes, and the mailbox the runtime finds its sockets in."""
+
+import contextlib
+import errno
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.executor.sandbox import SandboxSettings
+from services.executor.sandbox.volume import Volume, VolumeError, make, mounted_below, unmount
+
+_TMP_FILES = 65_536
+# Room for more files than a job may leave: too many is the collector's to say, not the file system's.
+_OUTPUT_FILES_FACTOR = 4
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxFolder:
+    """`{root}/sandboxes/{sandbox_id}`. Methods block; call them in a thread."""
+
+    path: Path
+    uid: int
+
+    @property
+    def code(self) -> Path:
+        """Becomes /code."""
+        return self.path / "code"
+
+    @property
+    def io(self) -> Path:
+        """Becomes /run/nanogrid: control.sock, the FIFOs, payload.json."""
+        return self.path / "io"
+
+    @property
+    def tmp(self) -> Path:
+        """Becomes /tmp."""
+        return self.path / "tmp"
+
+    @property
+    def output(self) -> Path:
+        """Becomes /output."""
+        return self.path / "output"
+
+    def make(self) -> None:
+        """Make the folders, private to the executor and the sandbox."""
+        self.path.mkdir(parents=True, mode=0o700)
+        for folder, mode in ((self.code, 0o755), (self.io, 0o500), (self.tmp, 0o700), (self.output, 0o700)):
+            folder.mkdir()
+            folder.chmod(mode)  # whatever the umask
+        for folder in (self.io, self.tmp, self.output):
+            os.chown(folder, self.uid, self.uid)
+
+    def make_volumes(self, settings: SandboxSettings) -> None:
+        """Give /tmp and /output their sizes. VolumeError; needs root."""
+        files = settings.output_files * _OUTPUT_FILES_FACTOR
+        make(Volume(self.path / "tmp.img", self.tmp, settings.tmp_mb, _TMP_FILES), self.uid)
+        make(Volume(self.path / "output.img", self.output, settings.output_mb, files), self.uid)
+
+    def place_code(self, source: Path) -> None:
+        """Put the tree `source` at /code by hard links, so without copying. Symbolic links are left out."""
+        _link_tree(source, self.code)
+
+    def open_payload(self) -> int:
+        """A descriptor to write each call's payload.json with."""
+        descriptor = os.open(self.io / "payload.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
+        os.fchown(descriptor, self.uid, self.uid)
+        return descriptor
+
+    def clear_output(self) -> None:
+        """Empty /output without following anything in it. OSError when something resists."""
+        _empty(self.output)
+
+    def remove(self) -> None:
+        """Unmount and delete everything. Idempotent. OSError or VolumeError when something resists."""
+        for point in mounted_below(self.path):
+            unmount(point)
+        for image in ("tmp.img", "output.img"):
+            (self.path / image).unlink(missing_ok=True)
+        if self.path.exists():
+            _empty(self.path)
+            self.path.rmdir()
+
+
+def remove_leftovers(root: Path) -> list[str]:
+    """Remove every sandbox folder below `root`, and say whose they were."""
+    try:
+        folders = sorted((root / "sandboxes").iterdir())
+    except FileNotFoundError:
+        return []
+    for folder in folders:
+        SandboxFolder(folder, 0).remove()
+    return [folder.name for folder in folders]
+
+
+def write_payload(descriptor: int, payload: bytes) -> None:
+    """Replace what payload.json says."""
+    os.ftruncate(descriptor, 0)
+    view, offset = memoryview(payload), 0
+    while offset < len(payload):
+        offset += os.pwrite(descriptor, view[offset:], offset)
+
+
+def _link_tree(source: Path, target: Path) -> None:
+    with os.scandir(source) as entries:
+        for entry in entries:
+            there = target / entry.name
+            if entry.is_dir(follow_symlinks=False):
+                there.mkdir()
+                there.chmod(0o755)
+                _link_tree(Path(entry.path), there)
+            elif entry.is_file(follow_symlinks=False):
+                _link_file(entry, there)
+
+
+def _link_file(entry: os.DirEntry[str], there: Path) -> None:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    readable = mode | 0o444 | (0o111 if mode & 0o100 else 0)
+    try:
+        if readable != mode:
+            Path(entry.path).chmod(readable & 0o777)  # the sandbox's uid has to read it, and shares the inode
+        os.link(entry.path, there, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
+            raise
+        shutil.copyfile(entry.path, there, follow_symlinks=False)
+        there.chmod(readable & 0o777)
+
+
+def _empty(folder: Path) -> None:
+    """Delete what is in `folder`. Python's rmtree is quick but recurses: what nests too deep for it is left to find."""
+    with contextlib.suppress(OSError, RecursionError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                shutil.rmtree(entry.path)
+            else:
+                os.unlink(entry.path)  # noqa: PTH108 - DirEntry has a string
+    if any(folder.iterdir()):
+        subprocess.run(
+            ["find", str(folder), "-xdev", "-mindepth", "1", "-delete"], capture_output=True, check=True, text=True
+        )
+
+
+__all__ = ["SandboxFolder", "VolumeError", "remove_leftovers", "write_payload"]

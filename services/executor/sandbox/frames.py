@@ -1,0 +1,128 @@
+"""What travels on a sandbox's control socket, as docs/runtime-contract.md describes it.
+
+Everything that comes from the sandbox is hostile: bounded before it is read, checked before it is believed.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from services.executor.sandbox import CallError, Kind
+
+LENGTH = struct.Struct(">I")
+
+HEADER_BYTES = 256 * 1024  # a message, a stack, and room for their JSON escapes
+_TEXT_CHARS = 128 * 1024  # of a message or a stack that we keep
+_CONTAINERS = 1_000_000  # arrays and objects in one result: parsed, each costs us some 200 bytes of memory
+_EXIT_CODES = range(256)
+
+# Error types a runtime may report; the others are the executor's to find.
+_REPORTABLE = frozenset({"HandlerError", "ExitError", "OutOfMemory", "InitError", "ResultInvalid", "BuildError"})
+
+
+class ProtocolError(Exception):
+    """The sandbox sent what no runtime of ours sends. It is not to be used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One frame from the sandbox, length checked and nothing else."""
+
+    kind: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The runtime's account of a call. `exit_code` is set when the process that ran it has ended."""
+
+    result: bytes
+    error: CallError | None
+    exit_code: int | None
+
+
+def pack(kind: bytes, body: bytes) -> bytes:
+    """One frame."""
+    return LENGTH.pack(1 + len(body)) + kind + body
+
+
+def specialise(function: Mapping[str, Any]) -> bytes:
+    """The frame that makes a generic runtime one function's."""
+    return pack(b"S", orjson.dumps(function))
+
+
+def call(header: Mapping[str, Any], payload: bytes) -> bytes:
+    """The frame that starts a call."""
+    head = orjson.dumps(header)
+    return pack(b"C", LENGTH.pack(len(head)) + head + payload)
+
+
+def limit_of(expected: bytes, result_bytes: int) -> int:
+    """The largest frame to accept when one of the kinds `expected` is due."""
+    return 1 + HEADER_BYTES + (LENGTH.size + result_bytes if b"D" in expected else 0)
+
+
+def parse_hello(frame: Frame, language: str) -> None:
+    """Check who dialled in. ProtocolError when it is not the runtime that was started."""
+    if frame.kind != b"H" or _object(frame.body).get("runtime") != language:
+        raise ProtocolError(f"expected the {language} runtime to say hello")
+
+
+def parse_ready(frame: Frame) -> CallError | Kind:
+    """The answer to specialise: how calls are made, or why none can be."""
+    if frame.kind == b"X":
+        return _error(_object(frame.body))
+    if frame.kind != b"R":
+        raise ProtocolError(f"expected R or X, got {frame.kind!r}")
+    try:
+        return Kind(_object(frame.body).get("kind"))
+    except ValueError:
+        raise ProtocolError("R names a kind of call that does not exist") from None
+
+
+def parse_done(frame: Frame) -> Done:
+    """The answer to a call."""
+    if frame.kind != b"D" or len(frame.body) < LENGTH.size:
+        raise ProtocolError(f"expected D, got {frame.kind!r}")
+    (length,) = LENGTH.unpack_from(frame.body)
+    end = LENGTH.size + length
+    if length > HEADER_BYTES or end > len(frame.body):
+        raise ProtocolError("the header of D is longer than it may be")
+    header = _object(frame.body[LENGTH.size : end])
+    error, code = header.get("error"), header.get("exit_code")
+    if code is not None and (type(code) is not int or code not in _EXIT_CODES):
+        raise ProtocolError("exit_code of D is no exit code")
+    return Done(frame.body[end:], None if error is None else _error(error), code)
+
+
+def check_result(result: bytes) -> CallError | None:
+    """Why `result` is not JSON that NanoGrid can pass on; None when it is."""
+    if result.count(b"[") + result.count(b"{") > _CONTAINERS:
+        return CallError("ResultInvalid", f"the result has more than {_CONTAINERS} arrays and objects")
+    try:
+        orjson.loads(result)
+    except orjson.JSONDecodeError as wrong:
+        return CallError("ResultInvalid", f"the result is not JSON: {wrong}")
+    return None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        raise ProtocolError("a header is not JSON") from None
+    if not isinstance(found, dict):
+        raise ProtocolError("a header is not a JSON object")
+    return found
+
+
+def _error(found: Any) -> CallError:
+    if not isinstance(found, dict) or found.get("type") not in _REPORTABLE:
+        raise ProtocolError("an error has no type that a runtime may report")
+    message, stack = found.get("message", ""), found.get("stack", "")
+    if not isinstance(message, str) or not isinstance(stack, str):
+        raise ProtocolError("an error's message or stack is no text")
+    return CallError(found["type"], message[:_TEXT_CHARS], stack[:_TEXT_CHARS])

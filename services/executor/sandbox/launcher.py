@@ -1,0 +1,192 @@
+"""PID 1 of a process sandbox: what nanogrid-init is to a container, and the mounts Docker would have made.
+
+Run as a script by process.py, standard library only: `launcher.py CONFIG`, CONFIG being JSON. `{"probe": true}` only
+tells, by its exit status, whether this machine lets us have namespaces of our own.
+"""
+
+import ctypes
+import json
+import os
+import select
+import signal
+import sys
+import traceback
+from pathlib import Path
+from typing import Any, NoReturn
+
+_MS_RDONLY, _MS_REMOUNT, _MS_BIND, _MS_REC, _MS_PRIVATE = 1, 32, 4096, 16384, 1 << 18
+_MNT_DETACH = 2
+_CLONE_NEWNS, _CLONE_NEWUSER, _CLONE_NEWPID = 0x00020000, 0x10000000, 0x20000000
+_PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
+_FAILED = 125
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: Path, kind: str = "", flags: int = 0, data: str = "") -> None:
+    arguments = (source.encode(), os.fsencode(target), kind.encode() or None, ctypes.c_ulong(flags), data.encode())
+    _check(_libc.mount(*arguments), f"mount {target}")
+
+
+def _bind(source: Path, target: Path, *, read_only: bool = False) -> None:
+    target.mkdir(parents=True, exist_ok=True)
+    _mount(str(source), target, flags=_MS_BIND | _MS_REC)
+    if read_only:
+        _mount("", target, flags=_MS_BIND | _MS_REMOUNT | _MS_RDONLY)
+
+
+def _unshare() -> None:
+    """Mounts and processes of our own; without root, as the only user of a user namespace."""
+    uid, gid = os.geteuid(), os.getegid()
+    flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if uid == 0 else _CLONE_NEWUSER)
+    _check(_libc.unshare(flags), "unshare")
+    if uid != 0:
+        Path("/proc/self/setgroups").write_text("deny")
+        Path("/proc/self/uid_map").write_text(f"{uid} {uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
+
+
+def _mirror(there: Path, here: Path, leave_out: frozenset[str]) -> None:
+    """Make `here` look like the machine's `there`, entry by entry, so that other entries can stand beside them."""
+    here.mkdir(exist_ok=True)
+    for entry in os.scandir(there):
+        target = here / entry.name
+        if entry.name in leave_out:
+            continue
+        if entry.is_symlink():
+            target.symlink_to(Path(entry.path).readlink())
+        elif entry.is_dir():
+            _bind(Path(entry.path), target)
+
+
+def _hide_other_sandboxes(sandboxes: Path, own: Path) -> None:
+    """Their volumes could never be unmounted while our copy of the machine's mounts holds them."""
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        point = Path(line.split(" ")[4].encode().decode("unicode_escape"))
+        if point.is_relative_to(sandboxes) and not point.is_relative_to(own):
+            _libc.umount2(os.fsencode(point), _MNT_DETACH)
+
+
+def _enter_own_root(folder: Path, runtimes: Path) -> None:
+    """The machine's files, with the sandbox's own folders where a container has them."""
+    _mount("", Path("/"), flags=_MS_REC | _MS_PRIVATE)
+    _hide_other_sandboxes(folder.parent, folder)
+    root = folder / "root"
+    root.mkdir()
+    _mount("tmpfs", root, "tmpfs", data="mode=755,size=1m")
+    _mirror(Path("/"), root, frozenset({"code", "opt", "output", "proc", "run", "tmp"}))
+    _mirror(Path("/opt"), root / "opt", frozenset({"nanogrid"}))
+    resolver = Path("/run/systemd/resolve")  # where /etc/resolv.conf may point
+    if resolver.is_dir():
+        _bind(resolver, root / "run/systemd/resolve")
+    _bind(runtimes, root / "opt/nanogrid", read_only=True)
+    _bind(folder / "io", root / "run/nanogrid", read_only=True)
+    _bind(folder / "code", root / "code", read_only=True)
+    _bind(folder / "tmp", root / "tmp")
+    _bind(folder / "output", root / "output")
+    (root / "proc").mkdir()
+    _mount("proc", root / "proc", "proc")
+    os.chdir(root)
+    _check(_libc.pivot_root(b".", b"."), "pivot_root")
+    _check(_libc.umount2(b".", _MNT_DETACH), "umount")
+    os.chdir("/")
+
+
+def _open_streams(io: Path) -> int:
+    """Wire up 0, 1 and 2; the descriptor to report the exit status on."""
+    for number, name, flags in ((0, "/dev/null", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
+        opened = os.open(io / name, flags)
+        os.dup2(opened, number)
+        os.close(opened)
+    return os.open(io / "status", os.O_WRONLY)
+
+
+def _start(config: dict[str, Any]) -> int:
+    child = os.fork()
+    if child == 0:
+        _become_runtime(config)
+    return child
+
+
+def _become_runtime(config: dict[str, Any]) -> NoReturn:
+    if config["uid"] is not None:
+        os.setgroups([])
+        os.setresgid(config["uid"], config["uid"], config["uid"])
+        os.setresuid(config["uid"], config["uid"], config["uid"])
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    os.execvpe(config["command"][0], config["command"], config["env"])  # noqa: S606 - no shell is wanted
+
+
+def _wait(child: int) -> int:
+    """Reap whatever ends until `child` does; its exit status."""
+    while True:
+        pid, status = os.waitpid(-1, 0)
+        if pid == child:
+            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+
+
+def _report(report: int, code: int) -> NoReturn:
+    """Say how it ended and wait to be killed: the counters of our control group are still to be read."""
+    os.write(report, b"%d\n" % code)
+    for number in (0, 1, 2):
+        os.close(number)
+    gone = select.poll()
+    gone.register(report, 0)
+    gone.poll()  # until nobody has the other end any more
+    os._exit(code)
+
+
+def _init(config: dict[str, Any]) -> NoReturn:
+    folder = Path(config["folder"])
+    report = _open_streams(folder / "io")
+    code = _FAILED
+    try:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if config["isolate"]:
+            _enter_own_root(folder, Path(config["runtimes"]))
+        code = _wait(_start(config))
+        if config["isolate"]:
+            os.kill(-1, signal.SIGKILL)  # the namespace is ours: this is everything the function left running
+    except ProcessLookupError:
+        pass  # it left nothing
+    except OSError:
+        traceback.print_exc()
+        sys.stderr.flush()
+    _report(report, code)
+
+
+def _probe() -> None:
+    _unshare()
+    child = os.fork()
+    if child:
+        os._exit(_wait(child))
+    _mount("", Path("/"), flags=_MS_REC | _MS_PRIVATE)
+    _mount("tmpfs", Path("/proc/sys"), "tmpfs")
+    _mount("proc", Path("/proc"), "proc")
+    os._exit(0)
+
+
+def main() -> None:
+    """Become what CONFIG says."""
+    config = json.loads(sys.argv[1])
+    if config.get("probe"):
+        _probe()
+    for procs in config["cgroups"]:
+        Path(procs).write_text("0")
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if config["isolate"]:
+        _unshare()
+    child = os.fork()
+    if child == 0:
+        _init(config)
+    os._exit(_wait(child))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""The executor's end of a control socket: one question, one frame in answer, and a firm idea of what is too much."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from services.executor.sandbox.frames import HEADER_BYTES, LENGTH, Frame, ProtocolError
+
+_PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
+
+
+class Gone(Exception):  # noqa: N818 - an end, not always an error
+    """The other end hung up."""
+
+
+class TooLarge(Exception):  # noqa: N818 - named after what it found
+    """A frame larger than the answer may be."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"a frame of {size} bytes")
+        self.size = size
+
+
+class Link(asyncio.Protocol):
+    """One connection. Not for concurrent questions. Whatever arrives unasked breaks it for good."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self._limit = 0
+        self._greeted = False  # the runtime's hello is the one thing that may come before we ask
+        self._answer: asyncio.Future[Frame] | None = None
+        self._transport: asyncio.Transport | None = None
+        self._end: Exception | None = None
+        self.closed = asyncio.Event()
+
+    @property
+    def alive(self) -> bool:
+        """Whether a question could still be answered."""
+        return self._end is None
+
+    async def ask(self, frame: bytes | None, limit: int) -> Frame:
+        """Send `frame` (None: only listen) and wait for the next one, of at most `limit` bytes.
+
+        Gone, TooLarge or ProtocolError end the link. No timeout of its own: the caller has one.
+        """
+        if self._end is not None:
+            raise self._end
+        self._limit = limit
+        self._greeted = True
+        self._answer = asyncio.get_running_loop().create_future()
+        try:
+            if frame is not None and self._transport is not None:
+                self._transport.write(frame)
+            self._take()
+            return await self._answer
+        finally:
+            self._answer = None
+
+    def close(self) -> None:
+        """Hang up. Idempotent."""
+        self._fail(Gone("closed by the executor"))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        if self._end is None:
+            self._buffer += data
+            self._take()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop passes it; an end is an end
+        self._fail(Gone("the runtime hung up"))
+        self.closed.set()
+
+    def _take(self) -> None:
+        if self._answer is None or self._answer.done():
+            if self._buffer and (self._greeted or len(self._buffer) > HEADER_BYTES):
+                self._fail(ProtocolError("the sandbox spoke without being asked"))
+            return
+        if len(self._buffer) < LENGTH.size:
+            return
+        (size,) = LENGTH.unpack_from(self._buffer)
+        if not 1 <= size <= self._limit:
+            self._fail(TooLarge(size) if size else ProtocolError("an empty frame"))
+        elif len(self._buffer) >= LENGTH.size + size:
+            frame = memoryview(self._buffer)[LENGTH.size : LENGTH.size + size]
+            kind, body = bytes(frame[:1]), bytes(frame[1:])
+            frame.release()
+            rest = bytes(self._buffer[LENGTH.size + size :])
+            self._buffer = bytearray(rest)
+            self._answer.set_result(Frame(kind, body))
+            if rest:
+                self._fail(ProtocolError("the sandbox said more than it was asked"))
+
+    def _fail(self, why: Exception) -> None:
+        if self._end is None:
+            self._end = why
+            self._buffer = bytearray()
+            if self._answer is not None and not self._answer.done():
+                self._answer.set_exception(why)
+        if self._transport is not None:
+            self._transport.abort()
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A control socket waiting for its runtime to dial in."""
+
+    socket: socket.socket
+    path: Path
+
+    async def accept(self) -> tuple[Link, int]:
+        """The link, and the pid of whoever dialled; nobody else can dial in afterwards."""
+        loop = asyncio.get_running_loop()
+        connection, _ = await loop.sock_accept(self.socket)
+        self.close()
+        connection.setblocking(False)
+        pid, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+        _, link = await loop.connect_accepted_socket(Link, connection)
+        return link, pid
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        self.socket.close()
+        with contextlib.suppress(FileNotFoundError):
+            self.path.unlink()
+
+
+def listen(folder: Path, uid: int) -> Listener:
+    """Listen on `control.sock` in `folder`, for `uid` only."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+        listener.bind(f"/proc/self/fd/{descriptor}/control.sock")
+    except BaseException:
+        listener.close()
+        raise
+    finally:
+        os.close(descriptor)
+    path = folder / "control.sock"
+    path.chmod(0o600)
+    os.chown(path, uid, uid)
+    listener.listen(1)
+    listener.setblocking(False)
+    return Listener(listener, path)

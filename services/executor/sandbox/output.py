@@ -1,0 +1,92 @@
+"""What a sandbox prints: FIFOs read without blocking the loop or losing what was written before a call's end."""
+
+import asyncio
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from services.executor.sandbox import OutputStream
+
+Sink = Callable[[OutputStream, bytes], None]
+
+_PIPE_BYTES = 256 * 1024  # four times the default: fewer switches between writer and reader
+_STATUS_BYTES = 16
+
+
+class Pipe:
+    """Our end of one FIFO. Opened for writing too, so that it never reads as ended while nobody else has it open."""
+
+    def __init__(self, path: Path, uid: int) -> None:
+        os.mkfifo(path, 0o600)
+        os.chown(path, uid, uid)
+        self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        with contextlib.suppress(OSError):  # over an unprivileged user's quota of pipe pages: the default will do
+            fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
+
+    def read(self) -> bytes:
+        """What is there, up to a pipe full; b"" when nothing is."""
+        try:
+            return os.read(self.fd, _PIPE_BYTES)
+        except BlockingIOError:
+            return b""
+
+
+class Output:
+    """The FIFOs of one sandbox. What is printed while no call runs belongs to nobody and is dropped."""
+
+    def __init__(self, folder: Path, uid: int) -> None:
+        self._pipes: dict[OutputStream, Pipe] = {}
+        self._sink: Sink | None = None
+        self._loop = asyncio.get_running_loop()
+        self.exit_status: asyncio.Future[int | None] = self._loop.create_future()
+        for stream in OutputStream:
+            pipe = self._pipes[stream] = Pipe(folder / stream.value, uid)
+            self._loop.add_reader(pipe.fd, self._pass_on, stream, pipe)
+        self._status = Pipe(folder / "status", uid)
+        self._loop.add_reader(self._status.fd, self._learn_status)
+
+    def begin(self, sink: Sink) -> None:
+        """Drop what nobody asked for, then send everything to `sink`."""
+        self.drain()
+        self._sink = sink
+
+    def end(self) -> None:
+        """Hand over what was written until now, then stop."""
+        self.drain()
+        self._sink = None
+
+    def drain(self) -> None:
+        """Read what is in the pipes now: at most what fits into them, so that an endless writer cannot hold us."""
+        for stream, pipe in self._pipes.items():
+            left = _PIPE_BYTES
+            while left > 0 and (piece := pipe.read()):
+                left -= len(piece)
+                self._hand(stream, piece)
+
+    def close(self) -> None:
+        """Forget everything. Idempotent."""
+        for pipe in (*self._pipes.values(), self._status):
+            if pipe.fd >= 0:
+                self._loop.remove_reader(pipe.fd)
+                os.close(pipe.fd)
+                pipe.fd = -1
+        self._pipes.clear()
+        self.exit_status.cancel()
+
+    def _pass_on(self, stream: OutputStream, pipe: Pipe) -> None:
+        piece = pipe.read()
+        if piece:
+            self._hand(stream, piece)
+
+    def _hand(self, stream: OutputStream, piece: bytes) -> None:
+        if self._sink is not None:
+            self._sink(stream, piece)
+
+    def _learn_status(self) -> None:
+        said = self._status.read()[:_STATUS_BYTES]
+        if said and not self.exit_status.done():
+            digits = said.partition(b"\n")[0]
+            code = int(digits) if digits.isdigit() and len(digits) <= len("255") else None
+            self.exit_status.set_result(code)

@@ -1,0 +1,250 @@
+"""Sandboxes that do not isolate: child processes, for laptops without Docker and for tests.
+
+What the machine allows is used all the same: as root, a uid, control groups, volumes and mounts of their own; without
+root, a user namespace; without that, plain folders. None of it is a wall: network and files of the machine are there.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import signal
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nanogrid.logs import logger
+from nanogrid.runtimes import RUNTIMES, Runtime
+from services.executor.sandbox import SandboxSettings, SandboxStartError
+from services.executor.sandbox.cage import (
+    PROGRAMS,
+    RUNTIMES_DIR,
+    Inside,
+    kill_process,
+    new_uid,
+    parent_of,
+)
+from services.executor.sandbox.cgroup import Cgroup, cgroup_of
+from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
+from services.executor.sandbox.opening import open_resident
+from services.executor.sandbox.process_group import OwnGroups, SignalGroup, executor_groups, kill_all
+from services.executor.sandbox.resident import Resident
+
+log = logger()
+
+_LAUNCHER = Path(__file__).with_name("launcher.py")
+_END_S = 5.0  # how long killed processes may take to be gone
+_POLL_S = 0.002
+
+
+class ProcessCage:
+    """One launcher process and everything it starts."""
+
+    def __init__(self, folder: SandboxFolder, settings: SandboxSettings, command: list[str], *, isolate: bool) -> None:
+        self._folder = folder
+        self._command = command
+        self._isolate = isolate
+        self._is_root = os.geteuid() == 0
+        self._groups = OwnGroups(settings, folder.path.name) if self._is_root else None
+        self._procs: list[str] = []
+        self._launcher: asyncio.subprocess.Process | None = None
+        self._init_fd = -1
+        self.volumes = self._is_root
+        self.inside = self._inside(settings.ai_endpoint)
+
+    def _inside(self, ai_endpoint: str) -> Inside:
+        if self._isolate:
+            return Inside(ai_endpoint=ai_endpoint)
+        folder = self._folder
+        places = {"NANOGRID_CODE_DIR": folder.code, "NANOGRID_OUTPUT_DIR": folder.output, "TMPDIR": folder.tmp}
+        env = {name: str(place) for name, place in places.items()}
+        return Inside(
+            str(folder.code), str(folder.io / "payload.json"), own_pids=False, ai_endpoint=ai_endpoint, env=env
+        )
+
+    async def prepare(self) -> None:
+        """Make the control groups."""
+        if self._groups is not None:
+            self._procs = self._groups.make()
+
+    async def start(self) -> None:
+        """Start the launcher; it starts the rest."""
+        folder = self._folder
+        runtimes = Path("/opt/nanogrid") if self._isolate else RUNTIMES_DIR
+        config = {
+            "folder": str(folder.path),
+            "runtimes": str(RUNTIMES_DIR),
+            "cgroups": self._procs,
+            "uid": folder.uid if self._is_root else None,
+            "isolate": self._isolate,
+            "command": [self._command[0], str(runtimes / self._command[1])],
+            "env": {
+                "PATH": "/usr/local/bin:/usr/bin:/bin",
+                "HOME": "/tmp" if self._isolate else str(folder.tmp),  # noqa: S108 - the sandbox's own
+                "USER": "nanogrid",
+                "LOGNAME": "nanogrid",
+                "LANG": "C.UTF-8",
+                "PYTHONDONTWRITEBYTECODE": "1",
+                "NANOGRID_IO": "/run/nanogrid" if self._isolate else str(folder.io),
+            },
+        }
+        self._launcher = await _launch(config)
+
+    def watch(self, pid: int) -> Cgroup:
+        """Hold on to the launcher's PID 1, and to the groups."""
+        assert self._launcher is not None
+        self._init_fd = os.pidfd_open(parent_of(pid))
+        return cgroup_of(pid) if self._is_root else SignalGroup(self._launcher.pid, pid)
+
+    def kill(self) -> None:
+        """Kill PID 1, the process group and the control groups: what is there of them."""
+        kill_process(self._init_fd)
+        if self._launcher is not None and self._launcher.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._launcher.pid, signal.SIGKILL)
+        if self._groups is not None:
+            self._groups.kill()
+
+    async def remove(self) -> None:
+        """Wait for the end of the processes, and remove the groups."""
+        if self._init_fd >= 0:
+            os.close(self._init_fd)
+            self._init_fd = -1
+        if self._launcher is not None:
+            async with asyncio.timeout(_END_S):
+                await self._launcher.wait()
+        if self._groups is not None:
+            await _until_removed(self._groups)
+
+
+async def _launch(config: Mapping[str, object]) -> asyncio.subprocess.Process:
+    quiet = asyncio.subprocess.DEVNULL
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-I", "-S", str(_LAUNCHER), json.dumps(config),
+        stdin=quiet, stdout=quiet, stderr=quiet, start_new_session=True,
+    )  # fmt: skip
+
+
+async def _until_removed(groups: OwnGroups) -> None:
+    async with asyncio.timeout(_END_S):
+        while True:
+            try:
+                groups.remove()
+            except OSError:  # EBUSY: the last of them is still ending
+                groups.kill()
+                await asyncio.sleep(_POLL_S)
+            else:
+                return
+
+
+class ProcessProvider:
+    """Makes process sandboxes; knows the living ones, so that closing leaves none."""
+
+    isolates = False
+
+    def __init__(self, settings: SandboxSettings, *, isolate: bool) -> None:
+        self._settings = settings
+        self._isolate = isolate
+        self._living: set[Resident] = set()
+
+    async def runtimes(self) -> list[str]:
+        return [name for name, runtime in RUNTIMES.items() if interpreter(runtime) is not None]
+
+    async def create(self, runtime: Runtime) -> Resident:
+        found = interpreter(runtime)
+        if found is None:
+            raise SandboxStartError(f"there is no interpreter for {runtime.name} on this machine")
+        uid = new_uid() if os.geteuid() == 0 else os.geteuid()
+        folder = SandboxFolder(self._settings.root.absolute() / "sandboxes" / secrets.token_hex(8), uid)
+        cage = ProcessCage(folder, self._settings, [found, PROGRAMS[runtime.language][1]], isolate=self._isolate)
+        sandbox = await open_resident(runtime, folder, cage, self._settings)
+        self._living = {other for other in self._living if not other.destroyed} | {sandbox}
+        return sandbox
+
+    async def sweep(self) -> int:
+        try:
+            return len(await asyncio.to_thread(self._sweep))
+        except (OSError, VolumeError) as error:
+            raise SandboxStartError(f"leftovers of an earlier run could not be removed: {error}") from error
+
+    def _sweep(self) -> set[str]:
+        groups = _remove_groups(self._settings.executor_id) if os.geteuid() == 0 else set()
+        return groups | set(remove_leftovers(self._settings.root))
+
+    async def close(self) -> None:
+        """Destroy what is still there."""
+        await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
+        if os.geteuid() == 0:
+            for base in executor_groups(self._settings.executor_id):
+                base.rmdir()
+
+
+def _remove_groups(executor_id: str) -> set[str]:
+    found = set()
+    for base in executor_groups(executor_id):
+        for folder in [entry for entry in base.iterdir() if entry.is_dir()]:
+            found.add(folder.name)
+            kill_all(folder)
+            _remove_when_empty(folder)
+    return found
+
+
+def _remove_when_empty(folder: Path) -> None:
+    for _ in range(int(_END_S / _POLL_S)):
+        try:
+            folder.rmdir()
+        except OSError:
+            kill_all(folder)
+            signal.sigtimedwait((), _POLL_S)  # sleeps, in a thread
+        else:
+            return
+
+
+def interpreter(runtime: Runtime) -> str | None:
+    """The machine's own interpreter for a runtime, or None. As root, only what everybody may run: sandboxes will."""
+    if runtime.language not in PROGRAMS:
+        return None
+    for candidate in _candidates(runtime):
+        if candidate and os.access(candidate, os.X_OK) and not _is_script(candidate) and _is_reachable(candidate):
+            return candidate
+    return None
+
+
+def _candidates(runtime: Runtime) -> Iterator[str | None]:
+    yield f"/usr/bin/{runtime.name}"
+    yield f"/usr/local/bin/{runtime.name}"
+    yield shutil.which(runtime.name)
+    if runtime.name == f"python{sys.version_info.major}.{sys.version_info.minor}":
+        yield sys.executable
+
+
+def _is_script(path: str) -> bool:
+    """Whether it is a version manager's shim, which would cost every sandbox a shell."""
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"#!"
+
+
+def _is_reachable(path: str) -> bool:
+    if os.geteuid() != 0:
+        return True
+    resolved = Path(path).resolve()
+    return all(part.stat().st_mode & 0o001 for part in (resolved, *resolved.parents))
+
+
+@asynccontextmanager
+async def open_process(settings: SandboxSettings) -> AsyncIterator[ProcessProvider]:
+    """Open the adapter, and say loudly what it is. Leaving destroys every sandbox."""
+    log.warning(
+        "process sandboxes do not isolate: functions can use this machine's network and read its files; "
+        "set NANOGRID_EXECUTOR_SANDBOX_URL=docker: to run code you do not trust"
+    )
+    probe = await _launch({"probe": True})
+    isolate = await probe.wait() == 0
+    provider = ProcessProvider(settings, isolate=isolate)
+    try:
+        yield provider
+    finally:
+        await provider.close()

@@ -1,0 +1,102 @@
+"""How a call ended, in the contract's words. Pure."""
+
+import signal
+from dataclasses import dataclass
+
+from services.executor.sandbox import CallError, Kind
+from services.executor.sandbox.cgroup import Usage
+from services.executor.sandbox.frames import Done
+
+KILLED = 128 + signal.SIGKILL
+_SIGNALLED = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """The runtime ended without an answer. `code` is None when it only hung up."""
+
+    code: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TimedOut:
+    """The time was over; everything was killed."""
+
+    limit_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Oversized:
+    """The answer was larger than a result may be."""
+
+    size_bytes: int
+    limit_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """The sandbox did not keep to the protocol."""
+
+    why: str
+
+
+Ending = Done | Exited | TimedOut | Oversized | Broken
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the caller is told. `spent`: the sandbox may not serve again."""
+
+    error: CallError | None
+    exit_code: int | None
+    spent: bool
+
+
+def judge(ending: Ending, kind: Kind, usage: Usage, memory_mb: int) -> Verdict:
+    """The verdict on a call. What the OOM killer ended is OutOfMemory, however it looked from inside."""
+    verdict = _judge(ending, kind)
+    if usage.oom_killed and verdict.error is not None and not isinstance(ending, TimedOut):
+        message = f"out of memory: the limit is {memory_mb} MB and the peak was {usage.peak_bytes >> 20} MB"
+        return Verdict(CallError("OutOfMemory", message, verdict.error.stack), verdict.exit_code, spent=True)
+    return verdict
+
+
+def _judge(ending: Ending, kind: Kind) -> Verdict:
+    match ending:
+        case Done(error=error, exit_code=code):
+            returned = code is None or (code == 0 and kind is Kind.PROGRAM)
+            if error is None and not returned:
+                error = CallError("ExitError", exit_sentence(code))
+            return Verdict(error, code, spent=False)
+        case Exited(code):
+            return Verdict(CallError("ExitError", exit_sentence(code)), code, spent=True)
+        case TimedOut(limit_s):
+            return Verdict(CallError("Timeout", f"timed out after {limit_s:g} s"), KILLED, spent=True)
+        case Oversized(size, limit):
+            message = f"the result is {size} bytes; the limit is {limit}"
+            return Verdict(CallError("ResultInvalid", message), None, spent=True)
+        case Broken(why):
+            message = f"the function wrote to the runtime's own socket ({why})"
+            return Verdict(CallError("HandlerError", message), None, spent=True)
+
+
+def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, memory_mb: int) -> CallError:
+    """Why a function could not be loaded, where its runtime did not say so itself."""
+    error = _judge(ending, Kind.HANDLER).error
+    assert error is not None
+    if usage.oom_killed and not isinstance(ending, TimedOut):
+        return CallError("OutOfMemory", f"out of memory while loading: the limit is {memory_mb} MB")
+    return CallError("InitError", f"while loading: {error.message}")
+
+
+def exit_sentence(code: int | None) -> str:
+    """An exit status as a sentence."""
+    if code is None:
+        return "the function closed the runtime's connection"
+    if code <= _SIGNALLED:
+        return f"the function's process exited with status {code}"
+    try:
+        name = signal.Signals(code - _SIGNALLED).name
+    except ValueError:
+        name = f"signal {code - _SIGNALLED}"
+    return f"the function's process was killed by {name} (status {code})"

@@ -1,0 +1,47 @@
+"""The gRPC edge of the executor."""
+
+from collections.abc import Callable
+from typing import Any
+
+from grpc.aio import ServicerContext
+
+from nanogrid.auth import require_internal
+from nanogrid.v1 import executor_pb2 as pb
+from nanogrid.v1.executor_pb2_grpc import ExecutorServiceServicer
+from nanogrid.v1.resources_pb2 import ExecutorInfo
+from services.executor.pool import Pool
+from services.executor.slot import Slot, SlotState
+
+Context = ServicerContext[Any, Any]
+
+_STATES = {
+    SlotState.GENERIC: pb.SANDBOX_STATE_GENERIC,
+    SlotState.SPECIALISING: pb.SANDBOX_STATE_SPECIALISING,
+    SlotState.BUSY: pb.SANDBOX_STATE_BUSY,
+    SlotState.IDLE: pb.SANDBOX_STATE_IDLE,
+    SlotState.FROZEN: pb.SANDBOX_STATE_FROZEN,
+    SlotState.DEAD: pb.SANDBOX_STATE_UNSPECIFIED,
+}
+
+
+class ExecutorServicer(ExecutorServiceServicer):
+    """Tells what the executor is doing."""
+
+    def __init__(self, pool: Pool, describe: Callable[[], ExecutorInfo]) -> None:
+        self._pool = pool
+        self._describe = describe
+
+    async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
+        require_internal()
+        sandboxes = [_info(slot) for slot in self._pool.slots()]
+        return pb.GetExecutorResponse(executor=self._describe(), sandboxes=sandboxes)
+
+
+def _info(slot: Slot) -> pb.SandboxInfo:
+    return pb.SandboxInfo(
+        sandbox_id=slot.sandbox.sandbox_id,
+        function_id=slot.function_id,
+        runtime=slot.sandbox.runtime.name,
+        state=_STATES[slot.state],
+        calls=slot.calls,
+    )

@@ -1,0 +1,33 @@
+"""What the executor asks of artifacts: bundles in, output files out. It holds no storage credentials."""
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING
+
+from nanogrid.v1 import artifacts_pb2 as pb
+from nanogrid.v1.resources_pb2 import OutputFile
+
+if TYPE_CHECKING:
+    from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
+
+
+class Stored:
+    """Speaks to ArtifactsService."""
+
+    def __init__(self, artifacts: "ArtifactsServiceAsyncStub") -> None:
+        self._artifacts = artifacts
+
+    async def fetch_bundle(self, s3_key: str) -> AsyncIterator[str | bytes]:
+        """The digest of the bundle, then its bytes. NotFoundError when there is none."""
+        async for part in self._artifacts.DownloadCode(pb.DownloadCodeRequest(s3_key=s3_key)):
+            yield part.code.code_sha256 if part.HasField("code") else part.chunk
+
+    async def store_output(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
+        """Store one output file; storing it again overwrites."""
+
+        async def parts() -> AsyncIterator[pb.UploadOutputRequest]:
+            yield pb.UploadOutputRequest(header=pb.UploadOutputHeader(job_id=job_id, path=path))
+            async for chunk in content:
+                yield pb.UploadOutputRequest(chunk=chunk)
+
+        answer = await self._artifacts.UploadOutput(parts())
+        return OutputFile(key=answer.key, size_bytes=answer.size_bytes)

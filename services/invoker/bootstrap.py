@@ -1,0 +1,59 @@
+"""Puts the invoker together."""
+
+import asyncio
+import os
+from contextlib import AsyncExitStack
+
+from nanogrid.auth import Authenticator
+from nanogrid.channel import open_stub
+from nanogrid.jobs import open_jobs
+from nanogrid.queue import open_queue
+from nanogrid.server import Bound, serving, until_stopped
+from nanogrid.v1 import invoker_pb2, invoker_pb2_grpc, registry_pb2
+from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
+from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
+from nanogrid.v1.resources_pb2 import Function
+from services.invoker.functions import Functions
+from services.invoker.servicer import InvokerServicer
+from services.invoker.settings import InvokerSettings
+from services.invoker.submitter import Submitter
+from services.invoker.sweeper import Sweeper
+
+
+async def serve(settings: InvokerSettings) -> None:
+    """Run until SIGTERM."""
+    async with AsyncExitStack() as stack:
+        token = settings.internal_token
+        registry = await stack.enter_async_context(
+            open_stub(RegistryServiceStub, settings.registry_address, token=token)
+        )
+        artifacts = await stack.enter_async_context(
+            open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token)
+        )
+        jobs = await stack.enter_async_context(open_jobs(settings.jobs_url))
+        queue = await stack.enter_async_context(open_queue(settings.task_queue_url, f"invoker-{os.getpid()}"))
+
+        async def read_function(function_id: str) -> Function:
+            answer = await registry.GetFunction(registry_pb2.GetFunctionRequest(function_id=function_id))
+            return answer.function
+
+        async def verify(key: str) -> str:
+            return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
+
+        functions = Functions(read_function, settings.invoker_function_cache_s)
+        submitter = Submitter(
+            functions, jobs, queue, wait_s=settings.invoker_wait_s, payload_bytes=settings.invoker_payload_bytes
+        )
+        sweeper = Sweeper(jobs, queue, artifacts, unsent_s=settings.invoker_unsent_s)
+        authenticator = Authenticator(
+            required=settings.auth_required(settings.invoker_listen), internal_token=token, verify=verify
+        )
+        bound = Bound(
+            invoker_pb2.DESCRIPTOR.services_by_name["InvokerService"],
+            invoker_pb2_grpc.add_InvokerServiceServicer_to_server,
+            InvokerServicer(submitter, jobs, functions, registry),
+        )
+        sweeping = asyncio.create_task(sweeper.run(settings.invoker_sweep_s), name="sweeper")
+        stack.callback(sweeping.cancel)
+        await stack.enter_async_context(serving(settings.invoker_listen, authenticator, [bound]))
+        await until_stopped()

@@ -1,0 +1,52 @@
+"""Finishing what crashes and deletions left half done."""
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from nanogrid.errors import NanoGridError
+from nanogrid.jobs import JobStore
+from nanogrid.logs import logger
+from nanogrid.queue import TaskQueue
+from nanogrid.v1 import artifacts_pb2
+
+if TYPE_CHECKING:
+    from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
+
+log = logger()
+
+_BATCH = 100  # jobs sent again in one round
+
+
+class Sweeper:
+    """Sends the messages of jobs that were recorded but not queued, and deletes the code of retired functions.
+
+    Several may run at once: a second message of one job is harmless, so is deleting twice.
+    """
+
+    def __init__(
+        self, jobs: JobStore, queue: TaskQueue, artifacts: "ArtifactsServiceAsyncStub", *, unsent_s: float
+    ) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._artifacts = artifacts
+        self._unsent_s = unsent_s
+
+    async def run(self, every_s: float) -> None:
+        """Sweep for ever; an outage only postpones."""
+        while True:
+            try:
+                await self.sweep()
+            except NanoGridError as error:
+                log.warning("sweep postponed", error=error.message)
+            await asyncio.sleep(every_s)
+
+    async def sweep(self) -> None:
+        """One round."""
+        for job_id, message in await self._jobs.unsent(self._unsent_s, _BATCH):
+            await self._queue.send(message)
+            await self._jobs.sent(job_id)
+            log.info("sent the message of a job that had none", job_id=job_id)
+        for function_id in await self._jobs.retired_and_done():
+            await self._artifacts.DeleteCode(artifacts_pb2.DeleteCodeRequest(function_id=function_id))
+            await self._jobs.forget_retired(function_id)
+            log.info("deleted the code of a retired function", function_id=function_id)

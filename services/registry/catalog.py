@@ -1,0 +1,183 @@
+"""The rules of functions: what may be recorded, which defaults fill it, and who may see it."""
+
+import re
+import time
+import uuid
+from collections.abc import Callable
+
+from nanogrid import context, pages
+from nanogrid.errors import InvalidFieldError, NotFoundError
+from nanogrid.runtimes import RUNTIMES
+from nanogrid.v1.resources_pb2 import Function, SandboxMode
+from services.registry.store import FunctionStore
+
+EGRESS_OFFERED = False  # sandboxes have no network at all so far; a promise nobody keeps is refused
+
+DEFAULT_TIMEOUT_S = 300
+MAX_TIMEOUT_S = 7 * 24 * 3600  # as long as a durable result is kept by default
+DEFAULT_MEMORY_MB = 512
+MIN_MEMORY_MB = 64
+MAX_MEMORY_MB = 10_240
+MAX_CONCURRENCY = 1_000
+MAX_NAME = 128
+MAX_HANDLER = 256
+MAX_KEY = 1_024  # S3's own limit of an object key, in bytes
+MAX_ENV_BYTES = 64 * 1024  # names, values and two separators each; it is handed to a process, whose room is shared
+
+# Set by NanoGrid for every run; a function's own would be overwritten without a word.
+RESERVED_ENV = frozenset({"HANDLER", "JOB_ID", "AI_ENDPOINT", "PAYLOAD", "PAYLOAD_FILE"})
+
+_HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
+_GRID_KEY = re.compile(r"functions/([^/]+)/code\.zip")
+
+
+class Catalog:
+    """Functions as callers know them. What belongs to another owner does not exist."""
+
+    def __init__(self, store: FunctionStore, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
+        self._store = store
+        self._now_us = now_us
+
+    async def create(self, wanted: Function) -> Function:
+        """Record a function for the caller, defaults filled in. InvalidFieldError or ConflictError otherwise."""
+        function = with_defaults(wanted)
+        check(function)
+        await self._check_code_is_theirs(function)
+        function.owner = context.caller().owner
+        function.created_at.FromMicroseconds(self._now_us())
+        await self._store.insert_function(function)
+        return function
+
+    async def get(self, function_id: str) -> Function:
+        """A function of the caller's by its id. NotFoundError otherwise."""
+        function = await self._store.get_function(function_id)
+        if not context.caller().may_see(function.owner):
+            raise NotFoundError("no such function")
+        return function
+
+    async def newest(self, name: str) -> Function:
+        """The caller's newest function of this name. NotFoundError when there is none."""
+        return await self._store.newest_function(context.caller().owner, name)
+
+    async def page(self, page_size: int, page_token: str) -> tuple[list[Function], str]:
+        """The caller's functions, newest first, and the next page's token; everybody's for the grid itself."""
+        return await self._store.page_functions(context.caller().principal, pages.size(page_size), page_token)
+
+    async def delete(self, function_id: str) -> Function:
+        """Forget a function of the caller's and return it. NotFoundError when it is not there."""
+        await self.get(function_id)
+        return await self._store.delete_function(function_id)
+
+    async def _check_code_is_theirs(self, function: Function) -> None:
+        """Keys below `functions/` hold uploads: of this very function, or of another that the caller may see."""
+        if not function.s3_key.startswith("functions/"):
+            return
+        uploaded = _GRID_KEY.fullmatch(function.s3_key)
+        if uploaded is None:
+            raise InvalidFieldError("s3_key", "keys below functions/ are functions/{function_id}/code.zip")
+        if uploaded[1] == function.function_id:
+            return
+        try:
+            await self.get(uploaded[1])
+        except NotFoundError:
+            raise InvalidFieldError(
+                "s3_key", "is another function's upload; use the key of a function of yours, or upload the code"
+            ) from None
+
+
+def with_defaults(wanted: Function) -> Function:
+    """A copy with defaults where nothing was chosen."""
+    function = Function()
+    function.CopyFrom(wanted)
+    if not function.HasField("timeout_s"):
+        function.timeout_s = DEFAULT_TIMEOUT_S
+    function.memory_mb = function.memory_mb or DEFAULT_MEMORY_MB
+    function.mode = function.mode or SandboxMode.SANDBOX_MODE_REUSE
+    return function
+
+
+def check(function: Function) -> None:
+    """InvalidFieldError for the first field that will not do, with what would."""
+    _check_identity(function)
+    _check_code(function)
+    _check_limits(function)
+    _check_env(dict(function.env))
+    if function.egress and not EGRESS_OFFERED:
+        raise InvalidFieldError("egress", "egress is not offered by this grid; leave it out or send false")
+
+
+def _check_identity(function: Function) -> None:
+    if not _is_canonical_uuid(function.function_id):
+        raise InvalidFieldError(
+            "function_id", "is not a UUID in its canonical form, such as 123e4567-e89b-42d3-a456-426614174000"
+        )
+    name = function.function_name
+    if not 1 <= len(name) <= MAX_NAME:
+        raise InvalidFieldError("function_name", f"has {len(name)} characters; use 1 to {MAX_NAME}")
+    if not name.isprintable() or name != name.strip():
+        raise InvalidFieldError(
+            "function_name", "use printable characters, no control characters, no blank at either end"
+        )
+
+
+def _check_code(function: Function) -> None:
+    if function.runtime not in RUNTIMES:
+        raise InvalidFieldError("runtime", f"{function.runtime[:64]!r} is not one of {', '.join(RUNTIMES)}")
+    if len(function.handler) > MAX_HANDLER:
+        raise InvalidFieldError("handler", f"has {len(function.handler)} characters; use at most {MAX_HANDLER}")
+    if not _HANDLER.fullmatch(function.handler):
+        raise InvalidFieldError(
+            "handler",
+            f"{function.handler!r} is not module.function; write for example main.handler or folder/app.handler, "
+            "of letters, digits, _ and -",
+        )
+    _check_key(function.s3_key)
+    if not _SHA256.fullmatch(function.code_sha256):
+        raise InvalidFieldError("code_sha256", "is not 64 lower-case hex digits; leave it out if it is not known")
+    if function.code_size_bytes < 0:
+        raise InvalidFieldError("code_size_bytes", "is negative; use 0 or more")
+
+
+def _check_key(key: str) -> None:
+    if not 1 <= len(key.encode()) <= MAX_KEY:
+        raise InvalidFieldError("s3_key", f"has {len(key.encode())} bytes; use 1 to {MAX_KEY}")
+    if not key.isprintable() or "\\" in key or any(part in ("", ".", "..") for part in key.split("/")):
+        raise InvalidFieldError("s3_key", "use a relative key such as folder/code.zip: no leading /, no .., no //")
+
+
+def _check_limits(function: Function) -> None:
+    _within("timeout_s", function.timeout_s, 0, MAX_TIMEOUT_S, "7 days in seconds; 0 = no limit")
+    _within("memory_mb", function.memory_mb, MIN_MEMORY_MB, MAX_MEMORY_MB, "MiB; leave it out for 512")
+    _within("max_concurrency", function.max_concurrency, 0, MAX_CONCURRENCY, "0 = as many as the executor has slots")
+    if function.mode not in (SandboxMode.SANDBOX_MODE_REUSE, SandboxMode.SANDBOX_MODE_FRESH):
+        raise InvalidFieldError("mode", f"{function.mode} is not known; use REUSE or FRESH")
+
+
+def _within(field: str, value: int, least: int, most: int, meaning: str) -> None:
+    if not least <= value <= most:
+        raise InvalidFieldError(field, f"is {value}; use {least} to {most} ({meaning})")
+
+
+def _check_env(env: dict[str, str]) -> None:
+    # Sorted, so that of two faults the same one is named every time.
+    for name, value in sorted(env.items()):
+        if not _ENV_NAME.fullmatch(name):
+            raise InvalidFieldError("env", f"{name[:64]!r} is not a name; use letters, digits and _, no digit first")
+        if name in RESERVED_ENV:
+            raise InvalidFieldError("env", f"{name} is set by NanoGrid for every run; choose another name")
+        if "\0" in value:
+            raise InvalidFieldError("env", f"the value of {name} holds a NUL, which no environment can; encode it")
+    size = sum(len(name) + len(value.encode()) + 2 for name, value in env.items())
+    if size > MAX_ENV_BYTES:
+        raise InvalidFieldError(
+            "env", f"is {size} bytes together; the limit is {MAX_ENV_BYTES} bytes. Put large values into the code"
+        )
+
+
+def _is_canonical_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -1,0 +1,79 @@
+"""The ports FunctionStore and KeyStore: the two tables that only the registry opens."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from nanogrid.v1.resources_pb2 import ApiKey, Function
+
+__all__ = ["FunctionStore", "KeyRecord", "KeyStore", "Store", "open_store"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRecord:
+    """An API key as it is kept: what may be shown of it, and the SHA-256 (hex) of the whole secret."""
+
+    key: ApiKey
+    digest: str
+
+
+class FunctionStore(Protocol):
+    """Functions by id, and by owner and name. Every method raises UnavailableError while the backend is down.
+
+    Shaped so that no method that a call waits for reads more than it returns: a key-value table with an index will do.
+    """
+
+    async def insert_function(self, function: Function) -> None:
+        """Record a function unless its id is taken: ConflictError then, and nothing is changed."""
+
+    async def get_function(self, function_id: str) -> Function:
+        """Read one. NotFoundError when it is not there."""
+
+    async def newest_function(self, owner: str, name: str) -> Function:
+        """The owner's newest of this name. NotFoundError when there is none."""
+
+    async def page_functions(self, owner: str | None, size: int, page_token: str) -> tuple[list[Function], str]:
+        """An owner's functions, newest first, and the next page's token ("" on the last). None = of every owner.
+
+        InvalidFieldError for a token that is none of ours.
+        """
+
+    async def delete_function(self, function_id: str) -> Function:
+        """Forget one and return it as it was. NotFoundError when it is not there; of two at once, one gets that."""
+
+
+class KeyStore(Protocol):
+    """API keys by their public part. Every method raises UnavailableError while the backend is down."""
+
+    async def insert_key(self, record: KeyRecord) -> None:
+        """Record a key unless its id is taken: ConflictError then."""
+
+    async def get_key(self, key_id: str) -> KeyRecord:
+        """Read one, revoked or not. NotFoundError when it never was."""
+
+    async def page_keys(self, size: int, page_token: str) -> tuple[list[ApiKey], str]:
+        """Keys, newest first, and the next page's token. InvalidFieldError for a token that is none of ours."""
+
+    async def revoke_key(self, key_id: str, at_us: int) -> ApiKey:
+        """Mark a key revoked at `at_us` (µs since 1970), or leave it as it is when it already was.
+
+        NotFoundError when it never was.
+        """
+
+
+class Store(FunctionStore, KeyStore, Protocol):
+    """Both tables, behind one URL."""
+
+
+@asynccontextmanager
+async def open_store(url: str) -> AsyncIterator[Store]:
+    """Open the store behind `url`: `sqlite:///absolute/path.db`."""
+    scheme = urlsplit(url).scheme
+    if scheme != "sqlite":
+        raise ValueError(f"NANOGRID_REGISTRY_STORE_URL: scheme {scheme!r} is not known; use sqlite:///absolute/path.db")
+    from services.registry.store.sqlite import open_sqlite_store  # noqa: PLC0415 - an adapter loads its SDK on use
+
+    async with open_sqlite_store(url) as store:
+        yield store

@@ -1,0 +1,92 @@
+"""A stand-in for the artifacts service behind the wire: bytes in memory, links signed with a word."""
+
+import hashlib
+import uuid
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import quote
+
+from nanogrid import context
+from nanogrid.errors import NanoGridError, NotFoundError
+from nanogrid.v1 import artifacts_pb2 as pb
+from nanogrid.v1 import artifacts_pb2_grpc
+from nanogrid.v1.artifacts_pb2 import CodeInfo
+
+EXPIRES = 2_000_000_000
+
+
+class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
+    """Keeps what the gateway stores, and fails the way a test tells it to."""
+
+    def __init__(self) -> None:
+        self.code: dict[str, bytes] = {}
+        self.filenames: list[str] = []
+        self.largest_chunk = 0
+        self.root_files: list[str] = []
+        self.outputs: dict[str, bytes] = {}
+        self.content_type = "text/plain"
+        self.absolute_links = False
+        self.refusal: NanoGridError | None = None  # raised by every call until it is taken away
+        self.begun = 0  # uploads whose header came
+        self.callers: list[context.Caller] = []
+
+    async def UploadCode(self, request_iterator: AsyncIterator[Any], context_: Any) -> pb.UploadCodeResponse:  # noqa: N802
+        self._enter()
+        header, body = (await anext(request_iterator)).header, bytearray()
+        self.begun += 1
+        self.filenames.append(header.filename)
+        async for request in request_iterator:
+            self.largest_chunk = max(self.largest_chunk, len(request.chunk))
+            body += request.chunk
+        key = f"functions/{header.function_id}/code.zip"
+        self.code[key] = bytes(body)
+        return pb.UploadCodeResponse(code=self._info(key))
+
+    async def InspectCode(self, request: pb.InspectCodeRequest, _: Any) -> pb.InspectCodeResponse:  # noqa: N802
+        self._enter()
+        return pb.InspectCodeResponse(code=self._info(request.s3_key))
+
+    async def DeleteCode(self, request: pb.DeleteCodeRequest, _: Any) -> pb.DeleteCodeResponse:  # noqa: N802
+        self._enter()
+        assert uuid.UUID(request.function_id)
+        self.code.pop(f"functions/{request.function_id}/code.zip", None)
+        return pb.DeleteCodeResponse()
+
+    async def SignOutputs(self, request: pb.SignOutputsRequest, _: Any) -> pb.SignOutputsResponse:  # noqa: N802
+        self._enter()
+        prefix = "https://bucket.example" if self.absolute_links else ""
+        return pb.SignOutputsResponse(
+            urls=[f"{prefix}/{quote(key)}?expires={EXPIRES}&signature={signature(key)}" for key in request.keys]
+        )
+
+    async def DownloadOutput(self, request: pb.DownloadOutputRequest, _: Any) -> AsyncIterator[Any]:  # noqa: N802
+        self._enter()
+        # As the real one, it takes the grid's own word where no signature is given.
+        good = request.signature in ("", signature(request.key)) and request.expires_at_s in (0, EXPIRES)
+        if not good or request.key not in self.outputs:
+            raise NotFoundError("no such output")
+        body = self.outputs[request.key]
+        info = pb.OutputInfo(size_bytes=len(body), content_type=self.content_type)
+        yield pb.DownloadOutputResponse(info=info)
+        for start in range(0, len(body), 1000):
+            yield pb.DownloadOutputResponse(chunk=body[start : start + 1000])
+
+    def _info(self, key: str) -> CodeInfo:
+        if key not in self.code:
+            raise NotFoundError("no such code")
+        body = self.code[key]
+        return CodeInfo(
+            s3_key=key,
+            code_sha256=hashlib.sha256(body).hexdigest(),
+            size_bytes=len(body),
+            root_files=self.root_files,
+        )
+
+    def _enter(self) -> None:
+        self.callers.append(context.caller())
+        if self.refusal is not None:
+            raise self.refusal
+
+
+def signature(key: str) -> str:
+    return hashlib.sha256(b"word" + key.encode()).hexdigest()[:16]

@@ -1,0 +1,89 @@
+"""A stand-in for the invoker behind the wire: a function's job ends as the test says."""
+
+import asyncio
+import uuid
+from typing import Any
+
+from nanogrid import context
+from nanogrid.errors import NanoGridError, NotFoundError
+from nanogrid.v1 import invoker_pb2 as pb
+from nanogrid.v1 import invoker_pb2_grpc
+from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Job, JobState
+
+
+class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
+    """Every known function has a job that becomes of its calls; what is missing in it is filled in."""
+
+    def __init__(self) -> None:
+        self.outcomes: dict[str, Job] = {}  # by function id
+        self.jobs: dict[str, Job] = {}
+        self.requests: list[Any] = []
+        self.callers: list[context.Caller] = []
+        self.retired: list[str] = []
+        self.runtimes = ["python3.11"]
+        self.asked_for_executors = 0
+        self.refusal: NanoGridError | None = None
+        self.finished = asyncio.Event()  # clear it to keep synchronous calls waiting
+        self.finished.set()
+        self.arrived = asyncio.Event()
+
+    def will_end(self, function_id: str = "", **fields: Any) -> str:
+        """Say how calls of a function end; SUCCESS with no result unless told otherwise. Returns its id."""
+        function_id = function_id or str(uuid.uuid4())
+        self.outcomes[function_id] = Job(**({"state": JobState.JOB_STATE_SUCCESS} | fields))
+        return function_id
+
+    async def SubmitJob(self, request: pb.SubmitJobRequest, _: Any) -> pb.SubmitJobResponse:  # noqa: N802
+        job = self._accept(request)
+        job.state = JobState.JOB_STATE_PENDING
+        return pb.SubmitJobResponse(job=job)
+
+    async def InvokeJob(self, request: pb.InvokeJobRequest, _: Any) -> pb.InvokeJobResponse:  # noqa: N802
+        job = self._accept(request)
+        self.arrived.set()
+        await self.finished.wait()
+        return pb.InvokeJobResponse(job=job)
+
+    async def GetJob(self, request: pb.GetJobRequest, _: Any) -> pb.GetJobResponse:  # noqa: N802
+        self._enter(request)
+        if request.job_id not in self.jobs:
+            raise NotFoundError("no such job")
+        return pb.GetJobResponse(job=self.jobs[request.job_id])
+
+    async def ListJobs(self, request: pb.ListJobsRequest, _: Any) -> pb.ListJobsResponse:  # noqa: N802
+        self._enter(request)
+        return pb.ListJobsResponse(jobs=self.jobs.values(), next_page_token="more" if self.jobs else "")
+
+    async def RetireFunction(self, request: pb.RetireFunctionRequest, _: Any) -> pb.RetireFunctionResponse:  # noqa: N802
+        self._enter(request)
+        if request.function_id not in self.outcomes:
+            raise NotFoundError("no such function")
+        self.retired.append(request.function_id)
+        return pb.RetireFunctionResponse()
+
+    async def ListExecutors(self, request: pb.ListExecutorsRequest, _: Any) -> pb.ListExecutorsResponse:  # noqa: N802
+        self._enter(request)
+        self.asked_for_executors += 1
+        executors = [ExecutorInfo(executor_id=name, runtimes=[name]) for name in self.runtimes]
+        return pb.ListExecutorsResponse(executors=executors)
+
+    def _accept(self, request: Any) -> Job:
+        self._enter(request)
+        if request.function_id not in self.outcomes:
+            raise NotFoundError("no such function")
+        job = Job()
+        job.CopyFrom(self.outcomes[request.function_id])
+        job.job_id = f"job-{uuid.uuid4()}"
+        job.function_id = request.function_id
+        job.dialect = request.dialect or Dialect.DIALECT_STANDARD
+        for file in job.output_files:
+            file.key = f"outputs/{job.job_id}/{file.key}"
+        job.created_at.GetCurrentTime()
+        self.jobs[job.job_id] = job
+        return job
+
+    def _enter(self, request: Any) -> None:
+        self.requests.append(request)
+        self.callers.append(context.caller())
+        if self.refusal is not None:
+            raise self.refusal

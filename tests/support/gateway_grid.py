@@ -1,0 +1,99 @@
+"""A running gateway: the real application on a real port, the real registry, stand-ins for the services beyond."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from gateway.__main__ import server
+from gateway.settings import GatewaySettings
+from nanogrid import logs
+from nanogrid.auth import Authenticator
+from nanogrid.channel import open_stub
+from nanogrid.server import Bound, serving
+from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, invoker_pb2, invoker_pb2_grpc, registry_pb2_grpc
+from nanogrid.v1.registry_pb2 import CreateApiKeyRequest
+from services.registry.bootstrap import open_registry
+from services.registry.settings import RegistrySettings
+from support.fake_artifacts import FakeArtifacts
+from support.fake_invoker import FakeInvoker
+
+TOKEN = "the-grids-own"
+
+logs.configure("test", "ERROR")  # structlog's own way of printing a traceback takes seconds
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayGrid:
+    """What a test of the gateway holds in its hands. `http` sends the API key of `kim`, where keys are required."""
+
+    http: httpx.AsyncClient
+    artifacts: FakeArtifacts
+    invoker: FakeInvoker
+    registry: Any  # the stub, as the grid's own services have it
+    url: str
+
+    async def key_of(self, principal: str) -> dict[str, str]:
+        """The headers of a principal with a new key."""
+        made = await self.registry.CreateApiKey(CreateApiKeyRequest(principal=principal))
+        return {"authorization": f"Bearer {made.secret}"}
+
+
+@asynccontextmanager
+async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGrid]:
+    """Start everything on free ports. `settings` are the gateway's; authentication is on unless they say otherwise."""
+    artifacts, invoker = FakeArtifacts(), FakeInvoker()
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        registry = await enter(
+            open_registry(
+                RegistrySettings(data_dir=folder, registry_listen="127.0.0.1:0", auth="on", internal_token=TOKEN)
+            )
+        )
+        artifacts_port = await enter(_serving(artifacts_pb2, "ArtifactsService", artifacts_pb2_grpc, artifacts))
+        invoker_port = await enter(_serving(invoker_pb2, "InvokerService", invoker_pb2_grpc, invoker))
+        known: dict[str, Any] = {
+            "registry_address": f"127.0.0.1:{registry}",
+            "artifacts_address": f"127.0.0.1:{artifacts_port}",
+            "invoker_address": f"127.0.0.1:{invoker_port}",
+            "auth": "on",
+            "internal_token": TOKEN,
+        }
+        url = await enter(running_gateway(GatewaySettings(**(known | settings))))
+        stub = await enter(open_stub(registry_pb2_grpc.RegistryServiceStub, f"127.0.0.1:{registry}", token=TOKEN))
+        http = await enter(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False))
+        grid = GatewayGrid(http, artifacts, invoker, stub, url)
+        http.headers.update(await grid.key_of("kim"))
+        yield grid
+
+
+@asynccontextmanager
+async def running_gateway(settings: GatewaySettings) -> AsyncIterator[str]:
+    """The gateway's own HTTP server on a free port. Yields its URL."""
+    # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms.
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
+        listening.bind(("127.0.0.1", 0))
+        gateway = server(settings)
+        task = asyncio.create_task(gateway.serve([listening]))
+        while not gateway.started and not task.done():
+            await asyncio.sleep(0.005)
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            gateway.should_exit = True
+            await task
+
+
+def _serving(messages: Any, name: str, rpcs: Any, servicer: Any) -> Any:
+    bound = Bound(messages.DESCRIPTOR.services_by_name[name], getattr(rpcs, f"add_{name}Servicer_to_server"), servicer)
+    authenticator = Authenticator(required=True, internal_token=TOKEN, verify=_nobody)
+    return serving("127.0.0.1:0", authenticator, [bound])
+
+
+async def _nobody(_: str) -> str:
+    raise AssertionError("the gateway proves itself with the token")

@@ -1,0 +1,141 @@
+"""Sandboxes for tests: one provider, and a shorthand for "put this code in, call it"."""
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanogrid.runtimes import RUNTIMES
+from services.executor.sandbox import (
+    CallError,
+    CallRequest,
+    CallResult,
+    Kind,
+    OutputStream,
+    Sandbox,
+    SandboxProvider,
+    SandboxSettings,
+    Specialisation,
+    open_provider,
+)
+
+PYTHON = RUNTIMES["python3.11"]
+
+
+@dataclass
+class Printed:
+    """What a sandbox printed."""
+
+    pieces: list[tuple[OutputStream, bytes]] = field(default_factory=list)
+
+    def __call__(self, stream: OutputStream, piece: bytes) -> None:
+        self.pieces.append((stream, piece))
+
+    def of(self, stream: OutputStream) -> bytes:
+        return b"".join(piece for its, piece in self.pieces if its is stream)
+
+    @property
+    def out(self) -> str:
+        return self.of(OutputStream.STDOUT).decode()
+
+    @property
+    def err(self) -> str:
+        return self.of(OutputStream.STDERR).decode()
+
+
+@dataclass
+class Called:
+    """One finished call."""
+
+    result: CallResult
+    printed: Printed
+
+    @property
+    def value(self) -> Any:
+        assert self.result.error is None, self.result.error
+        assert self.result.result is not None
+        return json.loads(self.result.result)
+
+    @property
+    def error(self) -> CallError:
+        assert self.result.error is not None, self.result
+        return self.result.error
+
+
+class Loaded:
+    """A specialised sandbox."""
+
+    def __init__(self, sandbox: Sandbox, kind: Kind | CallError, printed: Printed) -> None:
+        self.sandbox = sandbox
+        self.kind = kind
+        self.printed = printed
+
+    async def call(self, event: object = None, timeout_s: float | None = 20.0, job_id: str = "job-1") -> Called:
+        assert isinstance(self.kind, Kind), self.kind
+        printed = Printed()
+        payload = json.dumps(event, ensure_ascii=False).encode()
+        return Called(await self.sandbox.call(CallRequest(job_id, payload, timeout_s, printed)), printed)
+
+
+class Bench:
+    """Makes sandboxes with code in them."""
+
+    def __init__(self, provider: SandboxProvider, settings: SandboxSettings, code_root: Path) -> None:
+        self.provider = provider
+        self.settings = settings
+        self._code_root = code_root
+        self._made = 0
+
+    def write(self, files: Mapping[str, str]) -> Path:
+        self._made += 1
+        folder = self._code_root / str(self._made)
+        for name, text in files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+        return folder
+
+    async def load(
+        self,
+        code: str | Mapping[str, str],
+        *,
+        handler: str = "main.handler",
+        memory_mb: int = 256,
+        fresh: bool = False,
+        env: Mapping[str, str] | None = None,
+    ) -> Loaded:
+        folder = self.write({"main.py": code} if isinstance(code, str) else code)
+        sandbox = await self.provider.create(PYTHON)
+        printed = Printed()
+        what = Specialisation("function-1", folder, handler, memory_mb, fresh=fresh, env=env or {})
+        return Loaded(sandbox, await sandbox.specialise(what, printed), printed)
+
+
+def absent(url: str) -> str | None:
+    """Why sandboxes of this kind cannot be had here; None when they can."""
+    if url == "process:":
+        return None if shutil.which(PYTHON.name) or Path(f"/usr/bin/{PYTHON.name}").exists() else f"no {PYTHON.name}"
+    if os.geteuid() != 0:
+        return "docker sandboxes need root"
+    if shutil.which("docker") is None:
+        return "docker is not installed"
+    found = subprocess.run(["docker", "image", "inspect", PYTHON.image], capture_output=True, check=False)
+    return None if found.returncode == 0 else f"{PYTHON.image} is not here: run deploy/images/build.sh"
+
+
+@asynccontextmanager
+async def open_bench(url: str, tmp_path: Path, **settings: Any) -> AsyncIterator[Bench]:
+    """A bench on sandboxes of this kind; skips on a laptop and fails in CI when there are none."""
+    missing = absent(url)
+    if missing is not None:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
+    chosen = SandboxSettings(**{"root": tmp_path / "executor", "executor_id": f"test-{tmp_path.name}", **settings})
+    async with open_provider(url, chosen) as provider:
+        yield Bench(provider, chosen, tmp_path / "code")
