@@ -82,6 +82,7 @@ def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         "recommended_memory_mb": job.recommended_memory_mb,
         "estimated_saving_percent": job.estimated_saving_percent,
         "attempt": job.attempt,
+        "executor_id": job.executor_id,
         **_times(job, ("created_at", "started_at", "ended_at")),
     }
 

@@ -146,6 +146,8 @@ class _Parts:
         self._ended = True
 
     def _check_name(self) -> None:
+        if not self._name:
+            raise InvalidFieldError("body", "holds a part without a name; name every field of the form")
         if self._name not in self._allowed:
             able = ", ".join((FILE_FIELD, *self._allowed))
             raise InvalidFieldError(self._name[:64], f"{self._name[:64]!r} is not a field of this form; use {able}")

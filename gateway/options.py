@@ -12,7 +12,7 @@ from nanogrid.runtimes import Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 _INT32 = 2**31  # the contract's integers; the registry knows the sensible ranges
-_INTEGER = re.compile(r"[+-]?\d{1,10}")
+_INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _MODES = {"reuse": SandboxMode.SANDBOX_MODE_REUSE, "fresh": SandboxMode.SANDBOX_MODE_FRESH}
 _ARCHIVE = ".zip"
 _SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go", _ARCHIVE)

@@ -10,7 +10,10 @@ def page_of(request: Request) -> tuple[int, str]:
     """`limit` and `cursor`. InvalidFieldError for a limit that is no number from 1 to 100."""
     limit = request.query_params.get("limit", "")
     if limit and not (
-        limit.isdecimal() and len(limit) <= len(str(pages.MAX_SIZE)) and 1 <= int(limit) <= pages.MAX_SIZE
+        limit.isascii()
+        and limit.isdecimal()
+        and len(limit) <= len(str(pages.MAX_SIZE))
+        and 1 <= int(limit) <= pages.MAX_SIZE
     ):
         raise InvalidFieldError("limit", f"{limit[:32]!r} is not a number from 1 to {pages.MAX_SIZE}")
     return int(limit or 0), request.query_params.get("cursor", "")

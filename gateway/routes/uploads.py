@@ -29,11 +29,11 @@ async def upload(request: Request) -> Response:
     form = Form(request, backends.settings_of(request).gateway_upload_bytes, options.UPLOAD_FIELDS)
     await form.until_file()
     arriving = _Upload(grid, form)
-    code = await arriving.store()
     try:
+        code = await arriving.store()
         function = await record(grid, arriving.function, arriving.runtime, code, form.filename)
     except BaseException:
-        await asyncio.shield(_undo(grid, arriving.function.function_id))
+        await asyncio.shield(_undo(grid, arriving.function_id))
         raise
     return created(function)
 
@@ -41,7 +41,8 @@ async def upload(request: Request) -> Response:
 class _Upload:
     """Streams a form's file to artifacts.
 
-    The stream ends only when the whole form is known to be good, so nothing that is refused is ever stored.
+    The stream ends only when the whole form is known to be good. What is refused before is cancelled, and undone all
+    the same: to the other side a cancelled stream may look like one that came to its end.
     """
 
     def __init__(self, grid: backends.Backends, form: Form) -> None:
@@ -49,7 +50,7 @@ class _Upload:
         self._form = form
         self._suffix = options.suffix_of(form.filename)
         self._refusal: Exception | None = None
-        self._function_id = str(uuid.uuid4())
+        self.function_id = str(uuid.uuid4())
         self.function = Function()
         self.runtime: runtimes.Runtime
 
@@ -67,9 +68,7 @@ class _Upload:
         try:
             if "runtime" in self._form.fields:
                 await self._settle()  # fields that came before the file can be refused before it is sent
-            yield UploadCodeRequest(
-                header=UploadCodeHeader(function_id=self._function_id, filename=self._form.filename)
-            )
+            yield UploadCodeRequest(header=UploadCodeHeader(function_id=self.function_id, filename=self._form.filename))
             async for piece in self._form.file():
                 yield UploadCodeRequest(chunk=piece)
             await self._settle()
@@ -79,7 +78,7 @@ class _Upload:
 
     async def _settle(self) -> None:
         self.function = options.from_form(self._form.fields)
-        self.function.function_id = self._function_id
+        self.function.function_id = self.function_id
         self.runtime = runtimes.resolve(self.function.runtime, await self._grid.offered.names())
         options.check_fits(self._suffix, self.runtime)
 

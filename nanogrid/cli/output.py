@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+_TABLE_WIDTH = 10_000  # ids are for copying: a narrow terminal wraps lines, we never cut cells
+
 
 class Format(StrEnum):
     """How to print."""
@@ -36,10 +38,10 @@ class Printer:
             return
         table = Table(box=None, pad_edge=False)
         for column in columns:
-            table.add_column(column.upper().replace("_", " "), overflow="fold", no_wrap=False)
+            table.add_column(column.upper().replace("_", " "), no_wrap=True)
         for row in rows:
             table.add_row(*(Text(_cell(row.get(column))) for column in columns))
-        self._out.print(table)
+        Console(width=_TABLE_WIDTH, soft_wrap=True, highlight=False).print(table)
 
     def thing(self, thing: Mapping[str, Any]) -> None:
         """Print one thing with all its fields."""

@@ -81,6 +81,7 @@ class RedisQueue:
     _consumer: str
     _visibility_ms: int
     _next_upkeep: float = 0.0  # monotonic seconds
+    _adopted: bool = False  # whether what an earlier process of this consumer's name held was looked for
 
     async def ensure_group(self) -> None:
         """Make the consumer group; it starts at the stream's beginning so that nothing sent earlier is passed over."""
@@ -97,7 +98,7 @@ class RedisQueue:
             await self._redis.xadd(_STREAM, {"b": body})
 
     async def receive(self, max_count: int, wait_s: float) -> list[Delivery]:
-        """See the port. Messages whose receiver died come first, then new ones."""
+        """See the port. What a crashed process of this name held comes first, then what other dead ones did."""
         deadline = time.monotonic() + wait_s
         while True:
             async with translated("the queue"):
@@ -108,6 +109,11 @@ class RedisQueue:
     async def _abandoned(self, max_count: int) -> list[Delivery]:
         if time.monotonic() < self._next_upkeep:
             return []
+        if not self._adopted:
+            self._adopted = True
+            held = await self._redis.xreadgroup(_GROUP, self._consumer, {_STREAM: "0"}, count=max_count)
+            if entries := [entry for entry in _entries(held) if entry[1]]:
+                return [await self._again(entry) for entry in entries]
         await self._redis.eval(_PROMOTE, 2, _STREAM, _DELAYED)
         await self.ensure_group()  # also after Redis was flushed
         taken = await self._redis.xautoclaim(

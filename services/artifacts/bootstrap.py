@@ -1,6 +1,8 @@
 """The composition root of artifacts: settings choose the stores, the rules guard them, the edge serves the rules."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from nanogrid.auth import Authenticator
@@ -14,6 +16,8 @@ from services.artifacts.settings import ArtifactsSettings
 from services.artifacts.signing import UrlSigner, ensure_secret
 from services.artifacts.spool import open_spool
 from services.artifacts.vault import Vault
+
+_THREADS = 32  # a chunk at a time each
 
 
 @asynccontextmanager
@@ -59,5 +63,7 @@ async def _open_vault(settings: ArtifactsSettings) -> AsyncIterator[Vault]:
 
 async def main() -> None:
     """Serve until SIGTERM."""
+    # Python's own default is 4 more than there are processors: too few to wait for disks with.
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS, "blocking"))
     async with open_artifacts(ArtifactsSettings()):
         await until_stopped()

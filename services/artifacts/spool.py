@@ -1,15 +1,16 @@
 """The spool: files on disk that must not outlive their use, nor the process."""
 
-import asyncio
 import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
+from services.artifacts.threads import finish
 
 log = logger()
 
@@ -24,10 +25,15 @@ class Spool:
 
     @contextmanager
     def file(self) -> Iterator[Path]:
-        """A path of a file to be; what is there at the end of the block is removed."""
+        """A path of a file to be; what is there at the end of the block is removed.
+
+        An OSError inside the block, such as a full disk, becomes UnavailableError.
+        """
         path = self._folder / secrets.token_hex(8)
         try:
             yield path
+        except OSError as error:
+            raise UnavailableError(f"the spool failed: {error.strerror}; try again") from error
         finally:
             path.unlink(missing_ok=True)
 
@@ -62,17 +68,19 @@ def sweep(root: Path) -> int:
 async def write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> int:
     """Write what the iterator yields to a new file; say how many bytes there were."""
     size = 0
-    with await asyncio.to_thread(path.open, "xb") as file:
+    with ExitStack() as held:  # closes the file also where the caller is cancelled while it is being opened
+        file = await finish(lambda: held.enter_context(path.open("xb")))
         async for chunk in chunks:
-            await asyncio.to_thread(file.write, chunk)
+            await finish(file.write, chunk)
             size += len(chunk)
     return size
 
 
 async def read_chunks(path: Path, chunk_bytes: int) -> AsyncIterator[bytes]:
     """A file's bytes in pieces."""
-    with await asyncio.to_thread(path.open, "rb") as file:
-        while chunk := await asyncio.to_thread(file.read, chunk_bytes):
+    with ExitStack() as held:
+        file = await finish(lambda: held.enter_context(path.open("rb")))
+        while chunk := await finish(file.read, chunk_bytes):
             yield chunk
 
 

@@ -15,11 +15,13 @@ from services.artifacts import keys
 from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, BlobStore, content_type_of
 from services.artifacts.signing import UrlSigner
 from services.artifacts.spool import Spool, read_chunks, write_chunks
+from services.artifacts.threads import finish
 
 log = logger()
 
 _ZIP = "application/zip"
 _SIGNED_AT_ONCE = 1000
+_GATES = 2  # bundles inflated at a time: seconds of computing each, while downloads wait for a thread
 
 
 class Vault:
@@ -45,6 +47,7 @@ class Vault:
         self._upload_bytes = upload_bytes
         self._output_bytes = output_bytes
         self._url_ttl_s = url_ttl_s
+        self._gates = asyncio.Semaphore(_GATES)
 
     async def upload_code(self, function_id: str, filename: str, chunks: AsyncIterator[bytes]) -> CodeInfo:
         """Take an upload through the gate and store it. InvalidFieldError, TooLargeError, ArchiveRejectedError."""
@@ -54,10 +57,11 @@ class Vault:
             if not await write_chunks(received, _bounded(chunks, "file", self._upload_bytes)):
                 raise InvalidFieldError("file", "is empty; upload the function's source code")
             if single:
-                await asyncio.to_thread(_pack_source, received, filename, packed)
-            code = await asyncio.to_thread(self._judge, key, packed if single else received)
+                await finish(_pack_source, received, filename, packed)
+            bundle = packed if single else received
+            code = await self._judge(key, bundle)
             code.single_file = single
-            await self._code.put(key, packed if single else received, content_type=_ZIP, sha256=code.code_sha256)
+            await self._code.put(key, bundle, content_type=_ZIP, sha256=code.code_sha256)
         log.info("code stored", key=key, size_bytes=code.size_bytes, sha256=code.code_sha256)
         return code
 
@@ -68,7 +72,7 @@ class Vault:
                 if info.size_bytes > self._upload_bytes:
                     raise TooLargeError("file", limit=self._upload_bytes, actual=info.size_bytes)
                 await write_chunks(copy, _bounded(chunks, "file", self._upload_bytes))
-            return await asyncio.to_thread(self._judge, s3_key, copy)
+            return await self._judge(s3_key, copy)
 
     @asynccontextmanager
     async def open_code(self, s3_key: str) -> AsyncIterator[tuple[CodeInfo, AsyncIterator[bytes]]]:
@@ -79,7 +83,7 @@ class Vault:
                 return
             with self._spool.file() as copy:  # put into the bucket by hand: the digest comes first, so read it twice
                 size = await write_chunks(copy, chunks)
-                digest = await asyncio.to_thread(_digest, copy)
+                digest = await finish(_digest, copy)
                 yield CodeInfo(s3_key=s3_key, code_sha256=digest, size_bytes=size), read_chunks(copy, CHUNK_BYTES)
 
     async def delete_code(self, function_id: str) -> None:
@@ -111,10 +115,9 @@ class Vault:
     async def _sign(self, key: str) -> str:
         return await self._data.signed_url(key, self._url_ttl_s) or self._signer.url(key, self._url_ttl_s)
 
-    def _judge(self, key: str, path: Path) -> CodeInfo:
-        bundle = verify(path, self._bundle_limits)
-        size = path.stat().st_size
-        return CodeInfo(s3_key=key, code_sha256=_digest(path), size_bytes=size, root_files=bundle.root_files)
+    async def _judge(self, key: str, path: Path) -> CodeInfo:
+        async with self._gates:
+            return await finish(_describe, key, path, self._bundle_limits)
 
 
 async def _bounded(chunks: AsyncIterator[bytes], what: str, limit: int) -> AsyncIterator[bytes]:
@@ -125,6 +128,12 @@ async def _bounded(chunks: AsyncIterator[bytes], what: str, limit: int) -> Async
         if size > limit:
             raise TooLargeError(what, limit=limit)
         yield chunk
+
+
+def _describe(key: str, path: Path, limits: BundleLimits) -> CodeInfo:
+    bundle = verify(path, limits)
+    size = path.stat().st_size
+    return CodeInfo(s3_key=key, code_sha256=_digest(path), size_bytes=size, root_files=bundle.root_files)
 
 
 def _pack_source(source: Path, filename: str, packed: Path) -> None:

@@ -17,6 +17,7 @@ from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo
 from services.executor.code import CodeCache
+from services.executor.heartbeat import Pace
 from services.executor.offer import Offer
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
@@ -62,7 +63,8 @@ async def serve(settings: ExecutorSettings) -> None:
             settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
         )
         work = Work(pool, code, Tuner(), stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits())
-        runner = Runner(work, jobs, queue, info, lease_s=settings.executor_lease_s)
+        pace = Pace(settings.executor_lease_s, settings.executor_visibility_s)
+        runner = Runner(work, jobs, queue, info, pace)
         poller = Poller(queue, runner, settings.executor_slots)
 
         def describe() -> ExecutorInfo:

@@ -1,8 +1,10 @@
 """Keeping a job ours while it runs: the lease in the job store, the message's visibility on the queue."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import JobStore, LeaseLostError
@@ -12,11 +14,19 @@ from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 log = logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long the lease and the message's visibility last without a heartbeat; both are renewed every third of it."""
+
+    lease_s: float
+    visibility_s: float
+
+
 @asynccontextmanager
 async def beating(
-    jobs: JobStore, queue: TaskQueue, delivery: Delivery, *, job_id: str, token: int, lease_s: float
+    jobs: JobStore, queue: TaskQueue, delivery: Delivery, *, job_id: str, token: int, pace: Pace
 ) -> AsyncIterator[None]:
-    """Renew both every third of the lease inside the block; LeaseLostError out of the block the moment one is refused.
+    """Renew both inside the block; LeaseLostError out of the block the moment one is refused.
 
     An outage is no refusal: nobody else can take the job from a store that is down.
     """
@@ -26,11 +36,14 @@ async def beating(
 
     async def beat() -> None:
         nonlocal lost
+        extend_at = time.monotonic() + pace.visibility_s / 3
         while True:
-            await asyncio.sleep(lease_s / 3)
+            await asyncio.sleep(pace.lease_s / 3)
             try:
-                await jobs.renew(job_id, token, lease_s)
-                await queue.extend(delivery)
+                await jobs.renew(job_id, token, pace.lease_s)
+                if time.monotonic() >= extend_at:
+                    await queue.extend(delivery)
+                    extend_at = time.monotonic() + pace.visibility_s / 3
             except UnavailableError as error:
                 log.warning("heartbeat missed", error=error.message)
             except (LeaseLostError, ReceiptLostError):

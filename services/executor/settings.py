@@ -34,8 +34,8 @@ class ExecutorSettings(GridSettings):
         default=60.0, ge=0
     )  # how long jobs may go on after SIGTERM before they are handed back
     executor_idle_s: float = Field(default=600.0, gt=0)  # a sandbox unused for this long is removed
-    executor_visibility_s: float = Field(default=60.0, gt=0)  # how long a message stays ours without a heartbeat
-    executor_lease_s: float = Field(default=30.0, gt=0)  # how long a job stays ours without one
+    executor_visibility_s: float = Field(default=30.0, gt=0)  # how long a message stays ours without a heartbeat
+    executor_lease_s: float = Field(default=15.0, gt=0)  # how long a job stays ours without one
     executor_init_timeout_s: float = Field(default=60.0, gt=0)  # loading a handler, imports included
     executor_cpus: float = Field(default=0.5, gt=0)  # CPU limit of a sandbox
 

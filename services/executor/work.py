@@ -99,8 +99,8 @@ class Work:
         advice = self._tuner.learn(task.function.function_id, task.function.memory_mb, outcome.peak_memory_bytes)
         job.optimization_tip, job.recommended_memory_mb = advice.tip, advice.recommended_memory_mb
         job.estimated_saving_percent, job.advice_calls = advice.saving_percent, advice.calls
-        if outcome.exit_code is not None:
-            job.exit_code = outcome.exit_code
+        fallback = 0 if outcome.error is None else 1  # a handler that returned or raised ended no process
+        job.exit_code = fallback if outcome.exit_code is None else outcome.exit_code
         result = _printed_result(capture) if slot.kind is Kind.PROGRAM else outcome.result
         _conclude(job, outcome.error, result)
 

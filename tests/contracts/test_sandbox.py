@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from support.sandboxes import Bench
-from support.waiting import until
 
 from services.executor.sandbox import CallError, Kind
+from support.sandboxes import Bench
+from support.waiting import until
 
 ECHO = "def handler(event, context):\n    return {'event': event, 'job': context.job_id}\n"
 
@@ -23,7 +23,8 @@ async def test_the_return_value_is_the_result(bench: Bench) -> None:
 
 
 async def test_korean_goes_in_and_comes_out(bench: Bench) -> None:
-    loaded = await bench.load("def handler(event, context):\n    print(event['이름'])\n    return '안녕, ' + event['이름']\n")
+    code = "def handler(event, context):\n    print(event['이름'])\n    return '안녕, ' + event['이름']\n"
+    loaded = await bench.load(code)
 
     called = await loaded.call({"이름": "나노그리드"})
 

@@ -27,6 +27,7 @@ from nanogrid.status import from_rpc
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import registry_pb2, registry_pb2_grpc
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
+from services.artifacts.blobs import open_blobs
 from services.artifacts.bootstrap import open_artifacts
 from services.artifacts.settings import ArtifactsSettings
 from services.registry.bootstrap import open_registry
@@ -96,6 +97,12 @@ class TestCode:
         assert info == pb.CodeInfo(s3_key=KEY, code_sha256=digest, size_bytes=len(data))
         assert content == data
         assert stored() == {f"code/{KEY}"}
+
+    async def test_its_digest_is_kept_and_not_computed_at_every_download(self, grid, tmp_path) -> None:
+        code = await upload_code(grid, FUNCTION, "main.py", b"x = 1")
+
+        async with open_blobs(settings_for(tmp_path).code_url) as store:
+            assert (await store.head(KEY)).sha256 == code.code_sha256
 
     async def test_a_single_source_file_becomes_a_zip_of_itself(self, grid) -> None:
         source = "def 손(event, context): return '안녕'\n".encode() * 50_000
@@ -252,6 +259,12 @@ class TestCodePutThereByHand:
                 await self.inspect(grid)
 
         assert stored() == {f"code/{self.KEY}"}
+
+    async def test_one_over_the_limit_is_refused_unread_with_both_numbers(self, grid, lay) -> None:
+        lay(bytes(3_000_001))
+
+        with pytest.raises(TooLargeError, match="is 3000001 bytes; the limit is 3000000 bytes"):
+            await self.inspect(grid)
 
     async def test_one_that_is_not_there_is_not_found(self, grid) -> None:
         with pytest.raises(NotFoundError):

@@ -220,6 +220,17 @@ def test_a_table_has_the_names_that_look_like_markup(api, nanogrid):
     assert "[bold]x[/bold]" in nanogrid("functions", "list")[1]
 
 
+def test_a_narrow_terminal_does_not_cut_ids(api, nanogrid, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    function = {"function_id": FUNCTION_ID, "function_name": "n" * 60}
+    api.on("GET /functions?limit=50", 200, {"functions": [function], "next_cursor": None})
+
+    out = nanogrid("functions", "list")[1]
+
+    assert FUNCTION_ID in out
+    assert "n" * 60 in out
+
+
 def test_a_function_is_shown_and_deleted(api, nanogrid):
     api.on(f"GET /functions/{FUNCTION_ID}", 200, {"function_id": FUNCTION_ID, "runtime": "python3.11"})
     api.on(f"DELETE /functions/{FUNCTION_ID}", 204, None)

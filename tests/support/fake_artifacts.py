@@ -26,8 +26,11 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self.outputs: dict[str, bytes] = {}
         self.content_type = "text/plain"
         self.absolute_links = False
+        self.breaks_off = False  # downloads end in the middle
         self.refusal: NanoGridError | None = None  # raised by every call until it is taken away
         self.begun = 0  # uploads whose header came
+        self.deleted = 0
+        self.ended = 0  # and those that are over, one way or another
         self.callers: list[context.Caller] = []
 
     async def UploadCode(self, request_iterator: AsyncIterator[Any], context_: Any) -> pb.UploadCodeResponse:  # noqa: N802
@@ -35,9 +38,12 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         header, body = (await anext(request_iterator)).header, bytearray()
         self.begun += 1
         self.filenames.append(header.filename)
-        async for request in request_iterator:
-            self.largest_chunk = max(self.largest_chunk, len(request.chunk))
-            body += request.chunk
+        try:
+            async for request in request_iterator:
+                self.largest_chunk = max(self.largest_chunk, len(request.chunk))
+                body += request.chunk
+        finally:
+            self.ended += 1
         key = f"functions/{header.function_id}/code.zip"
         self.code[key] = bytes(body)
         return pb.UploadCodeResponse(code=self._info(key))
@@ -49,6 +55,7 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
     async def DeleteCode(self, request: pb.DeleteCodeRequest, _: Any) -> pb.DeleteCodeResponse:  # noqa: N802
         self._enter()
         assert uuid.UUID(request.function_id)
+        self.deleted += 1
         self.code.pop(f"functions/{request.function_id}/code.zip", None)
         return pb.DeleteCodeResponse()
 
@@ -70,6 +77,8 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         yield pb.DownloadOutputResponse(info=info)
         for start in range(0, len(body), 1000):
             yield pb.DownloadOutputResponse(chunk=body[start : start + 1000])
+            if self.breaks_off:
+                raise NotFoundError("gone in the middle")
 
     def _info(self, key: str) -> CodeInfo:
         if key not in self.code:

@@ -26,6 +26,7 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         self.finished = asyncio.Event()  # clear it to keep synchronous calls waiting
         self.finished.set()
         self.arrived = asyncio.Event()
+        self.answered = 0  # synchronous calls that were waited for to the end
 
     def will_end(self, function_id: str = "", **fields: Any) -> str:
         """Say how calls of a function end; SUCCESS with no result unless told otherwise. Returns its id."""
@@ -42,6 +43,7 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         job = self._accept(request)
         self.arrived.set()
         await self.finished.wait()
+        self.answered += 1
         return pb.InvokeJobResponse(job=job)
 
     async def GetJob(self, request: pb.GetJobRequest, _: Any) -> pb.GetJobResponse:  # noqa: N802

@@ -22,6 +22,7 @@ from services.registry.bootstrap import open_registry
 from services.registry.settings import RegistrySettings
 from support.fake_artifacts import FakeArtifacts
 from support.fake_invoker import FakeInvoker
+from support.waiting import until
 
 TOKEN = "the-grids-own"
 
@@ -80,8 +81,7 @@ async def running_gateway(settings: GatewaySettings) -> AsyncIterator[str]:
         listening.bind(("127.0.0.1", 0))
         gateway = server(settings)
         task = asyncio.create_task(gateway.serve([listening]))
-        while not gateway.started and not task.done():
-            await asyncio.sleep(0.005)
+        await until(lambda: gateway.started or task.done())
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:

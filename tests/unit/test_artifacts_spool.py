@@ -1,5 +1,6 @@
 """The spool: nothing in it outlives its use, its process, or a crash."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from nanogrid.errors import UnavailableError
 from services.artifacts.spool import Spool, open_spool, sweep
 
 
@@ -16,16 +18,29 @@ def test_a_file_is_gone_after_its_block(tmp_path: Path) -> None:
     def break_off(spool: Spool) -> None:
         with spool.file() as path:
             path.write_bytes(b"half")
-            raise InterruptedError
+            raise KeyError
 
     with open_spool(tmp_path) as spool:
-        with pytest.raises(InterruptedError):
+        with pytest.raises(KeyError):
             break_off(spool)
         with spool.file():
             pass  # never written
 
         assert [kept for kept in tmp_path.rglob("*") if kept.is_file()] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_that_fails_is_a_reason_to_try_again(tmp_path: Path) -> None:
+    def overfill(spool: Spool) -> None:
+        with spool.file() as path, path.open("wb", buffering=0) as file:
+            file.write(b"half")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with open_spool(tmp_path) as spool:
+        with pytest.raises(UnavailableError, match="No space left"):
+            overfill(spool)
+
+        assert [kept for kept in tmp_path.rglob("*") if kept.is_file()] == []
 
 
 def test_a_living_processs_spool_is_left_alone(tmp_path: Path) -> None:

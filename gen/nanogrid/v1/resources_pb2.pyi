@@ -361,7 +361,7 @@ class Job(_message.Message):
     result: _builtins.bytes
     """The return value as UTF-8 JSON; empty until SUCCESS. At most 32 MB."""
     exit_code: _builtins.int
-    """Exit code of the process, 128 + signal when killed; absent where no process ended and none returned."""
+    """Exit code of the process, 128 + signal when killed; for handlers that returned 0, that raised 1. Absent until then."""
     stdout: _builtins.str
     """First megabyte of standard output, cut with a mark; invalid UTF-8 replaced."""
     stderr: _builtins.str

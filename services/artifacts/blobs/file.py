@@ -1,11 +1,10 @@
 """The embedded BlobStore: a folder, one file per blob."""
 
-import asyncio
 import os
 import shutil
 import stat
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -16,12 +15,12 @@ from nanogrid.errors import NotFoundError, UnavailableError
 from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, content_type_of
 from services.artifacts.blobs.paths import folder_of, path_of
 from services.artifacts.spool import Spool, open_spool, write_chunks
+from services.artifacts.threads import finish
 
 _TEMPORARY = "%tmp"  # neither name is that of any key: see paths
 _ABOUT = "%meta"
 
 _TRIES = 20  # a folder may be pruned by a delete just before a put moves its file there
-_OPEN_FILE = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a FIFO that someone put there must not hold a thread
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,10 @@ class _About:
     size_bytes: int
     modified_ns: int
     inode: int
+
+    def is_about(self, found: os.stat_result) -> bool:
+        """Whether this was said about the file found."""
+        return (self.size_bytes, self.modified_ns, self.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 @contextmanager
@@ -56,44 +59,42 @@ class FileBlobs:
         path = path_of(key)
         with self._spool.file() as temporary, self._spool.file() as about, _translated():
             if isinstance(source, Path):
-                await asyncio.to_thread(shutil.copyfile, source, temporary)
+                await finish(shutil.copyfile, source, temporary)
             else:
                 await write_chunks(temporary, source)
-            size = await asyncio.to_thread(self._place, path, temporary, about, content_type, sha256)
-        return BlobInfo(key, size, content_type, sha256)
+            said = await finish(_sync_file, temporary, content_type, sha256)
+            # Until here a cancellation leaves nothing. gRPC ends the stream of a call that its client broke off as if
+            # it were whole, and says so just afterwards: that must not find the half of a file in its place.
+            await finish(self._place, path, temporary, about, said)
+        return BlobInfo(key, said.size_bytes, content_type, sha256)
 
     @asynccontextmanager
     async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        with _translated(key):
-            info, file = await asyncio.to_thread(self._open, key)
-        with file:
+        with ExitStack() as held:  # closes the file also where the caller is cancelled while it is being opened
+            with _translated(key):
+                info, file = await finish(self._open, key, held)
             yield info, _chunks(key, file)
 
     async def head(self, key: str) -> BlobInfo:
-        with _translated(key):
-            info, file = await asyncio.to_thread(self._open, key)
-        file.close()
+        with ExitStack() as held, _translated(key):
+            info, _ = await finish(self._open, key, held)
         return info
 
     async def delete(self, key: str) -> None:
         path = path_of(key)
         with _translated(key):
-            await asyncio.to_thread(self._remove, path)
+            await finish(self._remove, path)
 
     async def delete_below(self, prefix: str) -> None:
         folder = folder_of(prefix)
         with _translated(prefix):
-            await asyncio.to_thread(self._remove_tree, folder)
+            await finish(self._remove_tree, folder)
 
     async def signed_url(self, key: str, ttl_s: int) -> str | None:  # noqa: ARG002 - a folder has no address
         path_of(key)
         return None
 
-    def _place(self, path: PurePosixPath, temporary: Path, about: Path, content_type: str, sha256: str) -> int:
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-            found = os.fstat(file.fileno())
-        said = _About(content_type, sha256, found.st_size, found.st_mtime_ns, found.st_ino)
+    def _place(self, path: PurePosixPath, temporary: Path, about: Path, said: _About) -> None:
         about.write_bytes(orjson.dumps(asdict(said)))
         # First what is said: it is about a file that is not there yet, and until then it is believed by nobody.
         _move(about, self._root / _ABOUT / path)
@@ -101,22 +102,16 @@ class FileBlobs:
         highest = target.parent if target.parent.exists() else self._root
         _move(temporary, target)
         _sync_folders(target.parent, highest)
-        return found.st_size
 
-    def _open(self, key: str) -> tuple[BlobInfo, BinaryIO]:
+    def _open(self, key: str, held: ExitStack) -> tuple[BlobInfo, BinaryIO]:
         path = path_of(key)
-        descriptor = os.open(self._root / path, _OPEN_FILE)
-        file = os.fdopen(descriptor, "rb") if stat.S_ISREG(os.fstat(descriptor).st_mode) else None
-        if file is None:
-            os.close(descriptor)
+        target = self._root / path
+        if not stat.S_ISREG(target.stat().st_mode):  # a FIFO would hold the thread until somebody writes to it
             raise FileNotFoundError
-        found = os.fstat(descriptor)
+        file = held.enter_context(target.open("rb"))
+        found = os.fstat(file.fileno())
         said = self._said_about(path)
-        if said is None or (said.size_bytes, said.modified_ns, said.inode) != (
-            found.st_size,
-            found.st_mtime_ns,
-            found.st_ino,
-        ):
+        if said is None or not said.is_about(found):
             return BlobInfo(key, found.st_size, content_type_of(key)), file
         return BlobInfo(key, found.st_size, said.content_type, said.sha256), file
 
@@ -140,7 +135,7 @@ class FileBlobs:
 
 async def _chunks(key: str, file: BinaryIO) -> AsyncIterator[bytes]:
     with _translated(key):
-        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+        while chunk := await finish(file.read, CHUNK_BYTES):
             yield chunk
 
 
@@ -153,6 +148,13 @@ def _translated(wanted: str = "") -> Iterator[None]:
         if wanted and isinstance(error, FileNotFoundError | NotADirectoryError):
             raise NotFoundError(f"{wanted} is not there", field="key") from error
         raise UnavailableError(f"the object store failed: {error.strerror}; try again") from error
+
+
+def _sync_file(path: Path, content_type: str, sha256: str) -> _About:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        found = os.fstat(file.fileno())
+    return _About(content_type, sha256, found.st_size, found.st_mtime_ns, found.st_ino)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -120,9 +120,12 @@ def _object(body: bytes) -> dict[str, Any]:
 
 
 def _error(found: Any) -> CallError:
-    if not isinstance(found, dict) or found.get("type") not in _REPORTABLE:
+    if not isinstance(found, dict):
+        raise ProtocolError("an error is not a JSON object")
+    parts = [found.get(name, "") for name in ("type", "message", "stack")]
+    if not all(isinstance(part, str) for part in parts):
+        raise ProtocolError("an error's type, message or stack is no text")
+    kind, message, stack = parts
+    if kind not in _REPORTABLE:
         raise ProtocolError("an error has no type that a runtime may report")
-    message, stack = found.get("message", ""), found.get("stack", "")
-    if not isinstance(message, str) or not isinstance(stack, str):
-        raise ProtocolError("an error's message or stack is no text")
-    return CallError(found["type"], message[:_TEXT_CHARS], stack[:_TEXT_CHARS])
+    return CallError(kind, message[:_TEXT_CHARS], stack[:_TEXT_CHARS])

@@ -18,7 +18,7 @@ async def open_resident(runtime: Runtime, folder: SandboxFolder, cage: Cage, set
     sandbox: Resident | None = None
     try:
         async with asyncio.timeout(settings.start_timeout_s):
-            await asyncio.to_thread(folder.make)
+            folder.make()  # a few mkdirs; a thread could not be cancelled
             sandbox = Resident(runtime, folder, cage, settings)
             await _prepare(folder, cage, settings)
             await cage.start()

@@ -226,7 +226,9 @@ class Resident:
 
     async def clear_output(self) -> None:
         try:
-            if any(os.scandir(self.output_dir)):
+            with os.scandir(self.output_dir) as entries:
+                is_empty = next(entries, None) is None
+            if not is_empty:
                 await asyncio.to_thread(self._folder.clear_output)
         except (OSError, subprocess.SubprocessError) as error:
             raise SandboxStartError(f"/output could not be emptied: {error}") from error

@@ -88,7 +88,8 @@ def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 -
     except SystemExit:
         raise
     except BaseException as error:
-        sys.excepthook(type(error), error, users_part(error))
+        trace = users_part(error)
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
         return 1
     return 0
 

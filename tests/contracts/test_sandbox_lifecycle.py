@@ -1,0 +1,160 @@
+"""Sandboxes come and go without a trace."""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from nanogrid.runtimes import Runtime
+from services.executor.sandbox import SandboxSettings, SandboxStartError, open_provider
+from support.sandboxes import PYTHON, Bench, open_bench
+
+
+def traces(root: Path) -> dict[str, object]:
+    """What the machine knows about the sandboxes below `root`."""
+    loops = Path("/sys/block").glob("loop*/loop/backing_file")
+    folders = root / "sandboxes"
+    return {
+        "mounts": [line for line in Path("/proc/self/mountinfo").read_text().splitlines() if str(root) in line],
+        "loops": [file for file in loops if str(root) in file.read_text()],
+        "folders": list(folders.iterdir()) if folders.exists() else [],
+        "groups": [path for path in Path("/sys/fs/cgroup").glob("*/nanogrid/*/*/") if root.parent.name in str(path)],
+    }
+
+
+def clean() -> dict[str, object]:
+    return {"mounts": [], "loops": [], "folders": [], "groups": []}
+
+
+def descriptors() -> list[str]:
+    """Open files of this process, but for the daemon's connections: their pool grows and shrinks as it likes."""
+    found = []
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.append(str(entry.readlink()))
+    return sorted(target for target in found if not target.startswith("socket:"))
+
+
+async def containers(bench: Bench) -> list[object]:
+    daemon = getattr(bench.provider, "_daemon", None)
+    if daemon is None:
+        return []
+    label = {"label": f"nanogrid.executor={bench.settings.executor_id}"}
+    return list(await daemon.ask(lambda: daemon.api.containers(all=True, filters=label)))
+
+
+CODE = """
+import subprocess
+def handler(event, context):
+    open("/tmp/a", "w").write("x")
+    open("/output/a", "w").write("x")
+    subprocess.Popen(["sleep", "1000"], start_new_session=True)
+"""
+
+
+async def test_destroy_leaves_nothing(bench: Bench) -> None:
+    await (await bench.load(CODE)).sandbox.destroy()
+    before = descriptors()
+    loaded = await bench.load(CODE)
+    await loaded.call()
+
+    await loaded.sandbox.destroy()
+    await loaded.sandbox.destroy()
+
+    assert traces(bench.settings.root) == clean()
+    assert await containers(bench) == []
+    assert descriptors() == before
+
+
+async def test_a_frozen_sandbox_can_be_destroyed(bench: Bench) -> None:
+    loaded = await bench.load(CODE)
+    await loaded.sandbox.freeze()
+
+    await asyncio.wait_for(loaded.sandbox.destroy(), 10)
+
+    assert traces(bench.settings.root) == clean()
+
+
+async def test_a_sandbox_can_be_destroyed_in_the_middle_of_a_call(bench: Bench) -> None:
+    loaded = await bench.load("import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(1000)\n")
+    calling = asyncio.create_task(loaded.call(timeout_s=None))
+    await asyncio.wait([calling], timeout=0.2)
+    calling.cancel()
+    await asyncio.wait([calling])
+
+    await loaded.sandbox.destroy()
+
+    assert calling.cancelled()
+    assert traces(bench.settings.root) == clean()
+
+
+async def test_closing_the_provider_leaves_nothing(sandbox_url: str, tmp_path: Path) -> None:
+    async with open_bench(sandbox_url, tmp_path) as bench:
+        await asyncio.gather(*(bench.load(CODE) for _ in range(3)))
+
+    assert traces(bench.settings.root) == clean()
+
+
+async def test_giving_up_on_a_creation_leaves_nothing(bench: Bench) -> None:
+    for delay_s in (0.0, 0.01, 0.05, 0.1):
+        creating = asyncio.create_task(bench.provider.create(PYTHON))
+        await asyncio.wait([creating], timeout=delay_s)
+        creating.cancel()
+        await asyncio.wait([creating])
+        if not creating.cancelled():  # it was quicker
+            await creating.result().destroy()
+
+    assert await containers(bench) == []
+    assert traces(bench.settings.root) == clean()
+
+
+async def test_a_sandbox_that_cannot_start_is_an_error_that_leaves_nothing(bench: Bench) -> None:
+    missing = Runtime("python3.0", "python", "nanogrid/python:3.0-fat", (".py",))
+
+    with pytest.raises(SandboxStartError, match=r"python3\.0"):
+        await bench.provider.create(missing)
+
+    assert traces(bench.settings.root) == clean()
+
+
+async def test_sweep_removes_what_a_crashed_executor_left_and_nothing_else(sandbox_url: str, tmp_path: Path) -> None:
+    crashed = tmp_path / "crashed"
+    async with open_bench(sandbox_url, tmp_path / "other") as other:
+        living = await other.load(CODE)
+        await crash_with_a_sandbox(sandbox_url, crashed)
+        async with open_bench(sandbox_url, crashed) as bench:
+            assert traces(bench.settings.root)["folders"] != []
+
+            assert await bench.provider.sweep() == 1
+
+            assert traces(bench.settings.root) == clean()
+            assert await containers(bench) == []
+            assert await bench.provider.sweep() == 0
+        assert (await living.call()).result.error is None
+
+
+async def crash_with_a_sandbox(url: str, tmp_path: Path) -> None:
+    """An executor that dies without a word while it has a sandbox."""
+    child = os.fork()
+    if child == 0:
+        try:
+            asyncio.set_event_loop_policy(None)
+            asyncio.events._set_running_loop(None)
+            asyncio.run(_make_and_die(url, tmp_path))
+        finally:
+            os._exit(1)
+    _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.WEXITSTATUS(status) == 42
+
+
+async def _make_and_die(url: str, tmp_path: Path) -> None:
+    settings = SandboxSettings(root=tmp_path / "executor", executor_id=f"test-{tmp_path.name}")
+    async with open_provider(url, settings) as provider:
+        await provider.create(PYTHON)
+        os._exit(42)
+
+
+async def test_the_runtimes_that_can_be_served_are_named(bench: Bench) -> None:
+    assert PYTHON.name in await bench.provider.runtimes()

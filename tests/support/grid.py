@@ -1,0 +1,121 @@
+"""The whole grid as a user starts it: `python -m services` with its own data folder and ports."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support.redis_server import free_port
+
+START_S = 60.0
+
+
+class Grid:
+    """A running grid and a client for it."""
+
+    def __init__(self, folder: Path, url: str, process: "subprocess.Popen[bytes]") -> None:
+        self.folder = folder
+        self.url = url
+        self.process = process
+        self.http = httpx.Client(base_url=url, timeout=120)
+
+    def upload(self, source: bytes | str, name: str = "main.py", **fields: Any) -> str:
+        """Upload and return the function id."""
+        answer = self.try_upload(source, name, **fields)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["function_id"]
+
+    def try_upload(self, source: bytes | str, name: str = "main.py", **fields: Any) -> httpx.Response:
+        data = source.encode() if isinstance(source, str) else source
+        form = {"function_name": "f", "runtime": "python"} | {key: str(value) for key, value in fields.items()}
+        return self.http.post("/upload", files={"file": (name, data)}, data=form)
+
+    def run(self, function_id: str, payload: Any = None, **headers: str) -> dict[str, Any]:
+        body = {"function_id": function_id, "payload": {} if payload is None else payload}
+        answer = self.http.post("/run", json=body, headers=headers)
+        assert answer.status_code in (200, 202), answer.text
+        return answer.json()
+
+    def wait(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        """Poll until the job ended."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            job = self.http.get(f"/status/{job_id}").raise_for_status().json()
+            if job["status"] not in ("pending", "running", "PENDING", "PROCESSING"):
+                return job
+            assert time.monotonic() < deadline, job
+            time.sleep(0.05)
+
+    def pids(self, module: str) -> list[int]:
+        """The grid's processes that run this module."""
+        found = []
+        for pid in [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]:
+            try:
+                argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+            if parent == self.process.pid and module.encode() in argv:
+                found.append(int(pid))
+        return sorted(found)
+
+    def peak_memory_bytes(self, module: str) -> int:
+        [pid] = self.pids(module)
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmHWM")
+
+    def address(self, service: str) -> str:
+        """host:port of a gRPC service."""
+        return json.loads((self.folder / "grid.json").read_text())[f"{service}_address"]
+
+
+@contextmanager
+def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
+    """Start a grid and stop it as `make down` does; fails with its logs when it does not come up."""
+    listen = f"127.0.0.1:{free_port()}"
+    settings = {"NANOGRID_DATA_DIR": str(folder), "NANOGRID_GATEWAY_LISTEN": listen, "PYTHONUNBUFFERED": "1"} | env
+    with (folder / "stack.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "services"],
+            env=os.environ | settings,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    grid = Grid(folder, f"http://{listen}", process)
+    try:
+        _wait_ready(grid)
+        yield grid
+    finally:
+        grid.http.close()
+        process.send_signal(signal.SIGTERM)
+        process.wait(90)
+
+
+def _wait_ready(grid: Grid) -> None:
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            if grid.http.get("/ready").status_code == 200 and _executors(grid):
+                return
+        except httpx.TransportError:
+            pass
+        assert grid.process.poll() is None, (grid.folder / "stack.log").read_text()
+        assert time.monotonic() < deadline, [path.read_text() for path in (grid.folder / "logs").iterdir()]
+        time.sleep(0.1)
+
+
+def _executors(grid: Grid) -> bool:
+    """Whether an executor serves: its log says so."""
+    logs = list((grid.folder / "logs").glob("executor*.log"))
+    return bool(logs) and all('"event":"serving"' in path.read_text() for path in logs)
