@@ -1,9 +1,10 @@
 """Fixtures every test folder may use."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import pytest
 from redis.asyncio import Redis
+
 from support.redis_server import RedisServer, redis_server
 
 
@@ -14,8 +15,8 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
 
 @pytest.fixture
-async def redis_url(shared_redis: RedisServer) -> AsyncIterator[str]:
+async def redis_url(shared_redis: RedisServer) -> str:
     """An empty Redis."""
     async with Redis.from_url(shared_redis.url) as client:
         await client.flushall()
-    yield shared_redis.url
+    return shared_redis.url

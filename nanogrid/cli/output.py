@@ -64,7 +64,11 @@ class Printer:
             if text := str(job.get(stream) or "").rstrip("\n"):
                 self.remark(text)
         if error := job.get("error"):
-            self.remark("\n".join(filter(None, (f"{error.get('type')}: {error.get('message')}", error.get("stack")))))
+            self.remark(
+                "\n".join(
+                    filter(None, (f"{error.get('type')}: {error.get('message')}", (error.get("stack") or "").rstrip()))
+                )
+            )
         if job.get("status") == "completed":
             self._out.print(_json(job.get("result")), markup=False)
         for url in job.get("output_files") or ():

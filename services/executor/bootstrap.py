@@ -17,7 +17,7 @@ from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo
 from services.executor.code import CodeCache
-from services.executor.heartbeat import Pace
+from services.executor.heartbeat import Heart, Pace
 from services.executor.offer import Offer
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
@@ -63,8 +63,8 @@ async def serve(settings: ExecutorSettings) -> None:
             settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
         )
         work = Work(pool, code, Tuner(), stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits())
-        pace = Pace(settings.executor_lease_s, settings.executor_visibility_s)
-        runner = Runner(work, jobs, queue, info, pace)
+        heart = Heart(jobs, queue, Pace(settings.executor_lease_s, settings.executor_visibility_s))
+        runner = Runner(work, jobs, queue, info, heart)
         poller = Poller(queue, runner, settings.executor_slots)
 
         def describe() -> ExecutorInfo:
@@ -72,7 +72,7 @@ async def serve(settings: ExecutorSettings) -> None:
             info.runtimes[:] = sorted(offer.runtimes)
             return info
 
-        beside = [announce(jobs, describe), offer.keep_looking(), pool.keep_house()]
+        beside = [heart.run(), announce(jobs, describe), offer.keep_looking(), pool.keep_house()]
         await _work_until_stopped(poller, beside, settings.executor_drain_s)
         await withdraw(jobs, info.executor_id)
 

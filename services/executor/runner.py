@@ -11,7 +11,7 @@ from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobError, JobState
 from services.executor.decisions import TRIES, retry_delay_s
-from services.executor.heartbeat import Pace, beating
+from services.executor.heartbeat import Heart
 from services.executor.sandbox import CallError, SandboxStartError
 from services.executor.work import Work
 
@@ -27,12 +27,12 @@ class Runner:
     `who` is this executor: running jobs name it.
     """
 
-    def __init__(self, work: Work, jobs: JobStore, queue: TaskQueue, who: ExecutorInfo, pace: Pace) -> None:
+    def __init__(self, work: Work, jobs: JobStore, queue: TaskQueue, who: ExecutorInfo, heart: Heart) -> None:
         self._work = work
         self._jobs = jobs
         self._queue = queue
         self._who = who
-        self._pace = pace
+        self._heart = heart
 
     async def handle(self, delivery: Delivery) -> None:
         """See the class. What cannot be done now stays on the queue."""
@@ -59,11 +59,11 @@ class Runner:
 
     async def _own(self, delivery: Delivery, task: Task) -> None:
         task.job.executor_id, task.job.executor_address = self._who.executor_id, self._who.address
-        claim = await self._jobs.claim(task.job, self._pace.lease_s)
+        claim = await self._jobs.claim(task.job, self._heart.pace.lease_s)
         if claim.outcome is ClaimOutcome.FINISHED:
             await self._queue.delete(delivery)
         elif claim.outcome is ClaimOutcome.BUSY:
-            await self._queue.release(delivery, self._pace.lease_s)
+            await self._queue.release(delivery, self._heart.pace.lease_s)
         else:
             task.job.attempt = claim.attempt
             await self._run_owned(delivery, task, claim)
@@ -71,7 +71,7 @@ class Runner:
     async def _run_owned(self, delivery: Delivery, task: Task, claim: Claim) -> None:
         job_id = task.job.job_id
         try:
-            async with beating(self._jobs, self._queue, delivery, job_id=job_id, token=claim.token, pace=self._pace):
+            async with self._heart.beating(delivery, job_id, claim.token):
                 fault = await self._attempt(task)
                 if fault is None:
                     await self._finish(task.job, claim.token)

@@ -37,7 +37,7 @@ def a_key(grid: Grid, principal: str) -> dict[str, str]:
 
 
 def bearer(key: dict[str, str]) -> dict[str, str]:
-    return {"Authorization": f"Bearer {key['secret']}"}
+    return {"Authorization": f"Bearer {key['api_key']}"}
 
 
 def test_without_a_key_nothing_but_health_answers(locked: Grid) -> None:
@@ -86,7 +86,7 @@ def test_grpc_takes_the_same_keys(locked: Grid) -> None:
             call_by_reflection(channel, "nanogrid.v1.RegistryService", "ListFunctions", {})
         assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED  # type: ignore[attr-defined]
 
-        metadata = [("authorization", f"Bearer {key['secret']}")]
+        metadata = [("authorization", f"Bearer {key['api_key']}")]
         assert call_by_reflection(channel, "nanogrid.v1.RegistryService", "ListFunctions", {}, metadata) == {}
 
 

@@ -18,7 +18,7 @@ from nanogrid.jobs.task import Task, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
 from services.executor.code import CodeCache
-from services.executor.heartbeat import Pace
+from services.executor.heartbeat import Heart, Pace
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
 from services.executor.pool import Pool
@@ -99,13 +99,16 @@ async def rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
             offered=lambda: frozenset(["python3.11"]),
             limits=OutputLimits(),
         )
-        runner = Runner(work, jobs, queue, ExecutorInfo(executor_id="e1", address="e1:1"), Pace(0.6, 60))
+        heart = Heart(jobs, queue, Pace(lease_s=0.6, visibility_s=60))
+        runner = Runner(work, jobs, queue, ExecutorInfo(executor_id="e1", address="e1:1"), heart)
+        beating = asyncio.create_task(heart.run())
         poller = Poller(queue, runner, 4, wait_s=0.2)
         polling = asyncio.create_task(poller.run())
         yield Rig(queue, jobs, provider, bundles, runner, poller)
         poller.stop()
         await polling
         await poller.drain(0)
+        beating.cancel()
         await pool.close()
 
 

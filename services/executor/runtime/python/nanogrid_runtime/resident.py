@@ -23,7 +23,7 @@ def main(folder: str) -> None:
     control.send(wire.HELLO, {"runtime": "python", "version": version, "pid": os.getpid()})
     try:
         _serve(control)
-    except EOFError:
+    except (EOFError, ConnectionError):  # the executor hung up: when it was asked, or when it was answered
         calling.flush()
         os._exit(0)
 
