@@ -84,7 +84,7 @@ build_from_debian() { # tag digest
 
 # Security updates, where this machine knows a mirror of them. Best effort: the suite may be too old to have any.
 upgrade_from() { # root mirror
-  echo "deb [trusted=no] $2 $suite-security main" >"$1/etc/apt/sources.list.d/security.list"
+  echo "deb $2 $suite-security main" >"$1/etc/apt/sources.list.d/security.list"
   chroot "$1" sh -c 'apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq -y dist-upgrade' \
     >>"$work/log" 2>&1 || say "no security updates for $suite could be had"
   rm -f "$1/etc/apt/sources.list.d/security.list"
@@ -92,7 +92,7 @@ upgrade_from() { # root mirror
 
 build() { # name such as python:3.11
   local folder=${1%%:*} version=${1#*:} base='' suite='' pip_packages='' debian_packages=''
-  local conf="$here/$folder/$version.conf" tag="nanogrid/$folder:$version-fat" digest
+  local conf="$here/$folder/$version.conf" tag="nanogrid/$folder:$version-fat" digest previous
   [ -f "$conf" ] || { say "$1 is not known: there is no $folder/$version.conf"; exit 64; }
   # shellcheck disable=SC1090 # one of ours, beside this script
   source "$conf"
@@ -101,6 +101,7 @@ build() { # name such as python:3.11
     say "$tag is up to date"
     return
   fi
+  previous=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || true)
   compile_init
   if registry_has "$base"; then
     say "building $tag from $base"
@@ -110,6 +111,9 @@ build() { # name such as python:3.11
     build_from_debian "$tag" "$digest"
   fi
   rm -rf --one-file-system "${work:?}"/*
+  if [ -n "$previous" ]; then
+    docker image rm "$previous" >/dev/null 2>&1 || say "the image before is still in use: $previous"
+  fi
 }
 
 if [ $# = 0 ]; then

@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# Everything a change must pass before its tests are worth running.
+# Everything a change must pass before its tests are worth running. All of it runs, whatever fails.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 PATH="$PWD/.venv/bin:$PATH"
 
+failed=
+
 step() {
   echo "check: $*"
-  "$@"
+  "$@" || failed="$failed
+check: FAILED $*"
 }
 
 step ruff format --check --quiet .
@@ -23,3 +26,5 @@ for main in main origin/main; do
   fi
 done
 step deploy/local/gen.sh --check
+echo "${failed:-check: all is well}"
+[ -z "$failed" ]

@@ -1,13 +1,11 @@
 """Output files behind signed URLs, for object stores that cannot serve browsers themselves."""
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from urllib.parse import quote
 
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response, StreamingResponse
 
 from gateway import backends, openapi
 from nanogrid.errors import InternalError, NotFoundError
@@ -34,32 +32,24 @@ async def output(request: Request, job_id: str, path: str) -> Response:
         raise _gone() from None
     if first.WhichOneof("part") != "info":
         raise InternalError("artifacts sent bytes before their description")
-    return _File(first.info, path.rpartition("/")[2], stream)
+    return StreamingResponse(_chunks(stream), headers=_headers(first.info, path.rpartition("/")[2]))
 
 
-class _File(Response):
-    """Passes a stream on at the pace of the client, and ends it when the client goes."""
-
-    def __init__(self, info: OutputInfo, name: str, stream: AsyncIterator[DownloadOutputResponse]) -> None:
+def _headers(info: OutputInfo, name: str) -> dict[str, str]:
+    return {
+        "content-length": str(info.size_bytes),
+        "content-type": info.content_type or "application/octet-stream",
+        "content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
         # Users' files come from our own address: nothing in them may run as a page of ours.
-        headers = {
-            "content-length": str(info.size_bytes),
-            "content-type": info.content_type or "application/octet-stream",
-            "content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
-            "content-security-policy": "sandbox",
-            "x-content-type-options": "nosniff",
-            "cache-control": "private",
-        }
-        super().__init__(headers=headers)
-        self._stream = stream
+        "content-security-policy": "sandbox",
+        "x-content-type-options": "nosniff",
+        "cache-control": "private",
+    }
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
-        """Send the head, then the file piece by piece."""
-        async with aclosing(self._stream) as stream:  # type: ignore[type-var]  # the stub's answer is a generator
-            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-            async for message in stream:
-                await send({"type": "http.response.body", "body": message.chunk, "more_body": True})
-            await send({"type": "http.response.body", "body": b""})
+
+async def _chunks(stream: AsyncIterator[DownloadOutputResponse]) -> AsyncIterator[bytes]:
+    async for message in stream:
+        yield message.chunk
 
 
 def _gone() -> NotFoundError:

@@ -91,6 +91,7 @@ def _start(here: Session) -> LocalGrid:
     log.parent.mkdir(parents=True, exist_ok=True)
     here.data_dir.chmod(0o700)
     with log.open("ab") as output:
+        said_before = output.tell()
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "services"],
             env=os.environ | {"NANOGRID_DATA_DIR": str(here.data_dir)},
@@ -105,7 +106,7 @@ def _start(here: Session) -> LocalGrid:
         if grid and grid.pid == process.pid and _ready(grid.url):
             return grid
         if process.poll() is not None:
-            raise CliError(f"the grid did not start:\n{_tail(log)}", Exit.UNAVAILABLE)
+            raise CliError(f"the grid did not start:\n{_tail(log, said_before)}", Exit.UNAVAILABLE)
         time.sleep(_POLL_S)
     raise CliError(
         f"the grid is not ready after {READY_S:.0f} s; see {log.parent}, stop it with `nanogrid down`", Exit.UNAVAILABLE
@@ -130,5 +131,7 @@ def _runtimes(grid: LocalGrid, data_dir: Path) -> set[str]:
     return offered or set()
 
 
-def _tail(log: Path) -> str:
-    return "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_LAST_LINES:])
+def _tail(log: Path, begin: int) -> str:
+    with log.open("rb") as file:
+        file.seek(begin)
+        return "\n".join(file.read().decode(errors="replace").splitlines()[-_LAST_LINES:])

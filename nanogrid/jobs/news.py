@@ -56,7 +56,8 @@ class News:
         try:
             try:
                 await self._pubsub.subscribe(channel)
-                await asyncio.wait_for(waiter.subscribed.wait(), _SUBSCRIBE_S)
+                async with asyncio.timeout(_SUBSCRIBE_S):
+                    await waiter.subscribed.wait()
             except (RedisError, OSError, TimeoutError) as error:
                 raise UnavailableError("the job store cannot be reached; nothing was accepted, try again") from error
             yield waiter
@@ -113,7 +114,9 @@ class _Waiter:
         while True:
             left_s = deadline - loop.time()
             try:
-                await asyncio.wait_for(self.woken.wait(), max(0.0, min(poll_s, left_s)))
+                # Not wait_for: Python 3.11's swallows a cancellation that meets the event.
+                async with asyncio.timeout(max(0.0, min(poll_s, left_s))):
+                    await self.woken.wait()
             except TimeoutError:
                 poll_s = min(2 * poll_s, _LAST_POLL_S)
             self.woken.clear()

@@ -21,8 +21,9 @@ from services.executor.heartbeat import Heart, Pace
 from services.executor.offer import Offer
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
-from services.executor.pool import Pool
+from services.executor.pool import Pool, PoolLimits
 from services.executor.presence import announce, withdraw
+from services.executor.ready import Ready
 from services.executor.runner import Runner
 from services.executor.sandbox import SandboxProvider, SandboxSettings, open_provider
 from services.executor.servicer import ExecutorServicer
@@ -52,7 +53,8 @@ async def serve(settings: ExecutorSettings) -> None:
         log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
         offer = Offer(provider)
         await offer.look()
-        pool = await enter(_open_pool(settings, provider))
+        ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
+        pool = await enter(_open_pool(settings, provider, ready))
         info = _describe(settings, provider)
         servicer = ExecutorServicer(pool, lambda: info)
         port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [_bound(servicer)]))
@@ -72,7 +74,7 @@ async def serve(settings: ExecutorSettings) -> None:
             info.runtimes[:] = sorted(offer.runtimes)
             return info
 
-        beside = [heart.run(), announce(jobs, describe), offer.keep_looking(), pool.keep_house()]
+        beside = [heart.run(), announce(jobs, describe), offer.keep_looking(), pool.keep_house(), ready.keep_filled()]
         await _work_until_stopped(poller, beside, settings.executor_drain_s)
         await withdraw(jobs, info.executor_id)
 
@@ -97,13 +99,13 @@ async def _work_until_stopped(poller: Poller, beside: list[Coroutine[Any, Any, N
 
 
 @asynccontextmanager
-async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider) -> AsyncIterator[Pool]:
-    pool = Pool(
-        provider,
+async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, ready: Ready) -> AsyncIterator[Pool]:
+    limits = PoolLimits(
         most=max(settings.executor_sandboxes, settings.executor_slots),
         idle_s=settings.executor_idle_s,
         freeze_after_s=settings.executor_freeze_s,
     )
+    pool = Pool(provider, ready, limits)
     try:
         yield pool
     finally:

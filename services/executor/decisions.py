@@ -42,6 +42,11 @@ def victim(slots: Collection[S], sparing: str) -> S | None:
     return min(resting, key=lambda slot: (slot.function_id == sparing, slot.used_at), default=None)
 
 
+def ready_target(least: int, most: int, recent_takes: int) -> int:
+    """How many generic sandboxes of a runtime to keep ready: as many as were taken lately, within its bounds."""
+    return max(least, min(most, recent_takes))
+
+
 def retry_delay_s(attempt: int) -> float:
     """How long to leave a message alone after its `attempt`-th try failed: 1, 2, 4 … s, at most a minute."""
     return float(min(_MOST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))

@@ -1,6 +1,7 @@
 """Collecting what a call left in /output. The folder was written by hostile code: no link is followed."""
 
 import os
+import re
 import stat
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from services.executor.sandbox import CallError
 
 _CHUNK = 1024 * 1024
 _MAX_DEPTH = 32  # folders inside each other
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # artifacts refuses them: stores and browsers disagree about them
+_PATH_BYTES = 800  # with `outputs/{job_id}/` before it, within the 1024 bytes of an object key
 
 # Stores one file: job id, path below /output, its bytes.
 StoreOutput = Callable[[str, str, AsyncIterator[bytes]], Awaitable[OutputFile]]
@@ -60,11 +63,13 @@ def _regular_files(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 def _checked(path: str) -> str:
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        message = f"/output holds a file whose name is not UTF-8: {path.encode(errors='backslashreplace').decode()}"
-        raise OutputRefusedError(CallError("ResultInvalid", message)) from None
+    shown = path.encode(errors="backslashreplace").decode()
+    if shown != path or _UNSAFE.search(path):
+        message = f"/output holds a file whose name is not UTF-8, or holds a control character or backslash: {shown!r}"
+        raise OutputRefusedError(CallError("ResultInvalid", message))
+    if len(path.encode()) > _PATH_BYTES:
+        message = f"/output holds a path of {len(path.encode())} bytes; the limit is {_PATH_BYTES} bytes"
+        raise OutputRefusedError(CallError("ResultInvalid", message))
     return path
 
 

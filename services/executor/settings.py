@@ -1,11 +1,12 @@
 """Executor settings: `NANOGRID_EXECUTOR_*`, and the shared ones."""
 
 import os
+import re
 import secrets
 import socket
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nanogrid.settings import GridSettings
 
@@ -29,6 +30,8 @@ class ExecutorSettings(GridSettings):
     executor_dir: Path | None = None  # sandboxes and code cache; empty = {data_dir}/executors/{executor_id}
     executor_code_cache_mb: int = Field(default=2048, ge=1)  # unpacked code kept on disk
     executor_sandboxes: int = Field(default=64, ge=1)  # live sandboxes, resting ones included; at least the slots
+    executor_pool: str = "1"  # generic sandboxes kept ready per runtime: "2", or "python3.11=4,nodejs18.x=2"
+    executor_pool_most: int = Field(default=32, ge=0)  # ready per runtime at most, when many new functions arrive
     executor_freeze_s: float = Field(default=0.5, ge=0)  # a sandbox unused for this long is frozen
     executor_drain_s: float = Field(
         default=60.0, ge=0
@@ -40,6 +43,19 @@ class ExecutorSettings(GridSettings):
     executor_cpus: float = Field(default=0.5, gt=0)  # CPU limit of a sandbox
 
     ai_endpoint: str = Field(default="", validation_alias="AI_ENDPOINT")
+
+    @property
+    def ready(self) -> dict[str, int]:
+        """Generic sandboxes to keep ready by runtime; "*" stands for every other."""
+        parts = (part.partition("=") for part in self.executor_pool.split(",") if part.strip())
+        return {name.strip() if count else "*": int(count or name) for name, _, count in parts}
+
+    @field_validator("executor_pool")
+    @classmethod
+    def _pool_is_numbers(cls, value: str) -> str:
+        if not re.fullmatch(r"\s*(([\w.]+=)?\d+\s*(,\s*([\w.]+=)?\d+\s*)*)?", value):
+            raise ValueError(f'{value!r} is not understood; write "2" or "python3.11=4,nodejs18.x=2"')
+        return value
 
     @property
     def root(self) -> Path:

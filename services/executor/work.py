@@ -12,7 +12,15 @@ from services.executor.capture import Capture
 from services.executor.code import CodeCache
 from services.executor.outputs import OutputLimits, OutputRefusedError, StoreOutput, collect
 from services.executor.pool import Pool
-from services.executor.sandbox import CallError, CallRequest, CallResult, Kind, OutputStream, Specialisation
+from services.executor.sandbox import (
+    CallError,
+    CallRequest,
+    CallResult,
+    Kind,
+    OutputStream,
+    SandboxStartError,
+    Specialisation,
+)
 from services.executor.slot import Slot, SlotState
 from services.executor.tuner import Tuner
 
@@ -75,7 +83,10 @@ class Work:
                 if (error := await slot.specialise(what, capture.take)) is not None:
                     return CallResult(None, error, None, 0, 0.0, reusable=False)
         timeout_s = float(function.timeout_s) if function.timeout_s else None
-        return await slot.call(CallRequest(task.job.job_id, task.payload, timeout_s, capture.take))
+        outcome = await slot.call(CallRequest(task.job.job_id, task.payload, timeout_s, capture.take))
+        if outcome.error is not None and outcome.error.type == "Lost":
+            raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
+        return outcome
 
     async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
         try:

@@ -287,3 +287,11 @@ async def test_the_processor_limit_comes_after_loading(docker_bench: Bench) -> N
     quota = int((v1 if v1.exists() else v2).read_text().split()[0])
     assert quota == int(docker_bench.settings.cpus * 100_000)
     assert container["HostConfig"]["NanoCpus"] == 1_000_000_000
+
+
+async def test_the_payloads_of_earlier_calls_do_not_pile_up_in_memory(bench: Bench) -> None:
+    loaded = await bench.load("def handler(event, context): pass\n", memory_mb=64)
+
+    for number in range(1500):  # 135 MB in all
+        called = await loaded.call(f"{number:090000d}")
+        assert called.result.error is None, number

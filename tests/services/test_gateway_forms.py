@@ -3,15 +3,23 @@
 import json
 
 import pytest
+import pytest_asyncio
 
 from support.gateway_grid import gateway_grid
 from support.rest import CODE, FIELDS, MULTIPART, by_hand, field_part, file_part, refused, upload
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def grid(tmp_path):
-    async with gateway_grid(tmp_path, gateway_upload_bytes=3_000_000) as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory):
+    async with gateway_grid(tmp_path_factory.mktemp("grid"), gateway_upload_bytes=3_000_000) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def grid(running):
+    return await running.clean()
 
 
 BAD_FIELDS = [

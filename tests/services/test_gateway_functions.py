@@ -3,6 +3,7 @@
 import uuid
 
 import pytest
+import pytest_asyncio
 
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest
 from support.callers import calling
@@ -10,11 +11,18 @@ from support.functions import a_function
 from support.gateway_grid import gateway_grid
 from support.rest import CODE, refused
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def grid(tmp_path):
-    async with gateway_grid(tmp_path) as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory):
+    async with gateway_grid(tmp_path_factory.mktemp("grid")) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def grid(running):
+    return await running.clean()
 
 
 def register(grid, **body):

@@ -5,6 +5,7 @@ import json
 
 import httpx
 import pytest
+import pytest_asyncio
 
 from nanogrid.errors import InternalError, InvalidFieldError, RateLimitedError, UnavailableError
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest
@@ -15,11 +16,18 @@ from support.gateway_grid import gateway_grid
 from support.rest import refused
 from support.waiting import until
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-@pytest.fixture
-async def grid(tmp_path):
-    async with gateway_grid(tmp_path) as opened:
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory):
+    async with gateway_grid(tmp_path_factory.mktemp("grid")) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def grid(running):
+    return await running.clean()
 
 
 def run(grid, body, **headers):

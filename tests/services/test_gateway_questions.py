@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import pytest_asyncio
 
 from support.gateway_grid import gateway_grid
 from support.rest import refused
@@ -10,10 +11,18 @@ from support.rest import refused
 JSON = {"content-type": "application/json"}
 
 
-@pytest.fixture
-async def grid(tmp_path):
-    async with gateway_grid(tmp_path, gateway_payload_bytes=100_000) as opened:
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory):
+    async with gateway_grid(tmp_path_factory.mktemp("grid"), gateway_payload_bytes=100_000) as opened:
         yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def grid(running):
+    return await running.clean()
 
 
 def run(grid, body, **headers):

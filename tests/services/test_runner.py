@@ -21,7 +21,8 @@ from services.executor.code import CodeCache
 from services.executor.heartbeat import Heart, Pace
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
-from services.executor.pool import Pool
+from services.executor.pool import Pool, PoolLimits
+from services.executor.ready import Ready
 from services.executor.runner import Runner
 from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
 from services.executor.tuner import Tuner
@@ -90,7 +91,7 @@ async def rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
     (tmp_path / "sandboxes").mkdir()
     provider, bundles = FakeProvider(tmp_path / "sandboxes"), Bundles()
     async with open_jobs(redis_url) as jobs, open_queue(redis_url, "executor", visibility_s=60) as queue:
-        pool = Pool(provider, most=8, idle_s=60, freeze_after_s=60)
+        pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
         work = Work(
             pool,
             CodeCache(tmp_path / "code", 10_000_000, bundles.fetch, BundleLimits()),

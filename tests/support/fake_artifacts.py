@@ -30,6 +30,8 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self.refusal: NanoGridError | None = None  # raised by every call until it is taken away
         self.begun = 0  # uploads whose header came
         self.deleted = 0
+        self.downloads_over = 0
+        self.chunks_sent = 0
         self.ended = 0  # and those that are over, one way or another
         self.callers: list[context.Caller] = []
 
@@ -75,10 +77,14 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         body = self.outputs[request.key]
         info = pb.OutputInfo(size_bytes=len(body), content_type=self.content_type)
         yield pb.DownloadOutputResponse(info=info)
-        for start in range(0, len(body), 1000):
-            yield pb.DownloadOutputResponse(chunk=body[start : start + 1000])
-            if self.breaks_off:
-                raise NotFoundError("gone in the middle")
+        try:
+            for start in range(0, len(body), 1000):
+                yield pb.DownloadOutputResponse(chunk=body[start : start + 1000])
+                self.chunks_sent += 1
+                if self.breaks_off:
+                    raise NotFoundError("gone in the middle")
+        finally:
+            self.downloads_over += 1
 
     def _info(self, key: str) -> CodeInfo:
         if key not in self.code:

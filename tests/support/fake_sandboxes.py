@@ -27,6 +27,7 @@ class FakeSandbox:
         self.output_dir.mkdir()
         self.provider = provider
         self.frozen = False
+        self.alive = True
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]

@@ -17,7 +17,7 @@ from nanogrid.auth import Authenticator
 from nanogrid.channel import open_stub
 from nanogrid.server import Bound, serving
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, invoker_pb2, invoker_pb2_grpc, registry_pb2_grpc
-from nanogrid.v1.registry_pb2 import CreateApiKeyRequest
+from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, DeleteFunctionRequest, ListFunctionsRequest
 from services.registry.bootstrap import open_registry
 from services.registry.settings import RegistrySettings
 from support.fake_artifacts import FakeArtifacts
@@ -38,6 +38,15 @@ class GatewayGrid:
     invoker: FakeInvoker
     registry: Any  # the stub, as the grid's own services have it
     url: str
+
+    async def clean(self) -> "GatewayGrid":
+        """Forget everything, for the next test of a module that shares one grid."""
+        self.artifacts.__init__()  # type: ignore[misc]
+        self.invoker.__init__()  # type: ignore[misc]
+        listed = await self.registry.ListFunctions(ListFunctionsRequest(page_size=100))
+        for function in listed.functions:
+            await self.registry.DeleteFunction(DeleteFunctionRequest(function_id=function.function_id))
+        return self
 
     async def key_of(self, principal: str) -> dict[str, str]:
         """The headers of a principal with a new key."""

@@ -119,10 +119,10 @@ def test_a_path_is_taken_as_well_as_an_open_file(target: Path, tmp_path: Path) -
 class TestPackSingle:
     """A single source file as a zip of itself."""
 
-    def packed(self, folder: Path, content: bytes, name: str = "main.py") -> bytes:
+    def packed(self, folder: Path, content: bytes, name: str = "main.py", modified_s: int = 10**9) -> bytes:
         source = folder / "upload"
         source.write_bytes(content)
-        os.utime(source, (len(content), len(content)))
+        os.utime(source, (modified_s, modified_s))
         pack_single(source, name, folder / "code.zip")
         return (folder / "code.zip").read_bytes()
 
@@ -139,7 +139,7 @@ class TestPackSingle:
         (tmp_path / "other").mkdir()
         (tmp_path / "other" / "upload").touch(mode=0o777)
 
-        assert self.packed(tmp_path / "other", b"x = 1\n") == first
+        assert self.packed(tmp_path / "other", b"x = 1\n", modified_s=2 * 10**9) == first
         assert self.packed(tmp_path, b"x = 1\n", "other.py") != first
         assert self.packed(tmp_path, b"x = 2\n") != first
 

@@ -89,3 +89,11 @@ async def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(OutputRefusedError, match="not UTF-8"):
         await collect("job-1", tmp_path, LIMITS, Store())
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\\b", "\x7f"])
+async def test_a_name_that_object_stores_refuse_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+
+    with pytest.raises(OutputRefusedError, match="control character or backslash"):
+        await collect("job-1", tmp_path, LIMITS, Store())

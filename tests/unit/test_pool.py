@@ -6,7 +6,8 @@ import pytest
 
 from nanogrid.runtimes import RUNTIMES
 from nanogrid.v1.resources_pb2 import Function
-from services.executor.pool import Pool
+from services.executor.pool import Pool, PoolLimits
+from services.executor.ready import Ready
 from services.executor.sandbox import SandboxStartError, Specialisation
 from services.executor.slot import Slot, SlotState
 from support.fake_sandboxes import FakeProvider
@@ -19,9 +20,14 @@ def provider(tmp_path: Path) -> FakeProvider:
     return FakeProvider(tmp_path)
 
 
+def a_pool(provider: FakeProvider, *, idle_s: float = 60, freeze_after_s: float = 60) -> Pool:
+    ready = Ready(provider, least={}, most=0, offered=tuple)
+    return Pool(provider, ready, PoolLimits(most=2, idle_s=idle_s, freeze_after_s=freeze_after_s))
+
+
 @pytest.fixture
 async def pool(provider: FakeProvider) -> AsyncIterator[Pool]:
-    made = Pool(provider, most=2, idle_s=60, freeze_after_s=60)
+    made = a_pool(provider)
     yield made
     await made.close()
 
@@ -122,10 +128,10 @@ async def test_a_failed_start_leaves_its_place_free(pool: Pool, provider: FakePr
 
 
 async def test_resting_sandboxes_freeze_and_thaw_for_the_next_call(provider: FakeProvider) -> None:
-    pool = Pool(provider, most=2, idle_s=60, freeze_after_s=0)
+    pool = a_pool(provider, freeze_after_s=0)
     slot = await busy(pool, function("f"))
     await pool.give_back(slot)
-    await slot.freeze()
+    await pool.tidy(slot.used_at + 1)
     assert slot.state is SlotState.FROZEN
     assert slot.sandbox.frozen  # type: ignore[attr-defined]
 
@@ -136,18 +142,32 @@ async def test_resting_sandboxes_freeze_and_thaw_for_the_next_call(provider: Fak
     await pool.close()
 
 
-async def test_a_sandbox_unused_for_too_long_goes(provider: FakeProvider) -> None:
-    pool = Pool(provider, most=2, idle_s=0, freeze_after_s=60)
-    await pool.give_back(await busy(pool, function("f")))
-    keeping = asyncio.create_task(pool.keep_house())
+async def test_a_sandbox_unused_for_too_long_goes(pool: Pool) -> None:
+    slot = await busy(pool, function("f"))
+    await pool.give_back(slot)
 
-    async with asyncio.timeout(10):
-        while not provider.destroyed:
-            await asyncio.sleep(0.05)
+    await pool.tidy(slot.used_at + 59)
+    assert pool.slots() == [slot]
+    await pool.tidy(slot.used_at + 61)
 
-    keeping.cancel()
-    await asyncio.gather(keeping, return_exceptions=True)
     assert pool.slots() == []
+
+
+async def test_a_sandbox_that_died_while_it_rested_serves_nobody(pool: Pool, provider: FakeProvider) -> None:
+    slot = await busy(pool, function("f"))
+    await pool.give_back(slot)
+    slot.sandbox.alive = False  # type: ignore[misc]
+
+    assert await busy(pool, function("f")) is not slot
+
+
+async def test_memory_pressure_evicts_the_longest_unused_and_spares_the_busy(pool: Pool) -> None:
+    old, working = await busy(pool, function("old")), await busy(pool, function("working"))
+    await pool.give_back(old)
+
+    pool.evict(2)
+
+    assert pool.slots() == [working]
 
 
 def test_the_states_are_closed(provider: FakeProvider) -> None:

@@ -103,6 +103,10 @@ class Sandbox(Protocol):
     runtime: Runtime
     output_dir: Path  # the host's path of the sandbox's /output: hostile content, never follow its links
 
+    @property
+    def alive(self) -> bool:
+        """Whether its resident runtime is still there; one that died between calls is only good for destroy."""
+
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:

@@ -1,6 +1,7 @@
 """What an adapter provides under the shared Resident: something to start a runtime in, to kill and to remove."""
 
 import contextlib
+import os
 import secrets
 import signal
 from collections.abc import Mapping
@@ -60,6 +61,12 @@ _FIRST_UID, _UIDS = 1_900_000_000, 200_000_000  # above what distributions, cont
 def new_uid() -> int:
     """A uid that nobody else on the machine has."""
     return _FIRST_UID + secrets.randbelow(_UIDS)
+
+
+def hand_over(path: Path | int, uid: int) -> None:
+    """Make `uid` the owner of a file. Without root it is the executor's own user, and so the owner already."""
+    if os.geteuid() == 0:
+        os.chown(path, uid, uid)
 
 
 def parent_of(pid: int) -> int:

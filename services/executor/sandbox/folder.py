@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.executor.sandbox import SandboxSettings
+from services.executor.sandbox.cage import hand_over
 from services.executor.sandbox.volume import Volume, VolumeError, make, mounted_below, unmount
 
 _TMP_FILES = 65_536
@@ -46,11 +47,13 @@ class SandboxFolder:
     def make(self) -> None:
         """Make the folders, private to the executor and the sandbox."""
         self.path.mkdir(parents=True, mode=0o700)
-        for folder, mode in ((self.code, 0o755), (self.io, 0o500), (self.tmp, 0o700), (self.output, 0o700)):
+        for folder, mode in ((self.code, 0o755), (self.io, 0o750), (self.tmp, 0o700), (self.output, 0o700)):
             folder.mkdir()
             folder.chmod(mode)  # whatever the umask
-        for folder in (self.io, self.tmp, self.output):
-            os.chown(folder, self.uid, self.uid)
+        for folder in (self.tmp, self.output):
+            hand_over(folder, self.uid)
+        if os.geteuid() == 0:
+            os.chown(self.io, 0, self.uid)  # to read, not to write: the sandbox is its group
 
     def make_volumes(self, settings: SandboxSettings) -> None:
         """Give /tmp and /output their sizes. VolumeError; needs root."""
@@ -65,7 +68,7 @@ class SandboxFolder:
     def open_payload(self) -> int:
         """A descriptor to write each call's payload.json with."""
         descriptor = os.open(self.io / "payload.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
-        os.fchown(descriptor, self.uid, self.uid)
+        hand_over(descriptor, self.uid)
         return descriptor
 
     def clear_output(self) -> None:

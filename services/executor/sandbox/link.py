@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
+from services.executor.sandbox.cage import hand_over
 from services.executor.sandbox.frames import HEADER_BYTES, LENGTH, Frame, ProtocolError
 
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
@@ -145,7 +146,7 @@ def listen(folder: Path, uid: int) -> Listener:
         os.close(descriptor)
     path = folder / "control.sock"
     path.chmod(0o600)
-    os.chown(path, uid, uid)
+    hand_over(path, uid)
     listener.listen(1)
     listener.setblocking(False)
     return Listener(listener, path)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.executor.sandbox import OutputStream
+from services.executor.sandbox.cage import hand_over
 
 Sink = Callable[[OutputStream, bytes], None]
 
@@ -20,7 +21,7 @@ class Pipe:
 
     def __init__(self, path: Path, uid: int) -> None:
         os.mkfifo(path, 0o600)
-        os.chown(path, uid, uid)
+        hand_over(path, uid)
         self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
         with contextlib.suppress(OSError):  # over an unprivileged user's quota of pipe pages: the default will do
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
