@@ -1,10 +1,15 @@
 """Runs the gateway: `python -m gateway`."""
 
+import logging
+import signal
+
 import uvicorn
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
 from nanogrid import logs
+
+log = logs.logger()
 
 KEEP_ALIVE_S = 310  # longer than the balancer's 300 s, so that it never picks a connection we are just closing
 
@@ -33,7 +38,14 @@ def main() -> None:
     """Serve until SIGTERM."""
     settings = GatewaySettings()
     logs.configure("gateway", settings.log_level)
+    # What clients get wrong is answered, not logged.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
+    # uvicorn raises the signal anew once it has stopped gracefully; to the outside that is a normal end.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    log.info("serving", listen=settings.gateway_listen, auth=settings.auth_required(settings.gateway_listen))
     server(settings).run()
+    log.info("stopped")
 
 
 if __name__ == "__main__":

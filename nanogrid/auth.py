@@ -1,5 +1,6 @@
 """Who calls: the internal token between services, API keys from everyone else, nothing on loopback."""
 
+import hashlib
 import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,16 +22,18 @@ class KeyCache:
         self._verify = verify
         self._ttl_s = ttl_s
         self._clock = clock
-        self._known: dict[str, tuple[float, str | None]] = {}
+        # By digest: a stranger may send keys of any length, and memory shall hold no key in the clear.
+        self._known: dict[bytes, tuple[float, str | None]] = {}
 
     async def principal(self, key: str) -> str:
         """The principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
-        found = self._known.get(key)
+        digest = hashlib.sha256(key.encode()).digest()
+        found = self._known.get(digest)
         if found is None or found[0] < self._clock():
             found = (self._clock() + self._ttl_s, await self._ask(key))
             if len(self._known) >= _CACHE_SIZE:
                 self._known.clear()
-            self._known[key] = found
+            self._known[digest] = found
         if found[1] is None:
             raise UnauthenticatedError("the API key is not valid; make one with `nanogrid keys create PRINCIPAL`")
         return found[1]

@@ -23,7 +23,7 @@ mirror() {
 }
 
 inputs_digest() { # folder version
-  cat "$here/build.sh" "$here/init/init.c" "$here/$1/Dockerfile" "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
+  cat "$here/build.sh" "$here"/init/*.[ch] "$here/$1/Dockerfile" "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
 }
 
 is_current() { # tag digest
@@ -35,7 +35,7 @@ compile_init() {
   local compiler
   compiler=$(command -v cc || command -v gcc || command -v musl-gcc) ||
     { say 'a C compiler is needed for PID 1: apt-get install gcc libc6-dev'; exit 1; }
-  "$compiler" -static -Os -s -Wall -Wextra -o "$work/nanogrid-init" "$here/init/init.c"
+  "$compiler" -static -Os -s -Wall -Wextra -o "$work/nanogrid-init" "$here"/init/*.c
 }
 
 registry_has() { # base image; true when it is here already or can be had

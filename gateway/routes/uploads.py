@@ -29,6 +29,7 @@ async def upload(request: Request) -> Response:
     form = Form(request, backends.settings_of(request).gateway_upload_bytes, options.UPLOAD_FIELDS)
     await form.until_file()
     arriving = _Upload(grid, form)
+    await arriving.check_what_came_first()
     try:
         code = await arriving.store()
         function = await record(grid, arriving.function, arriving.runtime, code, form.filename)
@@ -54,6 +55,11 @@ class _Upload:
         self.function = Function()
         self.runtime: runtimes.Runtime
 
+    async def check_what_came_first(self) -> None:
+        """Refuse fields that came before the file, before a gigabyte is sent for nothing."""
+        if "runtime" in self._form.fields:
+            await self._settle()
+
     async def store(self) -> CodeInfo:
         """Store the code; `function` and `runtime` are known then. Raises what was wrong with the form."""
         try:
@@ -66,8 +72,6 @@ class _Upload:
 
     async def _requests(self) -> AsyncIterator[UploadCodeRequest]:
         try:
-            if "runtime" in self._form.fields:
-                await self._settle()  # fields that came before the file can be refused before it is sent
             yield UploadCodeRequest(header=UploadCodeHeader(function_id=self.function_id, filename=self._form.filename))
             async for piece in self._form.file():
                 yield UploadCodeRequest(chunk=piece)

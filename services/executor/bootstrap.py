@@ -18,6 +18,7 @@ from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo
 from services.executor.code import CodeCache
 from services.executor.heartbeat import Heart, Pace
+from services.executor.live import LiveOutput
 from services.executor.offer import Offer
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
@@ -56,7 +57,8 @@ async def serve(settings: ExecutorSettings) -> None:
         ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
         pool = await enter(_open_pool(settings, provider, ready))
         info = _describe(settings, provider)
-        servicer = ExecutorServicer(pool, lambda: info)
+        live = LiveOutput(settings.root / "live")
+        servicer = ExecutorServicer(pool, live, lambda: info)
         port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [_bound(servicer)]))
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
@@ -64,7 +66,9 @@ async def serve(settings: ExecutorSettings) -> None:
         code = CodeCache(
             settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
         )
-        work = Work(pool, code, Tuner(), stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits())
+        work = Work(
+            pool, code, Tuner(), live, stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits()
+        )
         heart = Heart(jobs, queue, Pace(settings.executor_lease_s, settings.executor_visibility_s))
         runner = Runner(work, jobs, queue, info, heart)
         poller = Poller(queue, runner, settings.executor_slots)

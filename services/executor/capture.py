@@ -1,6 +1,7 @@
 """What a call printed: the beginning for the record, the last line for programs."""
 
 import codecs
+from collections.abc import Callable
 
 from services.executor.sandbox import OutputStream
 
@@ -9,9 +10,10 @@ LINE_BYTES = 32_000_000  # a program's last line is its result, so the result's 
 
 
 class Capture:
-    """Takes pieces of output as they come; holds at most KEPT_BYTES a stream and one line."""
+    """Takes pieces of output as they come; holds at most KEPT_BYTES a stream and one line, and passes all on."""
 
-    def __init__(self) -> None:
+    def __init__(self, pass_on: Callable[[OutputStream, bytes], None] | None = None) -> None:
+        self._pass_on = pass_on
         self._kept = {stream: bytearray() for stream in OutputStream}
         self._seen = dict.fromkeys(OutputStream, 0)
         self._line = bytearray()  # the stdout line being written
@@ -23,6 +25,8 @@ class Capture:
         self._seen[stream] += len(data)
         if (room := KEPT_BYTES - len(self._kept[stream])) > 0:
             self._kept[stream] += data[:room]
+        if self._pass_on is not None:
+            self._pass_on(stream, data)
         if stream is OutputStream.STDOUT:
             self._follow_lines(data)
 

@@ -1,15 +1,18 @@
 """The gRPC edge of the executor."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from grpc.aio import ServicerContext
 
 from nanogrid.auth import require_internal
+from nanogrid.context import caller
 from nanogrid.v1 import executor_pb2 as pb
 from nanogrid.v1.executor_pb2_grpc import ExecutorServiceServicer
 from nanogrid.v1.resources_pb2 import ExecutorInfo
+from services.executor.live import LiveOutput, Piece
 from services.executor.pool import Pool
+from services.executor.sandbox import OutputStream
 from services.executor.slot import Slot, SlotState
 
 Context = ServicerContext[Any, Any]
@@ -25,16 +28,30 @@ _STATES = {
 
 
 class ExecutorServicer(ExecutorServiceServicer):
-    """Tells what the executor is doing."""
+    """Tells what the executor is doing, and what its jobs print."""
 
-    def __init__(self, pool: Pool, describe: Callable[[], ExecutorInfo]) -> None:
+    def __init__(self, pool: Pool, live: LiveOutput, describe: Callable[[], ExecutorInfo]) -> None:
         self._pool = pool
+        self._live = live
         self._describe = describe
 
     async def GetExecutor(self, request: pb.GetExecutorRequest, context: Context) -> pb.GetExecutorResponse:
         require_internal()
         sandboxes = [_info(slot) for slot in self._pool.slots()]
         return pb.GetExecutorResponse(executor=self._describe(), sandboxes=sandboxes)
+
+    async def StreamOutput(
+        self, request: pb.StreamOutputRequest, context: Context
+    ) -> AsyncIterator[pb.StreamOutputResponse]:
+        async for piece in self._live.find(request.job_id, caller()).pieces():
+            yield _piece(piece)
+
+
+def _piece(piece: Piece) -> pb.StreamOutputResponse:
+    stream = pb.OUTPUT_STREAM_STDOUT if piece.stream is OutputStream.STDOUT else pb.OUTPUT_STREAM_STDERR
+    answer = pb.StreamOutputResponse(sequence=piece.sequence, stream=stream, data=piece.data)
+    answer.written_at.FromMilliseconds(piece.written_at_ms)
+    return answer
 
 
 def _info(slot: Slot) -> pb.SandboxInfo:

@@ -10,6 +10,7 @@ from nanogrid.runtimes import resolve
 from nanogrid.v1.resources_pb2 import Job, JobError, JobState, SandboxMode
 from services.executor.capture import Capture
 from services.executor.code import CodeCache
+from services.executor.live import LiveOutput
 from services.executor.outputs import OutputLimits, OutputRefusedError, StoreOutput, collect
 from services.executor.pool import Pool
 from services.executor.sandbox import (
@@ -33,6 +34,7 @@ class Work:
         pool: Pool,
         code: CodeCache,
         tuner: Tuner,
+        live: LiveOutput,
         store: StoreOutput,
         *,
         offered: Callable[[], frozenset[str]],
@@ -41,6 +43,7 @@ class Work:
         self._pool = pool
         self._code = code
         self._tuner = tuner
+        self._live = live
         self._store = store
         self._offered = offered
         self._limits = limits
@@ -57,14 +60,15 @@ class Work:
         except RuntimeNotSupportedError as error:
             _conclude(job, CallError("RuntimeNotSupported", error.message), None)
             return
-        capture = Capture()
-        slot = await self._pool.take(task.function, runtime)
-        try:
-            job.cold_start = slot.state is SlotState.GENERIC
-            outcome = await self._call(task, slot, capture)
-            outcome = await self._with_outputs(task.job, slot, outcome)
-        finally:
-            await self._pool.give_back(slot)
+        with self._live.of(job.job_id, job.owner) as output:
+            capture = Capture(output.take)
+            slot = await self._pool.take(task.function, runtime)
+            try:
+                job.cold_start = slot.state is SlotState.GENERIC
+                outcome = await self._call(task, slot, capture)
+                outcome = await self._with_outputs(task.job, slot, outcome)
+            finally:
+                await self._pool.give_back(slot)
         job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
         self._write(task, slot, outcome, capture)
 

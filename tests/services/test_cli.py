@@ -292,9 +292,9 @@ def test_nobody_answering_is_unavailable_and_the_cure_named(api, nanogrid):
     assert "nanogrid up" in err
 
 
-@pytest.mark.parametrize("url", ["nonsense", "http://[", "ftp://x", ""])
+@pytest.mark.parametrize("url", ["nonsense", "http://x:port", "ftp://x"])
 def test_an_address_that_is_none_is_a_usage_error(api, nanogrid, url):
-    assert nanogrid("status", "job-1", "--url", url)[0] in {2, 5}
+    assert nanogrid("status", "job-1", "--url", url)[0] == 2
 
 
 @pytest.mark.parametrize(

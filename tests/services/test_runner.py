@@ -19,6 +19,7 @@ from nanogrid.queue import Depth, TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
 from services.executor.code import CodeCache
 from services.executor.heartbeat import Heart, Pace
+from services.executor.live import LiveOutput
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
 from services.executor.pool import Pool, PoolLimits
@@ -96,6 +97,7 @@ async def rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
             pool,
             CodeCache(tmp_path / "code", 10_000_000, bundles.fetch, BundleLimits()),
             Tuner(),
+            LiveOutput(tmp_path / "live"),
             bundles.store,
             offered=lambda: frozenset(["python3.11"]),
             limits=OutputLimits(),

@@ -81,6 +81,14 @@ async def test_not_being_able_to_ask_is_not_remembered(cache, verifier):
     assert await cache.principal("good") == "kim"
 
 
+async def test_no_key_is_remembered_in_the_clear_however_long(cache):
+    await cache.principal("good")
+    with pytest.raises(UnauthenticatedError):
+        await cache.principal("bad" * 10_000)
+
+    assert all(len(kept) == 32 for kept in cache._known)
+
+
 async def test_the_memory_is_bounded(cache, verifier, monkeypatch):
     monkeypatch.setattr("nanogrid.auth._CACHE_SIZE", 10)
 

@@ -1,5 +1,6 @@
 /*
- * PID 1 of every sandbox: wires up the streams, runs the resident runtime, reaps orphans, tells how the runtime ended.
+ * PID 1 of every sandbox: wires up the streams, runs the resident runtime, reaps orphans, forwards to the AI node
+ * (forward.h), tells how the runtime ended.
  *
  *   nanogrid-init PROGRAM [ARGUMENT...]
  *
@@ -19,6 +20,8 @@
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "forward.h"
 
 #define FOLDER "/run/nanogrid/"
 
@@ -71,9 +74,14 @@ static int reap(pid_t runtime, int *status) {
 }
 
 static int run(pid_t runtime, int signals) {
-    struct pollfd watched = {.fd = signals, .events = POLLIN};
+    struct pollfd watched[1 + FORWARD_POLLED] = {{.fd = signals, .events = POLLIN}};
     for (;;) {
-        if (poll(&watched, 1, -1) < 0 && errno != EINTR) die("poll");
+        int forwarded = forward_watch(watched + 1);
+        if (poll(watched, 1 + (nfds_t)forwarded, -1) < 0) {
+            if (errno != EINTR) die("poll");
+            continue;
+        }
+        forward_serve(watched + 1, forwarded);
         struct signalfd_siginfo info;
         if (read(signals, &info, sizeof info) != sizeof info) continue;
         if (info.ssi_signo != SIGCHLD) {
@@ -104,6 +112,7 @@ int main(int argc, char **argv) {
     sigprocmask(SIG_BLOCK, &watched, &unblocked);
     int signals = signalfd(-1, &watched, SFD_CLOEXEC | SFD_NONBLOCK);
     if (signals < 0) die("signalfd");
+    if (forward_open() < 0) die("127.0.0.1:11434");
 
     int code = run(start(argv + 1, &unblocked), signals);
 

@@ -22,24 +22,31 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from nanogrid.v1 import resources_pb2 as nanogrid_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ananogrid/v1/executor.proto\x12\x0bnanogrid.v1\x1a\x1bnanogrid/v1/resources.proto\"\x14\n\x12GetExecutorRequest\"o\n\x13GetExecutorResponse\x12+\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x19.nanogrid.v1.ExecutorInfo\x12+\n\tsandboxes\x18\x02 \x03(\x0b\x32\x18.nanogrid.v1.SandboxInfo\"\x80\x01\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.nanogrid.v1.SandboxState\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\x03*\xb2\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_GENERIC\x10\x01\x12\x1e\n\x1aSANDBOX_STATE_SPECIALISING\x10\x02\x12\x16\n\x12SANDBOX_STATE_BUSY\x10\x03\x12\x16\n\x12SANDBOX_STATE_IDLE\x10\x04\x12\x18\n\x14SANDBOX_STATE_FROZEN\x10\x05\x32\x63\n\x0f\x45xecutorService\x12P\n\x0bGetExecutor\x12\x1f.nanogrid.v1.GetExecutorRequest\x1a .nanogrid.v1.GetExecutorResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ananogrid/v1/executor.proto\x12\x0bnanogrid.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnanogrid/v1/resources.proto\"\x14\n\x12GetExecutorRequest\"o\n\x13GetExecutorResponse\x12+\n\x08\x65xecutor\x18\x01 \x01(\x0b\x32\x19.nanogrid.v1.ExecutorInfo\x12+\n\tsandboxes\x18\x02 \x03(\x0b\x32\x18.nanogrid.v1.SandboxInfo\"\x80\x01\n\x0bSandboxInfo\x12\x12\n\nsandbox_id\x18\x01 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x02 \x01(\t\x12\x0f\n\x07runtime\x18\x03 \x01(\t\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.nanogrid.v1.SandboxState\x12\r\n\x05\x63\x61lls\x18\x05 \x01(\x03\"%\n\x13StreamOutputRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x91\x01\n\x14StreamOutputResponse\x12\x10\n\x08sequence\x18\x01 \x01(\x03\x12.\n\nwritten_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12)\n\x06stream\x18\x03 \x01(\x0e\x32\x19.nanogrid.v1.OutputStream\x12\x0c\n\x04\x64\x61ta\x18\x04 \x01(\x0c*\xb2\x01\n\x0cSandboxState\x12\x1d\n\x19SANDBOX_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15SANDBOX_STATE_GENERIC\x10\x01\x12\x1e\n\x1aSANDBOX_STATE_SPECIALISING\x10\x02\x12\x16\n\x12SANDBOX_STATE_BUSY\x10\x03\x12\x16\n\x12SANDBOX_STATE_IDLE\x10\x04\x12\x18\n\x14SANDBOX_STATE_FROZEN\x10\x05*a\n\x0cOutputStream\x12\x1d\n\x19OUTPUT_STREAM_UNSPECIFIED\x10\x00\x12\x18\n\x14OUTPUT_STREAM_STDOUT\x10\x01\x12\x18\n\x14OUTPUT_STREAM_STDERR\x10\x02\x32\xba\x01\n\x0f\x45xecutorService\x12P\n\x0bGetExecutor\x12\x1f.nanogrid.v1.GetExecutorRequest\x1a .nanogrid.v1.GetExecutorResponse\x12U\n\x0cStreamOutput\x12 .nanogrid.v1.StreamOutputRequest\x1a!.nanogrid.v1.StreamOutputResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nanogrid.v1.executor_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SANDBOXSTATE']._serialized_start=339
-  _globals['_SANDBOXSTATE']._serialized_end=517
-  _globals['_GETEXECUTORREQUEST']._serialized_start=72
-  _globals['_GETEXECUTORREQUEST']._serialized_end=92
-  _globals['_GETEXECUTORRESPONSE']._serialized_start=94
-  _globals['_GETEXECUTORRESPONSE']._serialized_end=205
-  _globals['_SANDBOXINFO']._serialized_start=208
-  _globals['_SANDBOXINFO']._serialized_end=336
-  _globals['_EXECUTORSERVICE']._serialized_start=519
-  _globals['_EXECUTORSERVICE']._serialized_end=618
+  _globals['_SANDBOXSTATE']._serialized_start=559
+  _globals['_SANDBOXSTATE']._serialized_end=737
+  _globals['_OUTPUTSTREAM']._serialized_start=739
+  _globals['_OUTPUTSTREAM']._serialized_end=836
+  _globals['_GETEXECUTORREQUEST']._serialized_start=105
+  _globals['_GETEXECUTORREQUEST']._serialized_end=125
+  _globals['_GETEXECUTORRESPONSE']._serialized_start=127
+  _globals['_GETEXECUTORRESPONSE']._serialized_end=238
+  _globals['_SANDBOXINFO']._serialized_start=241
+  _globals['_SANDBOXINFO']._serialized_end=369
+  _globals['_STREAMOUTPUTREQUEST']._serialized_start=371
+  _globals['_STREAMOUTPUTREQUEST']._serialized_end=408
+  _globals['_STREAMOUTPUTRESPONSE']._serialized_start=411
+  _globals['_STREAMOUTPUTRESPONSE']._serialized_end=556
+  _globals['_EXECUTORSERVICE']._serialized_start=839
+  _globals['_EXECUTORSERVICE']._serialized_end=1025
 # @@protoc_insertion_point(module_scope)

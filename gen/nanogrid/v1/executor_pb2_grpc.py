@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ExecutorServiceStub(object):
-    """One per executor process. Operators and grid services only.
+    """One per executor process.
     """
 
     def __init__(self, channel):
@@ -40,14 +40,27 @@ class ExecutorServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_executor__pb2.GetExecutorRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_executor__pb2.GetExecutorResponse.FromString,
                 _registered_method=True)
+        self.StreamOutput = channel.unary_stream(
+                '/nanogrid.v1.ExecutorService/StreamOutput',
+                request_serializer=nanogrid_dot_v1_dot_executor__pb2.StreamOutputRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_executor__pb2.StreamOutputResponse.FromString,
+                _registered_method=True)
 
 
 class ExecutorServiceServicer(object):
-    """One per executor process. Operators and grid services only.
+    """One per executor process.
     """
 
     def GetExecutor(self, request, context):
-        """Reads what the executor is doing now. Idempotent.
+        """Reads what the executor is doing now. Operators and grid services only. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StreamOutput(self, request, context):
+        """Streams what a job that runs here prints, from its beginning, while it is written, and ends with the job.
+        NOT_FOUND when the job does not run here (its record names the executor) or is another owner's. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -61,6 +74,11 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
                     request_deserializer=nanogrid_dot_v1_dot_executor__pb2.GetExecutorRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_executor__pb2.GetExecutorResponse.SerializeToString,
             ),
+            'StreamOutput': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamOutput,
+                    request_deserializer=nanogrid_dot_v1_dot_executor__pb2.StreamOutputRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_executor__pb2.StreamOutputResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'nanogrid.v1.ExecutorService', rpc_method_handlers)
@@ -70,7 +88,7 @@ def add_ExecutorServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ExecutorService(object):
-    """One per executor process. Operators and grid services only.
+    """One per executor process.
     """
 
     @staticmethod
@@ -90,6 +108,33 @@ class ExecutorService(object):
             '/nanogrid.v1.ExecutorService/GetExecutor',
             nanogrid_dot_v1_dot_executor__pb2.GetExecutorRequest.SerializeToString,
             nanogrid_dot_v1_dot_executor__pb2.GetExecutorResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nanogrid.v1.ExecutorService/StreamOutput',
+            nanogrid_dot_v1_dot_executor__pb2.StreamOutputRequest.SerializeToString,
+            nanogrid_dot_v1_dot_executor__pb2.StreamOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,25 +27,33 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ExecutorServiceStub:
-    """One per executor process. Operators and grid services only."""
+    """One per executor process."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ExecutorServiceAsyncStub: ...
     GetExecutor: _grpc.UnaryUnaryMultiCallable[_executor_pb2.GetExecutorRequest, _executor_pb2.GetExecutorResponse]
-    """Reads what the executor is doing now. Idempotent."""
+    """Reads what the executor is doing now. Operators and grid services only. Idempotent."""
+    StreamOutput: _grpc.UnaryStreamMultiCallable[_executor_pb2.StreamOutputRequest, _executor_pb2.StreamOutputResponse]
+    """Streams what a job that runs here prints, from its beginning, while it is written, and ends with the job.
+    NOT_FOUND when the job does not run here (its record names the executor) or is another owner's. Idempotent.
+    """
 
 @_typing.type_check_only
 class ExecutorServiceAsyncStub(ExecutorServiceStub):
-    """One per executor process. Operators and grid services only."""
+    """One per executor process."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetExecutor: _aio.UnaryUnaryMultiCallable[_executor_pb2.GetExecutorRequest, _executor_pb2.GetExecutorResponse]  # type: ignore[assignment]
-    """Reads what the executor is doing now. Idempotent."""
+    """Reads what the executor is doing now. Operators and grid services only. Idempotent."""
+    StreamOutput: _aio.UnaryStreamMultiCallable[_executor_pb2.StreamOutputRequest, _executor_pb2.StreamOutputResponse]  # type: ignore[assignment]
+    """Streams what a job that runs here prints, from its beginning, while it is written, and ends with the job.
+    NOT_FOUND when the job does not run here (its record names the executor) or is another owner's. Idempotent.
+    """
 
 class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
-    """One per executor process. Operators and grid services only."""
+    """One per executor process."""
 
     @_abc_1.abstractmethod
     def GetExecutor(
@@ -53,6 +61,16 @@ class ExecutorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _executor_pb2.GetExecutorRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_executor_pb2.GetExecutorResponse, _abc.Awaitable[_executor_pb2.GetExecutorResponse]]:
-        """Reads what the executor is doing now. Idempotent."""
+        """Reads what the executor is doing now. Operators and grid services only. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def StreamOutput(
+        self,
+        request: _executor_pb2.StreamOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_executor_pb2.StreamOutputResponse], _abc.AsyncIterator[_executor_pb2.StreamOutputResponse]]:
+        """Streams what a job that runs here prints, from its beginning, while it is written, and ends with the job.
+        NOT_FOUND when the job does not run here (its record names the executor) or is another owner's. Idempotent.
+        """
 
 def add_ExecutorServiceServicer_to_server(servicer: ExecutorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -11,7 +11,6 @@ import sys
 from nanogrid_runtime import calling, loading, wire
 from nanogrid_runtime.failures import FunctionFailed, describe
 
-_REHEARSALS = 10  # Python rewrites code it has run eight times; better once here than in every child
 _SENDING, _SENT = b"<", b">"  # what a child tells its parent about its answer
 
 
@@ -77,8 +76,6 @@ class Forked:
 
     def serve(self) -> None:
         """Fork, wait, answer for a child that could not, again and again."""
-        for _ in range(_REHEARSALS):
-            self._rehearse()
         gc.collect()
         gc.freeze()  # a collection in a child would copy every page it looks at
         while True:
@@ -90,7 +87,8 @@ class Forked:
             self._clean_up()
 
     def _serve_one(self) -> None:
-        self._rehearse()
+        if not isinstance(self._loaded, loading.Program):
+            self._rehearse()
         try:
             header, payload = _next_call(self._control)
         except EOFError:
