@@ -81,6 +81,8 @@ def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         "memory_mb": job.memory_mb,
         "recommended_memory_mb": job.recommended_memory_mb,
         "estimated_saving_percent": job.estimated_saving_percent,
+        "advice_calls": job.advice_calls,
+        "runtime_memory_bytes": job.runtime_memory_bytes,
         "attempt": job.attempt,
         "executor_id": job.executor_id,
         **_times(job, ("created_at", "started_at", "ended_at")),

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds sandbox images: `build.sh python:3.11 …` makes nanogrid/python:3.11-fat; without names, every image there is.
 #
-# Each image is a folder (python/) with one settings file per version (3.11.conf). It is made from its Dockerfile where
+# Each image is a folder (python/) with one settings file per version (3.11.conf); the file of an image that has no
+# versions says its own tag. It is made from its Dockerfile where
 # a registry answers, else with debootstrap from Debian packages (as root). An image whose inputs have not changed is
 # left alone; FORCE=1 builds it anyway.
 #
@@ -23,7 +24,7 @@ mirror() {
 }
 
 inputs_digest() { # folder version
-  cat "$here/build.sh" "$here"/init/*.[ch] "$here/$1/Dockerfile" "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
+  cat "$here/build.sh" "$here"/init/*.[ch] ${resident:+"$here/$resident"/*.[ch]} "$here/$1/Dockerfile" "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
 }
 
 is_current() { # tag digest
@@ -31,11 +32,11 @@ is_current() { # tag digest
     [ "$(docker image inspect --format '{{index .Config.Labels "nanogrid.inputs"}}' "$1" 2>/dev/null)" = "$2" ]
 }
 
-compile_init() {
+compile() { # folder of sources: init becomes nanogrid-init
   local compiler
   compiler=$(command -v cc || command -v gcc || command -v musl-gcc) ||
-    { say 'a C compiler is needed for PID 1: apt-get install gcc libc6-dev'; exit 1; }
-  "$compiler" -static -Os -s -Wall -Wextra -o "$work/nanogrid-init" "$here"/init/*.c
+    { say 'a C compiler is needed: apt-get install gcc libc6-dev'; exit 1; }
+  "$compiler" -static -Os -s -Wall -Wextra -o "$work/nanogrid-$1" "$here/$1"/*.c
 }
 
 registry_has() { # base image; true when it is here already or can be had
@@ -46,10 +47,10 @@ registry_has() { # base image; true when it is here already or can be had
 build_from_registry() { # folder tag digest
   local context="$work/context"
   mkdir -p "$context"
-  cp "$work/nanogrid-init" "$here/$1/Dockerfile" "$context/"
+  cp "$work"/nanogrid-* "$here/$1/Dockerfile" "$context/"
   cat "${NANOGRID_CA_BUNDLE:-/dev/null}" >"$context/ca.pem"
-  docker build --quiet --label "nanogrid.inputs=$3" --build-arg "BASE=$base" --build-arg "PACKAGES=$pip_packages" \
-    --tag "$2" "$context"
+  docker build --quiet --label "nanogrid.inputs=$3" --label "nanogrid.toolchain=$toolchain" --build-arg "BASE=$base" \
+    --build-arg "PACKAGES=${pip_packages:-$debian_packages}" --build-arg "PREPARE=$prepare" --tag "$2" "$context"
 }
 
 # What a sandbox never reads; licences stay.
@@ -73,12 +74,15 @@ build_from_debian() { # tag digest
   if [ -n "$security" ]; then
     upgrade_from "$root" "$security"
   fi
-  install -m 0755 "$work/nanogrid-init" "$root/sbin/nanogrid-init"
+  install -m 0755 "$work"/nanogrid-* "$root/sbin/"
+  if [ -n "$prepare" ]; then
+    chroot "$root" sh -c "$prepare"
+  fi
   mkdir -p "$root"/{code,output,opt/nanogrid,run/nanogrid}
   strip_root "$root"
   mkdir -p "$root/run/nanogrid"
   tar -C "$root" --numeric-owner --one-file-system -c . | docker import \
-    --change "LABEL nanogrid.inputs=$2" --change 'ENV LANG=C.UTF-8' \
+    --change "LABEL nanogrid.inputs=$2 nanogrid.toolchain=$toolchain" --change 'ENV LANG=C.UTF-8' \
     --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' - "$1"
 }
 
@@ -91,8 +95,8 @@ upgrade_from() { # root mirror
 }
 
 build() { # name such as python:3.11
-  local folder=${1%%:*} version=${1#*:} base='' suite='' pip_packages='' debian_packages=''
-  local conf="$here/$folder/$version.conf" tag="nanogrid/$folder:$version-fat" digest previous
+  local folder=${1%%:*} version=${1#*:} base='' suite='' pip_packages='' debian_packages='' prepare='' resident='' toolchain=''
+  local conf="$here/$folder/$version.conf" tag="nanogrid/$folder:$version-fat" digest previous sources
   [ -f "$conf" ] || { say "$1 is not known: there is no $folder/$version.conf"; exit 64; }
   # shellcheck disable=SC1090 # one of ours, beside this script
   source "$conf"
@@ -102,7 +106,9 @@ build() { # name such as python:3.11
     return
   fi
   previous=$(docker image inspect --format '{{.Id}}' "$tag" 2>/dev/null || true)
-  compile_init
+  for sources in init $resident; do
+    compile "$sources"
+  done
   if registry_has "$base"; then
     say "building $tag from $base"
     build_from_registry "$folder" "$tag" "$digest"

@@ -58,6 +58,7 @@ def encode(job: Job) -> bytes:
         "recommended_memory_mb": job.recommended_memory_mb,
         "estimated_saving_percent": job.estimated_saving_percent,
         "advice_calls": job.advice_calls,
+        "runtime_memory_bytes": job.runtime_memory_bytes,
     }
     if job.dialect == Dialect.DIALECT_CAMEL:
         record |= {
@@ -95,6 +96,7 @@ def decode(data: bytes | str) -> Job:
         recommended_memory_mb=record["recommended_memory_mb"],
         estimated_saving_percent=record["estimated_saving_percent"],
         advice_calls=record["advice_calls"],
+        runtime_memory_bytes=record.get("runtime_memory_bytes", 0),
     )
     if record["error"]:
         job.error.CopyFrom(JobError(**record["error"]))

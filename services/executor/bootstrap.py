@@ -54,8 +54,7 @@ async def serve(settings: ExecutorSettings) -> None:
         log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
         offer = Offer(provider)
         await offer.look()
-        ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
-        pool = await enter(_open_pool(settings, provider, ready))
+        pool = await enter(_open_pool(settings, provider, offer))
         info = _describe(settings, provider)
         live = LiveOutput(settings.root / "live")
         servicer = ExecutorServicer(pool, live, lambda: info)
@@ -78,7 +77,13 @@ async def serve(settings: ExecutorSettings) -> None:
             info.runtimes[:] = sorted(offer.runtimes)
             return info
 
-        beside = [heart.run(), announce(jobs, describe), offer.keep_looking(), pool.keep_house(), ready.keep_filled()]
+        beside = [
+            heart.run(),
+            announce(jobs, describe),
+            offer.keep_looking(),
+            pool.keep_house(),
+            pool.ready.keep_filled(),
+        ]
         await _work_until_stopped(poller, beside, settings.executor_drain_s)
         await withdraw(jobs, info.executor_id)
 
@@ -103,7 +108,8 @@ async def _work_until_stopped(poller: Poller, beside: list[Coroutine[Any, Any, N
 
 
 @asynccontextmanager
-async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, ready: Ready) -> AsyncIterator[Pool]:
+async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offer: Offer) -> AsyncIterator[Pool]:
+    ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
     limits = PoolLimits(
         most=max(settings.executor_sandboxes, settings.executor_slots),
         idle_s=settings.executor_idle_s,

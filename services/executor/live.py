@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from nanogrid.context import Caller
 from nanogrid.errors import NotFoundError
@@ -35,7 +36,8 @@ class JobOutput:
     def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
         self.owner = owner
         self._limit = limit
-        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY, dir=folder)  # noqa: SIM115 - closed with its last reader
+        # Closed with its last reader.
+        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder))  # noqa: SIM115
         self._size = 0
         self._cut = False
         self._ended = False

@@ -35,6 +35,20 @@ class OutputRefusedError(Exception):
         self.error = error
 
 
+def refuse_if_full(folder: Path, error: CallError | None) -> None:
+    """OutputRefusedError when the volume behind /output is full, so that something written there was lost.
+
+    A handler's own error about it is kept as the stack; any other failure matters more than lost output.
+    """
+    if error is not None and error.type not in ("HandlerError", "ExitError"):
+        return
+    room = os.statvfs(folder)
+    if room.f_bavail == 0 or room.f_favail == 0:
+        size = room.f_blocks * room.f_frsize
+        message = f"/output is full: what did not fit into its {size} bytes and {room.f_files} files is lost"
+        raise OutputRefusedError(CallError("OutputTooLarge", message, error.stack if error else ""))
+
+
 async def collect(job_id: str, folder: Path, limits: OutputLimits, store: StoreOutput) -> list[OutputFile]:
     """Store every regular file below `folder`, sub-folders kept; links, sockets and devices are left out.
 

@@ -36,7 +36,7 @@ class Pool:
 
     def __init__(self, provider: SandboxProvider, ready: Ready, limits: PoolLimits) -> None:
         self._provider = provider
-        self._ready = ready
+        self.ready = ready
         self._limits = limits
         self._own: dict[str, list[Slot]] = {}  # function id -> its slots
         self._starting = 0
@@ -45,7 +45,7 @@ class Pool:
 
     def slots(self) -> list[Slot]:
         """Every live slot, the generic ones too."""
-        return self._serving() + self._ready.slots()
+        return self._serving() + self.ready.slots()
 
     async def take(self, function: Function, runtime: Runtime) -> Slot:
         """A slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
@@ -78,7 +78,7 @@ class Pool:
         return True
 
     async def _newcomer(self, key: str, runtime: Runtime) -> Slot:
-        slot = self._ready.take(runtime)
+        slot = self.ready.take(runtime)
         if slot is None:
             self._starting += 1
             try:
@@ -131,7 +131,7 @@ class Pool:
         """Destroy everything."""
         for slot in self._serving():
             self._drop(slot)
-        await asyncio.gather(self._ready.close(), *self._background)
+        await asyncio.gather(self.ready.close(), *self._background)
 
     def _serving(self) -> list[Slot]:
         return [slot for slots in self._own.values() for slot in slots]

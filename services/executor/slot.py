@@ -94,6 +94,12 @@ class Slot:
             self._become(SlotState.DEAD)
         return result
 
+    async def resize(self, memory_mb: int) -> None:
+        """Give a BUSY slot another memory limit."""
+        if memory_mb != self.memory_mb:
+            await self._sandbox.resize(memory_mb)
+            self.memory_mb = memory_mb
+
     async def rest(self) -> None:
         """BUSY to IDLE, its output emptied."""
         await self._sandbox.clear_output()

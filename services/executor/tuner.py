@@ -1,7 +1,7 @@
 """The auto-tuner: what memory a function needs, learnt from what its calls used."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 _MIB = 1024 * 1024
 _WINDOW = 100  # calls remembered per function
@@ -10,6 +10,8 @@ _HEADROOM = 1.25  # over the highest peak seen: what the next call may need more
 _STEP_MB = 16
 _LEAST_MB, _MOST_MB = 64, 10_240  # what may be set
 _TIGHT = 0.9  # a peak above this share of the limit is close to an OutOfMemory
+_SURE_CALLS = 10  # `auto_memory` acts on no fewer
+_BACK_OFF_CALLS = 100  # and after an OutOfMemory leaves the setting alone for so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +27,20 @@ class Advice:
 NO_ADVICE = Advice(0, 0, 0, "")
 
 
-def advise(peaks: list[int], memory_mb: int) -> Advice:
-    """Advice from peak bytes of past calls. Pure. Never below what was seen; NO_ADVICE for no peaks."""
+def needed_mb(peaks: list[int]) -> int:
+    """The limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
+    steps = -(-max(peaks) * _HEADROOM // (_STEP_MB * _MIB))
+    return min(_MOST_MB, max(_LEAST_MB, int(steps) * _STEP_MB))
+
+
+def advise(peaks: list[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:
+    """Advice from the peak bytes of past calls, the runtime's share included. Pure. Never below what was seen."""
     if not peaks:
         return NO_ADVICE
-    highest = max(peaks)
-    steps = -(-highest * _HEADROOM // (_STEP_MB * _MIB))
-    wanted = min(_MOST_MB, max(_LEAST_MB, int(steps) * _STEP_MB))
+    highest, wanted = max(peaks), needed_mb(peaks)
     calls = f"{len(peaks)} call{'s' if len(peaks) > 1 else ''}"
-    used = f"memory peaked at {-(-highest // _MIB)} MiB of {memory_mb} MiB over {calls}"
+    own = f" + {_mib(runtime_bytes)} MiB for the runtime" if runtime_bytes else ""
+    used = f"memory peaked at {_mib(highest - runtime_bytes)} MiB{own} of {memory_mb} MiB over {calls}"
     if highest > _TIGHT * memory_mb * _MIB and wanted > memory_mb:
         return Advice(wanted, 0, len(peaks), f"{used}, close to the limit; set memory_mb to {wanted}")
     if wanted >= memory_mb:
@@ -42,18 +49,45 @@ def advise(peaks: list[int], memory_mb: int) -> Advice:
     return Advice(wanted, saving, len(peaks), f"{used}; {wanted} MiB would do and save {saving} %")
 
 
+@dataclass(slots=True)
+class _Seen:
+    """One function's past."""
+
+    peaks: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
+    backing_off: int = 0  # calls for which the setting is left alone
+
+
 class Tuner:
     """Remembers the last calls of each function on this executor."""
 
     def __init__(self) -> None:
-        self._peaks: OrderedDict[str, deque[int]] = OrderedDict()
+        self._seen: OrderedDict[str, _Seen] = OrderedDict()
 
-    def learn(self, function_id: str, memory_mb: int, peak_bytes: int) -> Advice:
-        """Count a call in, and advise. A peak of 0 was not measured and teaches nothing."""
-        peaks = self._peaks.setdefault(function_id, deque(maxlen=_WINDOW))
-        self._peaks.move_to_end(function_id)
-        if len(self._peaks) > _FUNCTIONS:
-            self._peaks.popitem(last=False)
+    def learn(self, function_id: str, memory_mb: int, peak_bytes: int, runtime_bytes: int = 0) -> Advice:
+        """Count a call in, and advise about the setting `memory_mb`. A peak of 0 was not measured, teaches nothing."""
+        seen = self._seen.setdefault(function_id, _Seen())
+        self._seen.move_to_end(function_id)
+        if len(self._seen) > _FUNCTIONS:
+            self._seen.popitem(last=False)
+        seen.backing_off = max(0, seen.backing_off - 1)
         if peak_bytes:
-            peaks.append(peak_bytes)
-        return advise(list(peaks), memory_mb)
+            seen.peaks.append(peak_bytes)
+        return advise(list(seen.peaks), memory_mb, runtime_bytes)
+
+    def ran_out(self, function_id: str) -> None:
+        """A call ended in OutOfMemory: `limit_mb` answers the setting for a while, and forgets what it thought."""
+        seen = self._seen.setdefault(function_id, _Seen())
+        seen.peaks.clear()
+        seen.backing_off = _BACK_OFF_CALLS
+
+    def limit_mb(self, function_id: str, memory_mb: int) -> int:
+        """The limit to run an `auto_memory` function with: at most its setting, less once enough calls are known."""
+        seen = self._seen.get(function_id)
+        if seen is None or seen.backing_off or len(seen.peaks) < _SURE_CALLS:
+            return memory_mb
+        return min(memory_mb, needed_mb(list(seen.peaks)))
+
+
+def _mib(size_bytes: int) -> int:
+    """Whole MiB, rounded up."""
+    return -(-max(0, size_bytes) // _MIB)

@@ -1,6 +1,5 @@
 """The gRPC edge of the registry: messages in, rules, messages out."""
 
-
 from typing import Any
 
 from grpc.aio import ServicerContext

@@ -208,6 +208,7 @@ async def test_every_field_of_a_finished_job_survives(jobs: JobStore) -> None:
         recommended_memory_mb=64,
         estimated_saving_percent=87,
         advice_calls=3,
+        runtime_memory_bytes=6_000_000,
     )
     finished.ended_at.nanos = 5_000_000
 

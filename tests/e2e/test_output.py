@@ -33,9 +33,8 @@ def test_a_running_jobs_output_is_streamed_from_its_beginning_to_its_end(grid: G
     address = executor_of(grid, job_id)
 
     with grpc.insecure_channel(address) as channel:
-        pieces = []
-        for piece in ExecutorServiceStub(channel).StreamOutput(executor.StreamOutputRequest(job_id=job_id)):
-            pieces.append((time.time(), piece))
+        stream = ExecutorServiceStub(channel).StreamOutput(executor.StreamOutputRequest(job_id=job_id))
+        pieces = [(time.time(), piece) for piece in stream]
 
     assert [piece.sequence for _, piece in pieces] == list(range(len(pieces)))
     stdout = b"".join(p.data for _, p in pieces if p.stream == executor.OUTPUT_STREAM_STDOUT).decode()

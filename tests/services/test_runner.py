@@ -125,7 +125,7 @@ async def test_a_job_runs_is_recorded_and_its_message_goes(rig: Rig) -> None:
     assert (job.state, job.result, job.stdout, job.stderr) == (JobState.JOB_STATE_SUCCESS, b'"ok"', "hi\n", "warn")
     assert job.output_files == [OutputFile(key=f"outputs/{job_id}/a.txt", size_bytes=3)]
     assert (job.attempt, job.cold_start, job.executor_address) == (1, True, "e1:1")
-    assert (job.peak_memory_bytes, job.recommended_memory_mb) == (50 * 1024 * 1024, 64)
+    assert (job.peak_memory_bytes, job.recommended_memory_mb) == (44 * 1024 * 1024, 64)
     await rig.settled(EMPTY)
 
 

@@ -28,11 +28,14 @@ class FakeSandbox:
         self.provider = provider
         self.frozen = False
         self.alive = True
+        self.runtime_bytes = provider.runtime_bytes
+        self.memory_mb = 0
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:
         self.provider.specialised.append(what)
+        self.memory_mb = what.memory_mb
         return self.provider.init
 
     async def call(self, request: CallRequest) -> CallResult:
@@ -45,6 +48,9 @@ class FakeSandbox:
         for name, content in self.provider.leaves.items():
             (self.output_dir / name).write_bytes(content)
         return self.provider.result
+
+    async def resize(self, memory_mb: int) -> None:
+        self.memory_mb = memory_mb
 
     async def freeze(self) -> None:
         self.frozen = True
@@ -75,6 +81,7 @@ class FakeProvider:
         self.result = OK
         self.prints: list[tuple[OutputStream, bytes]] = []
         self.leaves: dict[str, bytes] = {}
+        self.runtime_bytes = 6 * 1024 * 1024
         self.fails = 0  # creations still to fail
         self.gate = asyncio.Event()
         self.gate.set()

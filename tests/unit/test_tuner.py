@@ -46,3 +46,43 @@ def test_advice_never_goes_below_what_was_seen_nor_outside_what_may_be_set(peaks
     assert 64 <= advice.recommended_memory_mb <= 10_240
     assert advice.recommended_memory_mb * MIB >= min(max(peaks), memory_mb * MIB)
     assert 0 <= advice.saving_percent < 100
+
+
+def test_the_runtimes_own_share_is_said_apart() -> None:
+    advice = advise([50 * MIB], 512, runtime_bytes=7 * MIB)
+
+    assert advice.tip.startswith("memory peaked at 43 MiB + 7 MiB for the runtime of 512 MiB over 1 call;")
+
+
+def test_automatic_memory_waits_until_it_is_sure() -> None:
+    tuner = Tuner()
+    for _ in range(9):
+        tuner.learn("f", 512, 40 * MIB)
+    assert tuner.limit_mb("f", 512) == 512
+
+    tuner.learn("f", 512, 40 * MIB)
+
+    assert tuner.limit_mb("f", 512) == 64
+    assert tuner.limit_mb("unknown", 512) == 512
+
+
+def test_automatic_memory_never_exceeds_the_setting() -> None:
+    tuner = Tuner()
+    for _ in range(20):
+        tuner.learn("f", 128, 127 * MIB)
+
+    assert tuner.limit_mb("f", 128) == 128
+
+
+def test_after_running_out_the_setting_is_left_alone_for_a_while() -> None:
+    tuner = Tuner()
+    for _ in range(20):
+        tuner.learn("f", 512, 40 * MIB)
+
+    tuner.ran_out("f")
+
+    for _ in range(99):
+        tuner.learn("f", 512, 40 * MIB)
+        assert tuner.limit_mb("f", 512) == 512
+    tuner.learn("f", 512, 40 * MIB)
+    assert tuner.limit_mb("f", 512) == 64

@@ -340,6 +340,7 @@ class Job(_message.Message):
     RECOMMENDED_MEMORY_MB_FIELD_NUMBER: _builtins.int
     ESTIMATED_SAVING_PERCENT_FIELD_NUMBER: _builtins.int
     ADVICE_CALLS_FIELD_NUMBER: _builtins.int
+    RUNTIME_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """`job-` and a UUID; free-form for messages put on the queue by hand."""
     function_id: _builtins.str
@@ -367,7 +368,7 @@ class Job(_message.Message):
     stderr: _builtins.str
     """First megabyte of standard error, likewise."""
     peak_memory_bytes: _builtins.int
-    """Peak memory of this call in bytes; 0 where it could not be measured."""
+    """Peak memory of this call in bytes, the runtime's own share taken off; 0 where it could not be measured."""
     optimization_tip: _builtins.str
     """What the auto-tuner advises, as a sentence; may be empty."""
     execution_time_ms: _builtins.float
@@ -382,6 +383,8 @@ class Job(_message.Message):
     """What that would save of the memory limit, in percent."""
     advice_calls: _builtins.int
     """How many calls the advice rests on."""
+    runtime_memory_bytes: _builtins.int
+    """What the runtime itself held in bytes before the function was loaded; counts towards the limit."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -431,10 +434,11 @@ class Job(_message.Message):
         recommended_memory_mb: _builtins.int = ...,
         estimated_saving_percent: _builtins.int = ...,
         advice_calls: _builtins.int = ...,
+        runtime_memory_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "job_id", b"job_id", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "job_id", b"job_id", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -102,6 +102,7 @@ class Sandbox(Protocol):
     sandbox_id: str
     runtime: Runtime
     output_dir: Path  # the host's path of the sandbox's /output: hostile content, never follow its links
+    runtime_bytes: int  # what the resident runtime itself held before any function was loaded; 0 = not measured
 
     @property
     def alive(self) -> bool:
@@ -118,6 +119,9 @@ class Sandbox(Protocol):
 
     async def call(self, request: CallRequest) -> CallResult:
         """Run one call. User failures are in the result; nothing is raised but CancelledError (then destroy it)."""
+
+    async def resize(self, memory_mb: int) -> None:
+        """Change the memory limit of a specialised sandbox; kept as it is where the kernel refuses."""
 
     async def freeze(self) -> None:
         """Stop every process in it. Idempotent."""

@@ -9,7 +9,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import docker
 import docker.errors
@@ -19,6 +18,7 @@ from docker.types import LogConfig, Mount, Ulimit
 
 from nanogrid.runtimes import RUNTIMES, Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError
+from services.executor.sandbox.ai_node import LOOPBACK_URL, AiNode, parse_ai_endpoint
 from services.executor.sandbox.cage import (
     PROGRAMS,
     RUNTIMES_DIR,
@@ -31,6 +31,7 @@ from services.executor.sandbox.cage import (
 from services.executor.sandbox.cgroup import Cgroup, cgroup_of
 from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
 from services.executor.sandbox.opening import open_resident
+from services.executor.sandbox.relay import Relay
 from services.executor.sandbox.resident import Resident
 
 _T = TypeVar("_T")
@@ -43,7 +44,6 @@ _EXECUTOR, _SANDBOX = "nanogrid.executor", "nanogrid.sandbox"
 _BOOST_CPUS = 1.0  # until the handler is loaded; imports are one thread's work
 _OPEN_FILES = 4096
 _OOM_SCORE = 500  # on a machine short of memory a function goes before the executor
-_AI_ENDPOINT = "http://127.0.0.1:11434"  # forwarded from the sandbox's own loopback
 
 
 class Daemon:
@@ -73,21 +73,32 @@ class DockerCage:
 
     volumes = True
 
-    def __init__(self, daemon: Daemon, runtime: Runtime, folder: SandboxFolder, settings: SandboxSettings) -> None:
+    def __init__(
+        self,
+        daemon: Daemon,
+        runtime: Runtime,
+        folder: SandboxFolder,
+        settings: SandboxSettings,
+        ai_node: AiNode | None,
+    ) -> None:
         self._daemon = daemon
         self._runtime = runtime
         self._folder = folder
         self._settings = settings
         self._name = f"nanogrid-{folder.path.name}"
         self._init_fd = -1
-        self.inside = Inside(ai_endpoint=_AI_ENDPOINT + urlsplit(settings.ai_endpoint).path.rstrip("/"))
+        self._ai_node = ai_node
+        self._relay: Relay | None = None
+        self.inside = Inside(ai_endpoint=ai_node.inside_url if ai_node else LOOPBACK_URL)
 
     async def prepare(self) -> None:
         """Create the container."""
         await self._daemon.ask(partial(self._daemon.api.create_container, **self._container()))
 
     async def start(self) -> None:
-        """Start it."""
+        """Start it, with its way to the AI node if there is one: PID 1 looks for that first."""
+        if self._ai_node is not None:
+            self._relay = Relay(self._folder.io, self._folder.uid, self._ai_node)
         await self._daemon.ask(partial(self._daemon.api.start, self._name))
 
     def watch(self, pid: int) -> Cgroup:
@@ -101,6 +112,8 @@ class DockerCage:
 
     async def remove(self) -> None:
         """Remove the container, running or not."""
+        if self._relay is not None:
+            await self._relay.close()
         if self._init_fd >= 0:
             os.close(self._init_fd)
             self._init_fd = -1
@@ -185,6 +198,7 @@ class DockerProvider:
     def __init__(self, daemon: Daemon, settings: SandboxSettings) -> None:
         self._daemon = daemon
         self._settings = settings
+        self._ai_node = parse_ai_endpoint(settings.ai_endpoint)
         self._living: set[Resident] = set()
         self._images: tuple[float, list[str]] = (0.0, [])
 
@@ -203,7 +217,7 @@ class DockerProvider:
 
     async def create(self, runtime: Runtime) -> Resident:
         folder = SandboxFolder(self._settings.root.absolute() / "sandboxes" / secrets.token_hex(8), new_uid())
-        cage = DockerCage(self._daemon, runtime, folder, self._settings)
+        cage = DockerCage(self._daemon, runtime, folder, self._settings, self._ai_node)
         sandbox = await open_resident(runtime, folder, cage, self._settings)
         self._living = {other for other in self._living if not other.destroyed} | {sandbox}
         return sandbox

@@ -134,19 +134,24 @@ class Listener:
 
 def listen(folder: Path, uid: int) -> Listener:
     """Listen on `control.sock` in `folder`, for `uid` only."""
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    listener = bind(folder, "control.sock", uid)
+    listener.listen(1)
+    return Listener(listener, folder / "control.sock")
+
+
+def bind(folder: Path, name: str, uid: int) -> socket.socket:
+    """A non-blocking unix socket at `name` in `folder`, for `uid` only."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
-        listener.bind(f"/proc/self/fd/{descriptor}/control.sock")
+        bound.bind(f"/proc/self/fd/{descriptor}/{name}")
+        (folder / name).chmod(0o600)
+        hand_over(folder / name, uid)
     except BaseException:
-        listener.close()
+        bound.close()
         raise
     finally:
         os.close(descriptor)
-    path = folder / "control.sock"
-    path.chmod(0o600)
-    hand_over(path, uid)
-    listener.listen(1)
-    listener.setblocking(False)
-    return Listener(listener, path)
+    bound.setblocking(False)
+    return bound

@@ -19,6 +19,7 @@ from pathlib import Path
 from nanogrid.logs import logger
 from nanogrid.runtimes import RUNTIMES, Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError
+from services.executor.sandbox.ai_node import LOOPBACK_URL
 from services.executor.sandbox.cage import (
     PROGRAMS,
     RUNTIMES_DIR,
@@ -53,7 +54,7 @@ class ProcessCage:
         self._launcher: asyncio.subprocess.Process | None = None
         self._init_fd = -1
         self.volumes = self._is_root
-        self.inside = self._inside(settings.ai_endpoint)
+        self.inside = self._inside(settings.ai_endpoint or LOOPBACK_URL)
 
     def _inside(self, ai_endpoint: str) -> Inside:
         if self._isolate:

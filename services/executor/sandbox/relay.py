@@ -9,6 +9,7 @@ import contextlib
 import json
 import socket
 from asyncio import StreamReader, StreamWriter
+from collections.abc import Iterator
 from pathlib import Path
 
 from nanogrid.logs import logger
@@ -16,6 +17,8 @@ from services.executor.sandbox.ai_node import AiNode
 from services.executor.sandbox.link import bind
 
 log = logger()
+
+_Streams = tuple[StreamReader, StreamWriter]
 
 _CONNECTIONS = 32  # of one sandbox at a time; more wait in the kernel, where they cost the executor nothing
 _CHUNK_BYTES = 64 * 1024
@@ -31,7 +34,6 @@ class Relay:
         self._node = node
         self._socket = bind(folder, "ai.sock", uid)
         self._socket.listen(_CONNECTIONS)
-        self._socket.setblocking(False)
         self._free = asyncio.Semaphore(_CONNECTIONS)
         self._connections: set[asyncio.Task[None]] = set()
         self._accepting = asyncio.create_task(self._accept(), name="ai relay")
@@ -69,7 +71,9 @@ class Relay:
     async def _serve(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_CHUNK_BYTES)
-        async with _hanging_up(writer):
+        # Drained means that the kernel has it all: what a function does not read keeps its own connection, not memory.
+        writer.transport.set_write_buffer_limits(0)
+        with _hanging_up(writer):
             first = await reader.read(_CHUNK_BYTES)  # who says nothing costs the node nothing
             if not first:
                 return
@@ -78,9 +82,10 @@ class Relay:
             except OSError as error:
                 self._report(error)
                 writer.write(_bad_gateway(error))
+                await writer.drain()
             else:
                 self._down = False
-                async with _hanging_up(there[1]):
+                with _hanging_up(there[1]):
                     there[1].write(first)
                     await _exchange((reader, writer), there)
             await _dismiss(reader, writer)
@@ -92,43 +97,46 @@ class Relay:
         self._down = True
 
 
-class _hanging_up:  # noqa: N801 - reads as a sentence after `async with`
-    """Closes a connection, whatever happens; that either end went away is no error here."""
-
-    def __init__(self, writer: StreamWriter) -> None:
-        self._writer = writer
-
-    async def __aenter__(self) -> None:
-        pass
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> bool:
-        self._writer.close()
-        return kind is not None and issubclass(kind, OSError)
-
-
-async def _exchange(function: tuple[StreamReader, StreamWriter], node: tuple[StreamReader, StreamWriter]) -> None:
-    """Pass on both ways until the node has said everything. OSError when either goes away."""
-    asking = asyncio.create_task(_pass_on(function[0], node[1]))
-    answering = asyncio.create_task(_pass_on(node[0], function[1]))
+@contextlib.contextmanager
+def _hanging_up(writer: StreamWriter) -> Iterator[None]:
+    """Close a connection whatever happens, with nothing left to be sent; that an end went away is no error here."""
     try:
-        await asyncio.wait([asking, answering], return_when=asyncio.FIRST_EXCEPTION)
+        yield
+    except OSError:
+        pass
+    finally:
+        writer.transport.abort()
+
+
+async def _exchange(function: _Streams, node: _Streams) -> None:
+    """Pass on both ways until the node has said everything. OSError when it, or who listens, goes away."""
+    asking = asyncio.create_task(_pass_on(function[0], node[1]))
+    try:
+        await _pass_on(node[0], function[1])
     finally:
         asking.cancel()
-        answering.cancel()
-        await asyncio.gather(asking, answering, return_exceptions=True)
+        await asyncio.gather(asking, return_exceptions=True)
 
 
 async def _pass_on(source: StreamReader, sink: StreamWriter) -> None:
-    while data := await source.read(_CHUNK_BYTES):
-        sink.write(data)
-        await sink.drain()
-    if sink.can_write_eof():  # TLS cannot end one way only
-        sink.write_eof()
+    try:
+        while data := await source.read(_CHUNK_BYTES):
+            sink.write(data)
+            await sink.drain()
+    finally:
+        _end(sink)
+
+
+def _end(sink: StreamWriter) -> None:
+    """Say that nothing more comes. TLS cannot end one way only: there the node learns it when it is hung up on."""
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: uvloop's word for a connection already gone
+        if sink.can_write_eof():
+            sink.write_eof()
 
 
 async def _dismiss(reader: StreamReader, writer: StreamWriter) -> None:
     """End our side, and hear the function out: closing on unread data would take the answer away from it."""
-    writer.write_eof()
+    _end(writer)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
             while await reader.read(_CHUNK_BYTES):

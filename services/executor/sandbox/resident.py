@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -56,6 +57,7 @@ class Resident:
         self._what: Specialisation | None = None
         self._kind = Kind.HANDLER
         self._ended: asyncio.Task[None] | None = None
+        self.runtime_bytes = 0
 
     @property
     def alive(self) -> bool:
@@ -86,6 +88,8 @@ class Resident:
         self._listener = None
         frames.parse_hello(await self._link.ask(None, frames.HEADER_BYTES), self.runtime.language)
         self._cgroup = self._cage.watch(pid)
+        self._cgroup.begin()
+        self.runtime_bytes = self._cgroup.end().peak_bytes
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
@@ -217,6 +221,15 @@ class Resident:
             write_payload(self._payload, payload)
         else:
             await asyncio.to_thread(write_payload, self._payload, payload)
+
+    async def resize(self, memory_mb: int) -> None:
+        assert self._what is not None
+        try:
+            self._group().limit_memory(memory_mb << 20)
+        except OSError as error:  # v1 refuses a limit below what cannot be freed now
+            log.info("memory limit kept", sandbox_id=self.sandbox_id, error=str(error))
+            return
+        self._what = replace(self._what, memory_mb=memory_mb)
 
     async def freeze(self) -> None:
         await self._group().freeze()

@@ -1,0 +1,13 @@
+'use strict';
+// Entry of a child that serves one call of a handler in mode fresh: the resident process is its executor.
+
+const net = require('node:net');
+
+const streams = require('./streams');
+const { Resident } = require('./resident');
+const { Wire } = require('./wire');
+
+const PARENT = 3;
+
+streams.install();
+new Resident(new Wire(new net.Socket({ fd: PARENT, readable: true, writable: true }))).serve();

@@ -1,0 +1,52 @@
+'use strict';
+// The environment variables that change with every call, set without leaking.
+//
+// Node sets variables with `setenv`, which keeps every value it was ever given: a busy sandbox would lose its memory to
+// old payloads. So these two live in JavaScript, in front of the real environment; children are given them all the same.
+
+const PAYLOAD_BYTES = 96 * 1024; // no string of more than 128 KiB can be passed to a child process
+
+const perCall = Object.assign(Object.create(null), { JOB_ID: '', PAYLOAD: '' });
+const isOurs = (name) => typeof name === 'string' && name in perCall;
+
+const overlay = {
+  get: (real, name) => (isOurs(name) ? perCall[name] : real[name]),
+  has: (real, name) => isOurs(name) || name in real,
+  set(real, name, value) {
+    if (isOurs(name)) perCall[name] = `${value}`;
+    else real[name] = value;
+    return true;
+  },
+  deleteProperty(real, name) {
+    if (isOurs(name)) perCall[name] = '';
+    else delete real[name];
+    return true;
+  },
+  ownKeys: (real) => [...Reflect.ownKeys(real).filter((name) => !isOurs(name)), ...Object.keys(perCall)],
+  getOwnPropertyDescriptor(real, name) {
+    if (!isOurs(name)) return Reflect.getOwnPropertyDescriptor(real, name);
+    return { value: perCall[name], writable: true, enumerable: true, configurable: true };
+  },
+};
+
+/** Set the function's own variables, and put the overlay in front. */
+function prepare(variables) {
+  Object.assign(process.env, variables);
+  process.env = new Proxy(process.env, overlay);
+}
+
+/** Set JOB_ID and PAYLOAD; a payload beyond 96 KiB leaves PAYLOAD empty and is in PAYLOAD_FILE only. */
+function setCall(jobId, payload) {
+  perCall.JOB_ID = jobId;
+  perCall.PAYLOAD = asVariable(payload);
+}
+
+/** The same in a process that serves one call, where nothing can pile up. */
+function setOnce(jobId, payload) {
+  process.env.JOB_ID = jobId;
+  process.env.PAYLOAD = asVariable(payload);
+}
+
+const asVariable = (payload) => (payload.length > PAYLOAD_BYTES ? '' : payload.toString());
+
+module.exports = { prepare, setCall, setOnce };

@@ -1,0 +1,61 @@
+'use strict';
+// What went wrong in user code, as data its author can read: type, message, and a stack without our own frames.
+
+const { inspect } = require('node:util');
+
+const MESSAGE_CHARS = 8_192;
+const STACK_CHARS = 65_536; // the executor refuses a header of more than 256 KiB
+const CAUSES = 8;
+const NODES_OWN = /^\s+at .*\(?node:internal\//;
+
+/** A failure with its type in the contract's vocabulary. */
+class FunctionFailed extends Error {
+  constructor(type, message) {
+    super(message);
+    this.type = type;
+  }
+}
+
+/** The failure as it travels to the executor. `type` is the contract's for it. */
+function describe(error, type) {
+  if (error instanceof FunctionFailed) {
+    return { type: error.type, message: error.message.slice(0, MESSAGE_CHARS), stack: '' };
+  }
+  try {
+    const message = sentence(error);
+    const isMemory = error instanceof RangeError && /allocation failed/.test(error.message);
+    return { type: isMemory ? 'OutOfMemory' : type, message, stack: stackOf(error) };
+  } catch {
+    return { type, message: 'something was thrown that cannot be shown', stack: '' }; // its own getters throw
+  }
+}
+
+function sentence(error) {
+  const text = error instanceof Error ? named(error) : `${inspect(error)} was thrown, which is no Error`;
+  return text.slice(0, MESSAGE_CHARS);
+}
+
+function named(error) {
+  const own = error.constructor?.name;
+  const name = error.name && error.name !== 'Error' ? error.name : own || 'Error';
+  return error.message ? `${name}: ${error.message}` : `${name}`;
+}
+
+/** The stack as Node prints it, down to the function's own outermost frame, and then those of its causes. */
+function stackOf(error) {
+  const parts = [];
+  for (let one = error; one instanceof Error && parts.length < CAUSES; one = one.cause) parts.push(usersPart(one));
+  const text = parts.join('\nCaused by: ');
+  if (text.length <= STACK_CHARS) return text;
+  return `${text.slice(0, STACK_CHARS / 2)}\n    […]\n${text.slice(-STACK_CHARS / 2)}`;
+}
+
+function usersPart(error) {
+  const lines = `${error.stack ?? ''}`.split('\n');
+  const ours = lines.findIndex((line) => /^\s+at /.test(line) && line.includes(__dirname));
+  if (ours >= 0) lines.length = ours;
+  while (lines.length > 1 && NODES_OWN.test(lines.at(-1))) lines.pop();
+  return lines.join('\n');
+}
+
+module.exports = { FunctionFailed, describe };

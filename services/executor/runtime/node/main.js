@@ -1,0 +1,24 @@
+'use strict';
+// Entry of the resident process: dials out to the executor, says hello and serves.
+
+const fs = require('node:fs');
+const net = require('node:net');
+
+const streams = require('./streams');
+const { Resident } = require('./resident');
+const { Wire } = require('./wire');
+
+function dial(folder) {
+  // A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+  const descriptor = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
+  const socket = net.connect(`/proc/self/fd/${descriptor}/control.sock`);
+  socket.once('connect', () => fs.closeSync(descriptor));
+  return socket;
+}
+
+const folder = process.env.NANOGRID_IO || '/run/nanogrid';
+delete process.env.NANOGRID_IO;
+streams.install();
+const wire = new Wire(dial(folder));
+wire.send('H', { runtime: 'node', version: process.versions.node, pid: process.pid });
+new Resident(wire).serve();
