@@ -35,5 +35,5 @@ test: setup ## every test; `make test ARGS='-k cli'` for some
 bench: setup ## the benchmarks, each beside its peer
 	@$(bin)/python -m benchmarks $(ARGS)
 
-images: ## build the sandbox images that are missing or out of date
-	@deploy/local/setup.sh
+images: ## build every sandbox image that is missing or out of date
+	@deploy/local/setup.sh images

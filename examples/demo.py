@@ -25,6 +25,7 @@ def main(url):
         later(api)
         failing(api)
         image_processor(api)
+        summarizer(api)
     print("\nthe demo is done")
 
 
@@ -82,6 +83,19 @@ def image_processor(api):
     check(struct.unpack(">II", fetched[16:24]) == (160, 100), "the PNG has another size")
     if tip := job.get("optimization_tip"):
         print(f"  {tip}")
+
+
+def summarizer(api):
+    say("summarizer: asks the AI node")
+    if not os.environ.get("AI_ENDPOINT"):
+        print("  not shown: AI_ENDPOINT names no AI node (AI_ENDPOINT=http://127.0.0.1:11434 make demo)")
+        return
+    text = "NanoGrid runs functions on your own machines. You upload code, call it over REST, and get the result back."
+    took_ms, job = run(api, upload(api, "summarizer", bundle(HERE / "summarizer")), {"text": text, "sentences": 1})
+    if job["status"] == "failed":
+        print(f"  not shown: {job['error']['message']}")
+        return
+    print(f"  {job['result']['model']} in {took_ms:.0f} ms: {job['result']['summary']}")
 
 
 def upload(api, name, file):

@@ -73,8 +73,13 @@ def check_fits(suffix: str, runtime: Runtime) -> None:
 
 
 def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
-    """`<file>.handler` for a single file, `main.handler` for an archive (`index.handler` for Node without a main)."""
+    """`<file>.handler` for a single file, `main.handler` for an archive (`index.handler` for Node without a main).
+
+    Compiled runtimes have no handler but a program: it is named by its file, `main.cpp` or `main.go` in an archive.
+    """
     path = PurePosixPath(filename)
+    if runtime.compiled:
+        return f"main{runtime.suffixes[0]}" if path.suffix.lower() == _ARCHIVE else path.name
     if path.suffix.lower() != _ARCHIVE:
         return f"{path.stem}.handler"
     if runtime.language == "node" and not any(PurePosixPath(name).stem == "main" for name in root_files):

@@ -17,20 +17,34 @@ class Runtime:
     language: str
     image: str
     suffixes: tuple[str, ...]
+    compiled: bool = False  # whether the code is built before it runs, and its handler is the program's main file
 
 
 def _python(version: str) -> Runtime:
     return Runtime(f"python{version}", "python", f"nanogrid/python:{version}-fat", (".py",))
 
 
+def _node(version: int) -> Runtime:
+    return Runtime(f"nodejs{version}.x", "node", f"nanogrid/node:{version}-fat", (".js", ".mjs"))
+
+
+def _compiled(language: str) -> Runtime:
+    return Runtime(language, language, f"nanogrid/{language}:latest", (f".{language}",), compiled=True)
+
+
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
-    for runtime in (_python("3.9"), _python("3.10"), _python("3.11"), _python("3.12"), _python("3.13"))
+    for runtime in (
+        *map(_python, ("3.9", "3.10", "3.11", "3.12", "3.13")),
+        *map(_node, (18, 20, 22)),
+        *map(_compiled, ("cpp", "go")),
+    )
 }
 
 # An alias means the first of its row that the grid offers.
 ALIASES: dict[str, tuple[str, ...]] = {
     "python": ("python3.11", "python3.13", "python3.12", "python3.10", "python3.9"),
+    "nodejs": ("nodejs22.x", "nodejs20.x", "nodejs18.x"),
 }
 
 

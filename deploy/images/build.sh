@@ -2,9 +2,9 @@
 # Builds sandbox images: `build.sh python:3.11 …` makes nanogrid/python:3.11-fat; without names, every image there is.
 #
 # Each image is a folder (python/) with one settings file per version (3.11.conf); the file of an image that has no
-# versions says its own tag. It is made from its Dockerfile where
-# a registry answers, else with debootstrap from Debian packages (as root). An image whose inputs have not changed is
-# left alone; FORCE=1 builds it anyway.
+# versions says its own tag. It is made from its Dockerfile where a registry answers, else with debootstrap from Debian
+# packages (as root; their signatures are checked), where the file names a suite that has them. An image whose inputs
+# have not changed is left alone; FORCE=1 builds it anyway.
 #
 #   NANOGRID_CA_BUNDLE  file of extra certificates that pip should trust while building
 #   NANOGRID_OFFLINE=1  do not ask a registry
@@ -24,7 +24,8 @@ mirror() {
 }
 
 inputs_digest() { # folder version
-  cat "$here/build.sh" "$here"/init/*.[ch] ${resident:+"$here/$resident"/*.[ch]} "$here/$1/Dockerfile" "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
+  cat "$here/build.sh" "$here"/init/*.[ch] ${resident:+"$here/$resident"/*.[ch]} "$here/$1/Dockerfile" \
+    "$here/$1/$2.conf" | sha256sum | cut -d ' ' -f 1
 }
 
 is_current() { # tag digest
@@ -69,7 +70,7 @@ build_from_debian() { # tag digest
     { say 'no registry answers, and debootstrap is not installed: apt-get install debootstrap'; exit 1; }
   main=$(mirror debian)
   security=$(mirror debian-security)
-  debootstrap --variant=minbase --include="${debian_packages// /,}" "$suite" "$root" ${main:+"$main"} >"$work/log" ||
+  debootstrap --force-check-gpg --variant=minbase --include="${debian_packages// /,}" "$suite" "$root" ${main:+"$main"} >"$work/log" ||
     { tail -n 20 "$work/log" >&2; exit 1; }
   if [ -n "$security" ]; then
     upgrade_from "$root" "$security"
@@ -95,7 +96,8 @@ upgrade_from() { # root mirror
 }
 
 build() { # name such as python:3.11
-  local folder=${1%%:*} version=${1#*:} base='' suite='' pip_packages='' debian_packages='' prepare='' resident='' toolchain=''
+  local folder=${1%%:*} version=${1#*:} base='' suite='' pip_packages='' debian_packages=''
+  local prepare='' resident='' toolchain=''
   local conf="$here/$folder/$version.conf" tag="nanogrid/$folder:$version-fat" digest previous sources
   [ -f "$conf" ] || { say "$1 is not known: there is no $folder/$version.conf"; exit 64; }
   # shellcheck disable=SC1090 # one of ours, beside this script
@@ -112,6 +114,9 @@ build() { # name such as python:3.11
   if registry_has "$base"; then
     say "building $tag from $base"
     build_from_registry "$folder" "$tag" "$digest"
+  elif [ -z "$suite" ]; then
+    say "$tag is left out: no registry answers, and no Debian release has it"
+    return
   else
     say "building $tag from Debian $suite (no registry answers)"
     build_from_debian "$tag" "$digest"
@@ -122,11 +127,17 @@ build() { # name such as python:3.11
   fi
 }
 
+if [ $# = 1 ]; then
+  build "$1"
+  exit
+fi
 if [ $# = 0 ]; then
   for conf in "$here"/*/*.conf; do
     set -- "$@" "$(basename "$(dirname "$conf")"):$(basename "$conf" .conf)"
   done
 fi
+failed=
 for name in "$@"; do
-  build "$name"
+  "$here/build.sh" "$name" || failed="$failed $name" # one that cannot be had is no reason to do without the others
 done
+[ -z "$failed" ] || { say "not built:$failed"; exit 1; }

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Brings this checkout to where everything runs: system packages, .venv, a Docker daemon, sandbox images.
-# `setup.sh venv` stops after .venv. What is there already is left alone; a second run takes a moment.
+# `setup.sh venv` stops after .venv, `setup.sh images` builds every image there is instead of those the demo and the
+# tests need. What is there already is left alone; a second run takes a moment.
 set -euo pipefail
+setup_images=(python:3.11 node:18 cpp:latest go:latest)
 cd "$(dirname "$0")/../.."
 export PATH="$PATH:/usr/sbin:/sbin"
 state=.nanogrid/setup
@@ -33,8 +35,10 @@ missing() {
   has dockerd || echo docker.io
   has docker || { has dockerd && echo docker-cli; } || true # Debian 12 has both in one package
   has debootstrap || echo debootstrap
+  [ -e /usr/share/keyrings/debian-archive-keyring.gpg ] || echo debian-archive-keyring
   has mkfs.ext4 || echo e2fsprogs
   has gcc || echo gcc
+  has node || echo nodejs # for functions that run as plain processes
   [ -e /usr/include/stdio.h ] || echo libc6-dev
 }
 
@@ -73,11 +77,11 @@ make_venv() {
   echo "$wanted" >.venv/.stamp
 }
 
-make_images() {
+make_images() { # names, or nothing for all
   if [ "$(id -u)" != 0 ]; then
     say 'not root: functions will run as plain processes, without isolation'
   elif deploy/local/dockerd.sh start 9>&-; then
-    deploy/images/build.sh 9>&- || say 'not every image could be built; runtimes without one are not offered'
+    deploy/images/build.sh "$@" 9>&- || say 'not every image could be built; runtimes without one are not offered'
   else
     say 'no Docker: functions will run as plain processes, without isolation'
   fi
@@ -85,4 +89,8 @@ make_images() {
 
 install_packages "${1:-all}"
 make_venv
-[ "${1:-}" = venv ] || make_images
+case ${1:-} in
+  venv) ;;
+  images) make_images ;;
+  *) make_images "${setup_images[@]}" ;;
+esac

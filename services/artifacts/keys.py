@@ -11,6 +11,10 @@ _JOB_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _NAME_BYTES = 255
 
+_RUNTIME = re.compile(r"[a-z][a-z0-9.]{0,31}")
+_TOOLCHAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
 _OUTPUTS = "outputs"
 SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go")
 
@@ -56,6 +60,17 @@ def check_output_key(key: str) -> str:
     if folder != _OUTPUTS:
         raise InvalidFieldError("key", "is not that of an output file, `outputs/{job_id}/{path}`")
     return output_key(job_id, path)
+
+
+def build_key(runtime: str, toolchain: str, code_sha256: str) -> str:
+    """The key of what a toolchain made of a bundle. InvalidFieldError names the part that cannot be."""
+    if not _RUNTIME.fullmatch(runtime):
+        raise InvalidFieldError("runtime", "is not the canonical name of a runtime")
+    if not _TOOLCHAIN.fullmatch(toolchain):
+        raise InvalidFieldError("toolchain", "is not 1 to 64 characters of `a-z 0-9 . _ -`, a letter or digit first")
+    if not _SHA256.fullmatch(code_sha256):
+        raise InvalidFieldError("code_sha256", "is not 64 lower-case hex digits")
+    return f"builds/{runtime}/{toolchain}/{code_sha256}"
 
 
 def _size(text: str) -> int:

@@ -57,6 +57,20 @@ class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
             async for chunk in chunks:
                 yield pb.DownloadOutputResponse(chunk=chunk)
 
+    async def UploadBuild(self, requests: AsyncIterable[pb.UploadBuildRequest], _: _Call) -> pb.UploadBuildResponse:
+        require_internal()
+        header, chunks = await _split(requests, pb.UploadBuildRequest)
+        return pb.UploadBuildResponse(build=await self._vault.upload_build(header, chunks))
+
+    async def DownloadBuild(
+        self, request: pb.DownloadBuildRequest, _: _Call
+    ) -> AsyncIterator[pb.DownloadBuildResponse]:
+        require_internal()
+        async with self._vault.open_build(request.build) as (build, chunks):
+            yield pb.DownloadBuildResponse(build=build)
+            async for chunk in chunks:
+                yield pb.DownloadBuildResponse(chunk=chunk)
+
     async def SignOutputs(self, request: pb.SignOutputsRequest, _: _Call) -> pb.SignOutputsResponse:
         require_internal()
         return pb.SignOutputsResponse(urls=await self._vault.sign_outputs(list(request.keys)))

@@ -10,7 +10,7 @@ from pathlib import Path
 from nanogrid.bundle import BundleLimits, pack_single, verify
 from nanogrid.errors import InvalidFieldError, TooLargeError
 from nanogrid.logs import logger
-from nanogrid.v1.artifacts_pb2 import CodeInfo
+from nanogrid.v1.artifacts_pb2 import BuildInfo, BuildKey, CodeInfo
 from services.artifacts import keys
 from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, BlobStore, content_type_of
 from services.artifacts.signing import UrlSigner
@@ -25,7 +25,10 @@ _GATES = 2  # bundles inflated at a time: seconds of computing each, while downl
 
 
 class Vault:
-    """Code bundles and output files. Everything streams; what fails leaves nothing. Safe for concurrent use."""
+    """Code bundles, what was built of them, and output files. Everything streams; what fails leaves nothing.
+
+    Safe for concurrent use.
+    """
 
     def __init__(
         self,
@@ -101,6 +104,22 @@ class Vault:
         """An output file's description and its bytes. NotFoundError if it is not there."""
         async with self._data.open(keys.check_output_key(key)) as found:
             yield found
+
+    async def upload_build(self, build: BuildKey, chunks: AsyncIterator[bytes]) -> BuildInfo:
+        """Keep what was built of a bundle. InvalidFieldError, TooLargeError."""
+        key = keys.build_key(build.runtime, build.toolchain, build.code_sha256)
+        with self._spool.file() as received:
+            size = await write_chunks(received, _bounded(chunks, "build", self._upload_bytes))
+            digest = await finish(_digest, received)
+            await self._data.put(key, received, content_type=_ZIP, sha256=digest)
+        return BuildInfo(build_sha256=digest, size_bytes=size)
+
+    @asynccontextmanager
+    async def open_build(self, build: BuildKey) -> AsyncIterator[tuple[BuildInfo, AsyncIterator[bytes]]]:
+        """A build's description and its bytes. NotFoundError if nobody has built it."""
+        key = keys.build_key(build.runtime, build.toolchain, build.code_sha256)
+        async with self._data.open(key) as (info, chunks):
+            yield BuildInfo(build_sha256=info.sha256, size_bytes=info.size_bytes), chunks
 
     def check_signature(self, key: str, expires_at_s: int, signature: str) -> None:
         """NotFoundError unless we signed exactly this and it has not expired."""

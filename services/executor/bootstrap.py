@@ -16,7 +16,9 @@ from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo
+from services.executor.builds import Builds
 from services.executor.code import CodeCache
+from services.executor.compiler import BuildLimits
 from services.executor.heartbeat import Heart, Pace
 from services.executor.live import LiveOutput
 from services.executor.offer import Offer
@@ -66,7 +68,14 @@ async def serve(settings: ExecutorSettings) -> None:
             settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
         )
         work = Work(
-            pool, code, Tuner(), live, stored.store_output, offered=lambda: offer.runtimes, limits=OutputLimits()
+            pool,
+            code,
+            Tuner(),
+            live,
+            stored.store_output,
+            builds=_open_builds(settings, provider, stored),
+            offered=lambda: offer.runtimes,
+            limits=OutputLimits(),
         )
         heart = Heart(jobs, queue, Pace(settings.executor_lease_s, settings.executor_visibility_s))
         runner = Runner(work, jobs, queue, info, heart)
@@ -120,6 +129,17 @@ async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offe
         yield pool
     finally:
         await pool.close()
+
+
+def _open_builds(settings: ExecutorSettings, provider: SandboxProvider, stored: Stored) -> Builds:
+    limits = BuildLimits(
+        memory_mb=settings.executor_build_memory_mb,
+        timeout_s=settings.executor_build_timeout_s,
+        cpus=settings.executor_build_cpus,
+    )
+    kept = BundleLimits(unpacked_bytes=limits.program_bytes, entries=1)
+    cache = CodeCache(settings.root / "builds", settings.executor_build_cache_mb * _MIB, stored.fetch_build, kept)
+    return Builds(provider, cache, stored.store_build, limits, settings.root / "building")
 
 
 def _authenticator(settings: ExecutorSettings, registry: "RegistryServiceAsyncStub") -> Authenticator:

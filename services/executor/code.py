@@ -66,7 +66,7 @@ class CodeCache:
                 return digest
             size = await asyncio.to_thread(_unpack, bundle, unpacked, self._limits)
             if digest not in self._sizes:  # another key may have brought the same code meanwhile
-                await asyncio.to_thread(os.rename, unpacked, self._root / digest)
+                os.rename(unpacked, self._root / digest)  # noqa: PTH104 - not awaited: nothing may come in between
                 self._sizes[digest] = size
         await self._make_room(keep=digest)
         return digest

@@ -3,7 +3,7 @@
 import asyncio
 
 from nanogrid.logs import logger
-from services.executor.sandbox import SandboxProvider
+from services.executor.sandbox import SandboxProvider, SandboxStartError
 
 log = logger()
 
@@ -19,7 +19,11 @@ class Offer:
 
     async def look(self) -> None:
         """Ask the provider once."""
-        found = frozenset(await self._provider.runtimes())
+        try:
+            found = frozenset(await self._provider.runtimes())
+        except SandboxStartError as error:
+            log.warning("the runtimes cannot be looked up; offering the same as before", error=str(error))
+            return
         if found != self.runtimes:
             log.info("runtimes offered", runtimes=sorted(found))
         self.runtimes = found

@@ -1,6 +1,7 @@
 """Chooses a sandbox for every call: the function's own if one rests, else a ready generic one, else a new one."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
@@ -57,15 +58,22 @@ class Pool:
         while True:
             own = self._own.get(key, [])
             if (slot := warmest(one for one in own if one.state is not SlotState.GENERIC)) is not None:
-                if not slot.sandbox.alive:
-                    self._drop(slot)
-                    continue
-                await slot.take()
-                return slot
+                if await self._wake(slot):
+                    return slot
+                continue
             if may_grow(len(own), function.max_concurrency) and self._has_room(key):
                 return await self._newcomer(key, runtime)
             async with self._freed:
                 await self._freed.wait()
+
+    async def _wake(self, slot: Slot) -> bool:
+        """Take a resting slot; False, and it is gone, when its sandbox died while it rested."""
+        if slot.sandbox.alive:
+            with contextlib.suppress(SandboxStartError):
+                await slot.take()
+                return True
+        self._drop(slot)
+        return False
 
     def _has_room(self, key: str) -> bool:
         serving = self._serving()

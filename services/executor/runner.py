@@ -66,7 +66,11 @@ class Runner:
             await self._queue.release(delivery, self._heart.pace.lease_s)
         else:
             task.job.attempt = claim.attempt
-            await self._run_owned(delivery, task, claim)
+            if claim.attempt > TRIES:
+                died = CallError("Lost", "every executor that ran it died")
+                await self._give_up(delivery, task.job, claim.token, died)
+            else:
+                await self._run_owned(delivery, task, claim)
 
     async def _run_owned(self, delivery: Delivery, task: Task, claim: Claim) -> None:
         job_id = task.job.job_id
@@ -110,6 +114,9 @@ class Runner:
             raise
         except NanoGridError as error:
             return CallError("Lost", f"the platform failed: {error.message}")
+        except Exception:  # a mistake of ours must not make the job go round for ever
+            log.exception("a try failed unexpectedly")
+            return CallError("Lost", "the executor failed; its log says how")
         return None
 
     async def _give_up(self, delivery: Delivery, job: Job, token: int, fault: CallError) -> None:

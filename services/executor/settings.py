@@ -41,6 +41,10 @@ class ExecutorSettings(GridSettings):
     executor_lease_s: float = Field(default=15.0, gt=0)  # how long a job stays ours without one
     executor_init_timeout_s: float = Field(default=60.0, gt=0)  # loading a handler, imports included
     executor_cpus: float = Field(default=0.5, gt=0)  # CPU limit of a sandbox
+    executor_build_cache_mb: int = Field(default=2048, ge=1)  # built programs kept on disk
+    executor_build_cpus: float = Field(default=2.0, gt=0)  # CPU limit of a build; two may run at a time
+    executor_build_memory_mb: int = Field(default=2048, ge=64)  # memory limit of a build
+    executor_build_timeout_s: float = Field(default=300.0, gt=0)
 
     ai_endpoint: str = Field(default="", validation_alias="AI_ENDPOINT")
 

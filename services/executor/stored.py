@@ -1,4 +1,4 @@
-"""What the executor asks of artifacts: bundles in, output files out. It holds no storage credentials."""
+"""What the executor asks of artifacts, having no storage credentials: bundles in, outputs out, builds both ways."""
 
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
@@ -21,6 +21,21 @@ class Stored:
         async for part in self._artifacts.DownloadCode(pb.DownloadCodeRequest(s3_key=s3_key)):
             yield part.code.code_sha256 if part.HasField("code") else part.chunk
 
+    async def fetch_build(self, key: str) -> AsyncIterator[str | bytes]:
+        """The digest of a build, then its bytes. NotFoundError when nobody has built it. `key`: see builds."""
+        async for part in self._artifacts.DownloadBuild(pb.DownloadBuildRequest(build=_build_key(key))):
+            yield part.build.build_sha256 if part.HasField("build") else part.chunk
+
+    async def store_build(self, key: str, content: AsyncIterator[bytes]) -> None:
+        """Keep a build for every executor; keeping it again overwrites."""
+
+        async def parts() -> AsyncIterator[pb.UploadBuildRequest]:
+            yield pb.UploadBuildRequest(header=_build_key(key))
+            async for chunk in content:
+                yield pb.UploadBuildRequest(chunk=chunk)
+
+        await self._artifacts.UploadBuild(parts())
+
     async def store_output(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
         """Store one output file; storing it again overwrites."""
 
@@ -31,3 +46,8 @@ class Stored:
 
         answer = await self._artifacts.UploadOutput(parts())
         return OutputFile(key=answer.key, size_bytes=answer.size_bytes)
+
+
+def _build_key(key: str) -> pb.BuildKey:
+    runtime, toolchain, code_sha256 = key.split("/")
+    return pb.BuildKey(runtime=runtime, toolchain=toolchain, code_sha256=code_sha256)

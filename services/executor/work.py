@@ -7,6 +7,7 @@ from nanogrid.errors import RuntimeNotSupportedError
 from nanogrid.jobs.task import Task
 from nanogrid.runtimes import resolve
 from nanogrid.v1.resources_pb2 import Function, Job, SandboxMode
+from services.executor.builds import BuildFailedError, Builds
 from services.executor.capture import Capture
 from services.executor.code import CodeCache
 from services.executor.live import LiveOutput
@@ -35,11 +36,13 @@ class Work:
         live: LiveOutput,
         store: StoreOutput,
         *,
+        builds: Builds,
         offered: Callable[[], frozenset[str]],
         limits: OutputLimits,
     ) -> None:
         self._pool = pool
         self._code = code
+        self._builds = builds
         self._tuner = tuner
         self._live = live
         self._store = store
@@ -74,23 +77,34 @@ class Work:
         function = task.function
         memory_mb = self._memory_mb(function)
         if slot.state is SlotState.GENERIC:
-            async with self._code.checked_out(function.s3_key, function.code_sha256) as folder:
-                what = Specialisation(
-                    function_id=function.function_id,
-                    code_dir=folder,
-                    handler=function.handler,
-                    memory_mb=memory_mb,
-                    fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
-                    env=dict(function.env),
-                )
-                if (error := await slot.specialise(what, capture.take)) is not None:
-                    return CallResult(None, error, None, 0, 0.0, reusable=False)
+            try:
+                error = await self._specialise(function, slot, memory_mb, capture)
+            except BuildFailedError as failed:
+                error = failed.error
+            if error is not None:
+                return CallResult(None, error, None, 0, 0.0, reusable=False)
         await slot.resize(memory_mb)
         timeout_s = float(function.timeout_s) if function.timeout_s else None
         outcome = await slot.call(CallRequest(task.job.job_id, task.payload, timeout_s, capture.take))
         if outcome.error is not None and outcome.error.type == "Lost":
             raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
         return outcome
+
+    async def _specialise(self, function: Function, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
+        async with (
+            self._code.checked_out(function.s3_key, function.code_sha256) as folder,
+            self._builds.program_of(slot.sandbox.runtime, folder) as program,
+        ):
+            what = Specialisation(
+                function_id=function.function_id,
+                code_dir=folder,
+                handler=function.handler,
+                memory_mb=memory_mb,
+                fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
+                env=dict(function.env),
+                program=program,
+            )
+            return await slot.specialise(what, capture.take)
 
     def _memory_mb(self, function: Function) -> int:
         if not function.auto_memory:

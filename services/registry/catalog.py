@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from nanogrid import context, pages
 from nanogrid.errors import InvalidFieldError, NotFoundError
-from nanogrid.runtimes import RUNTIMES
+from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 from services.registry.store import FunctionStore
 
@@ -28,6 +28,7 @@ MAX_ENV_BYTES = 64 * 1024  # names, values and two separators each; it is handed
 RESERVED_ENV = frozenset({"HANDLER", "JOB_ID", "AI_ENDPOINT", "PAYLOAD", "PAYLOAD_FILE"})
 
 _HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
+_PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 _GRID_KEY = re.compile(r"functions/([^/]+)/code\.zip")
@@ -125,19 +126,28 @@ def _check_identity(function: Function) -> None:
 def _check_code(function: Function) -> None:
     if function.runtime not in RUNTIMES:
         raise InvalidFieldError("runtime", f"{function.runtime[:64]!r} is not one of {', '.join(RUNTIMES)}")
-    if len(function.handler) > MAX_HANDLER:
-        raise InvalidFieldError("handler", f"has {len(function.handler)} characters; use at most {MAX_HANDLER}")
-    if not _HANDLER.fullmatch(function.handler):
-        raise InvalidFieldError(
-            "handler",
-            f"{function.handler!r} is not module.function; write for example main.handler or folder/app.handler, "
-            "of letters, digits, _ and -",
-        )
+    _check_handler(function.handler, RUNTIMES[function.runtime])
     _check_key(function.s3_key)
     if not _SHA256.fullmatch(function.code_sha256):
         raise InvalidFieldError("code_sha256", "is not 64 lower-case hex digits; leave it out if it is not known")
     if function.code_size_bytes < 0:
         raise InvalidFieldError("code_size_bytes", "is negative; use 0 or more")
+
+
+def _check_handler(handler: str, runtime: Runtime) -> None:
+    if len(handler) > MAX_HANDLER:
+        raise InvalidFieldError("handler", f"has {len(handler)} characters; use at most {MAX_HANDLER}")
+    if runtime.compiled:
+        if not _PROGRAM_FILE.fullmatch(handler) or not handler.endswith(runtime.suffixes):
+            raise InvalidFieldError(
+                "handler", f"{handler!r} is not a source file; write for example main{runtime.suffixes[0]}"
+            )
+    elif not _HANDLER.fullmatch(handler):
+        raise InvalidFieldError(
+            "handler",
+            f"{handler!r} is not module.function; write for example main.handler or folder/app.handler, "
+            "of letters, digits, _ and -",
+        )
 
 
 def _check_key(key: str) -> None:

@@ -4,17 +4,6 @@ from support.sandboxes import Bench
 
 
 async def test_garbage_on_the_runtimes_socket_fails_the_call_and_nothing_else(bench: Bench) -> None:
-    code = """
-import os, socket, stat
-def handler(event, context):
-    for fd in range(3, 64):
-        try:
-            if stat.S_ISSOCK(os.fstat(fd).st_mode):
-                socket.socket(fileno=os.dup(fd)).sendall(bytes(event))
-        except OSError:
-            pass
-    return "done"
-"""
     frames = [
         b"\xff" * 64,
         b"\0\0\0\0",
@@ -26,7 +15,7 @@ def handler(event, context):
         b"\0\0\0\x01",
     ]
     for junk in frames:
-        loaded = await bench.load(code)
+        loaded = await bench.load(bench.sources.JUNK)
 
         called = await loaded.call(list(junk), timeout_s=5)
 
@@ -36,7 +25,7 @@ def handler(event, context):
 
 
 async def test_a_function_that_closes_every_descriptor_fails_alone(bench: Bench) -> None:
-    loaded = await bench.load("import os\ndef handler(event, context):\n    os.closerange(0, 100)\n    return 1\n")
+    loaded = await bench.load(bench.sources.CLOSES_EVERYTHING)
 
     called = await loaded.call(timeout_s=5)
 
@@ -45,12 +34,7 @@ async def test_a_function_that_closes_every_descriptor_fails_alone(bench: Bench)
 
 
 async def test_a_sandbox_that_died_idle_says_so(bench: Bench) -> None:
-    code = """
-import os, threading
-def handler(event, context):
-    threading.Timer(0.05, os._exit, [0]).start()
-"""
-    loaded = await bench.load(code)
+    loaded = await bench.load(bench.sources.DIES_LATER)
     await loaded.call()
     await loaded.sandbox._link.closed.wait()  # type: ignore[attr-defined]
 

@@ -9,7 +9,7 @@ import pytest
 
 from nanogrid.runtimes import Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError, open_provider
-from support.sandboxes import PYTHON, Bench, open_bench
+from support.sandboxes import PYTHON, Bench, OpenBench, open_bench
 
 
 def traces(root: Path) -> dict[str, object]:
@@ -45,19 +45,10 @@ async def containers(bench: Bench) -> list[object]:
     return list(await daemon.ask(lambda: daemon.api.containers(all=True, filters=label)))
 
 
-CODE = """
-import subprocess
-def handler(event, context):
-    open("/tmp/a", "w").write("x")
-    open("/output/a", "w").write("x")
-    subprocess.Popen(["sleep", "1000"], start_new_session=True)
-"""
-
-
 async def test_destroy_leaves_nothing(bench: Bench) -> None:
-    await (await bench.load(CODE)).sandbox.destroy()
+    await (await bench.load(bench.sources.LITTERS)).sandbox.destroy()
     before = descriptors()
-    loaded = await bench.load(CODE)
+    loaded = await bench.load(bench.sources.LITTERS)
     await loaded.call()
 
     await loaded.sandbox.destroy()
@@ -69,7 +60,7 @@ async def test_destroy_leaves_nothing(bench: Bench) -> None:
 
 
 async def test_a_frozen_sandbox_can_be_destroyed(bench: Bench) -> None:
-    loaded = await bench.load(CODE)
+    loaded = await bench.load(bench.sources.LITTERS)
     await loaded.sandbox.freeze()
 
     await asyncio.wait_for(loaded.sandbox.destroy(), 10)
@@ -78,7 +69,7 @@ async def test_a_frozen_sandbox_can_be_destroyed(bench: Bench) -> None:
 
 
 async def test_a_sandbox_can_be_destroyed_in_the_middle_of_a_call(bench: Bench) -> None:
-    loaded = await bench.load("import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(1000)\n")
+    loaded = await bench.load(bench.sources.SLEEPS)
     calling = asyncio.create_task(loaded.call(timeout_s=None))
     await asyncio.wait([calling], timeout=0.2)
     calling.cancel()
@@ -90,16 +81,16 @@ async def test_a_sandbox_can_be_destroyed_in_the_middle_of_a_call(bench: Bench) 
     assert traces(bench.settings.root) == clean()
 
 
-async def test_closing_the_provider_leaves_nothing(sandbox_url: str, tmp_path: Path) -> None:
-    async with open_bench(sandbox_url, tmp_path) as bench:
-        await asyncio.gather(*(bench.load(CODE) for _ in range(3)))
+async def test_closing_the_provider_leaves_nothing(opened: OpenBench) -> None:
+    async with opened() as bench:
+        await asyncio.gather(*(bench.load(bench.sources.LITTERS) for _ in range(3)))
 
     assert traces(bench.settings.root) == clean()
 
 
 async def test_giving_up_on_a_creation_leaves_nothing(bench: Bench) -> None:
     for delay_s in (0.0, 0.01, 0.05, 0.1):
-        creating = asyncio.create_task(bench.provider.create(PYTHON))
+        creating = asyncio.create_task(bench.provider.create(bench.runtime))
         await asyncio.wait([creating], timeout=delay_s)
         creating.cancel()
         await asyncio.wait([creating])
@@ -122,7 +113,7 @@ async def test_a_sandbox_that_cannot_start_is_an_error_that_leaves_nothing(bench
 async def test_sweep_removes_what_a_crashed_executor_left_and_nothing_else(sandbox_url: str, tmp_path: Path) -> None:
     crashed = tmp_path / "crashed"
     async with open_bench(sandbox_url, tmp_path / "other") as other:
-        living = await other.load(CODE)
+        living = await other.load(other.sources.LITTERS)
         await crash_with_a_sandbox(sandbox_url, crashed)
         async with open_bench(sandbox_url, crashed) as bench:
             assert traces(bench.settings.root)["folders"] != []
@@ -157,4 +148,4 @@ async def _make_and_die(url: str, tmp_path: Path) -> None:
 
 
 async def test_the_runtimes_that_can_be_served_are_named(bench: Bench) -> None:
-    assert PYTHON.name in await bench.provider.runtimes()
+    assert bench.runtime.name in await bench.provider.runtimes()

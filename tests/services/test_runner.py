@@ -17,7 +17,9 @@ from nanogrid.jobs import ClaimOutcome, JobStore, open_jobs
 from nanogrid.jobs.task import Task, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
+from services.executor.builds import Builds
 from services.executor.code import CodeCache
+from services.executor.compiler import BuildLimits
 from services.executor.heartbeat import Heart, Pace
 from services.executor.live import LiveOutput
 from services.executor.outputs import OutputLimits
@@ -49,6 +51,9 @@ class Bundles:
             raise self.error
         yield "0" * 64
         yield self._zip
+
+    async def keep(self, key: str, content: AsyncIterator[bytes]) -> None:
+        raise AssertionError("nothing is built here")
 
     async def store(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
         size = sum([len(chunk) async for chunk in content])
@@ -93,12 +98,14 @@ async def rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
     provider, bundles = FakeProvider(tmp_path / "sandboxes"), Bundles()
     async with open_jobs(redis_url) as jobs, open_queue(redis_url, "executor", visibility_s=60) as queue:
         pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
+        code = CodeCache(tmp_path / "code", 10_000_000, bundles.fetch, BundleLimits())
         work = Work(
             pool,
-            CodeCache(tmp_path / "code", 10_000_000, bundles.fetch, BundleLimits()),
+            code,
             Tuner(),
             LiveOutput(tmp_path / "live"),
             bundles.store,
+            builds=Builds(provider, code, bundles.keep, BuildLimits(), tmp_path / "building"),
             offered=lambda: frozenset(["python3.11"]),
             limits=OutputLimits(),
         )
@@ -229,6 +236,28 @@ async def test_an_outage_uses_up_no_try(rig: Rig) -> None:
     job = await rig.ended(job_id)
 
     assert (job.state, job.attempt) == (JobState.JOB_STATE_SUCCESS, 1)
+
+
+async def test_a_job_whose_executors_died_three_times_is_given_up_and_not_run_again(rig: Rig) -> None:
+    job = Job(job_id="job-poison", function_id="f", owner="alice", executor_id="dead")
+    for _ in range(3):
+        await rig.jobs.claim(job, lease_s=0)
+    function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
+    await rig.queue.send(encode(Task(job, function, b"{}")))
+
+    ended = await rig.ended("job-poison")
+
+    assert (ended.state, ended.error.type) == (JobState.JOB_STATE_FAILED, "Lost")
+    assert rig.provider.calls == []
+    await rig.settled(Depth(0, 0, 0, dead=1))
+
+
+async def test_a_mistake_of_ours_uses_up_tries_like_any_fault(rig: Rig) -> None:
+    rig.bundles.error = ZeroDivisionError("ours")
+
+    job = await rig.ended(await rig.submit())
+
+    assert (job.error.type, "ours" in job.error.message) == ("Lost", False)
 
 
 async def test_garbage_is_dead_lettered_and_the_next_job_runs(rig: Rig) -> None:

@@ -91,6 +91,9 @@ class FakeProvider:
     async def runtimes(self) -> list[str]:
         return ["python3.11"]
 
+    async def toolchain(self, runtime: Runtime) -> str:
+        return "fake-1"
+
     async def create(self, runtime: Runtime) -> FakeSandbox:
         if self.fails:
             self.fails -= 1

@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
             case _:
                 self._text("404 page not found", HTTPStatus.NOT_FOUND)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - the library's name
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))

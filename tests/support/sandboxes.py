@@ -4,15 +4,16 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 
-from nanogrid.runtimes import RUNTIMES
+from nanogrid.runtimes import RUNTIMES, Runtime
 from services.executor.sandbox import (
     CallError,
     CallRequest,
@@ -25,8 +26,11 @@ from services.executor.sandbox import (
     Specialisation,
     open_provider,
 )
+from services.executor.sandbox.process import interpreter
+from support.sources import SOURCES
 
 PYTHON = RUNTIMES["python3.11"]
+NODE = RUNTIMES["nodejs18.x"]
 
 
 @dataclass
@@ -85,11 +89,15 @@ class Loaded:
 
 
 class Bench:
-    """Makes sandboxes with code in them."""
+    """Makes sandboxes of one runtime with code in them. `sources` are the suite's functions in its language."""
 
-    def __init__(self, provider: SandboxProvider, settings: SandboxSettings, code_root: Path) -> None:
+    def __init__(
+        self, provider: SandboxProvider, settings: SandboxSettings, code_root: Path, runtime: Runtime = PYTHON
+    ) -> None:
         self.provider = provider
         self.settings = settings
+        self.runtime = runtime
+        self.sources: ModuleType = SOURCES[runtime.language]
         self._code_root = code_root
         self._made = 0
 
@@ -111,31 +119,42 @@ class Bench:
         fresh: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> Loaded:
-        folder = self.write({"main.py": code} if isinstance(code, str) else code)
-        sandbox = await self.provider.create(PYTHON)
+        folder = self.write({self.sources.MAIN: code} if isinstance(code, str) else code)
+        sandbox = await self.provider.create(self.runtime)
         printed = Printed()
         what = Specialisation("function-1", folder, handler, memory_mb, fresh=fresh, env=env or {})
         return Loaded(sandbox, await sandbox.specialise(what, printed), printed)
 
 
-def absent(url: str) -> str | None:
+OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
+
+
+def absent(url: str, runtime: Runtime = PYTHON) -> str | None:
     """Why sandboxes of this kind cannot be had here; None when they can."""
     if url == "process:":
-        return None if shutil.which(PYTHON.name) or Path(f"/usr/bin/{PYTHON.name}").exists() else f"no {PYTHON.name}"
+        return None if interpreter(runtime) is not None else f"no {runtime.name}"
     if os.geteuid() != 0:
         return "docker sandboxes need root"
     if shutil.which("docker") is None:
         return "docker is not installed"
-    found = subprocess.run(["docker", "image", "inspect", PYTHON.image], capture_output=True, check=False)
-    return None if found.returncode == 0 else f"{PYTHON.image} is not here: run deploy/images/build.sh"
+    found = subprocess.run(["docker", "image", "inspect", runtime.image], capture_output=True, check=False)
+    return None if found.returncode == 0 else f"{runtime.image} is not here: run deploy/images/build.sh"
+
+
+def here(url: str, runtime: Runtime) -> Runtime:
+    """The runtime itself; of the machine's own interpreters, the one of its language that is installed."""
+    if url == "docker:" or absent(url, runtime) is None:
+        return runtime
+    others = (one for one in RUNTIMES.values() if one.language == runtime.language and absent(url, one) is None)
+    return next(others, runtime)
 
 
 @asynccontextmanager
-async def open_bench(url: str, tmp_path: Path, **settings: Any) -> AsyncIterator[Bench]:
+async def open_bench(url: str, tmp_path: Path, runtime: Runtime = PYTHON, **settings: Any) -> AsyncIterator[Bench]:
     """A bench on sandboxes of this kind; skips on a laptop and fails in CI when there are none."""
-    missing = absent(url)
+    missing = absent(url, runtime)
     if missing is not None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)
     chosen = SandboxSettings(**{"root": tmp_path / "executor", "executor_id": f"test-{tmp_path.name}", **settings})
     async with open_provider(url, chosen) as provider:
-        yield Bench(provider, chosen, tmp_path / "code")
+        yield Bench(provider, chosen, tmp_path / "code", runtime)

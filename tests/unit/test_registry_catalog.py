@@ -93,6 +93,27 @@ BAD = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("runtime", "handler"),
+    [
+        ("cpp", "main.handler"),
+        ("cpp", "main.go"),
+        ("cpp", ".cpp"),
+        ("cpp", "../main.cpp"),
+        ("cpp", "/main.cpp"),
+        ("cpp", "a b.cpp"),
+        ("cpp", "main.cpp\n"),
+        ("go", "main.cpp"),
+        ("go", "go"),
+    ],
+)
+def test_the_handler_of_a_compiled_runtime_is_its_source_file(runtime, handler):
+    refusal = refused(runtime=runtime, handler=handler)
+
+    assert refusal.metadata["field"] == "handler"
+    assert f"main.{runtime}" in refusal.message
+
+
 @pytest.mark.parametrize(("field", "value", "cure"), BAD)
 def test_a_field_that_will_not_do_is_named_with_the_cure(field, value, cure):
     # The id is spelt out because the helper would replace an empty one.
@@ -117,6 +138,9 @@ def test_a_field_that_will_not_do_is_named_with_the_cure(field, value, cure):
         {"handler": "folder/sub-folder/app.handler"},
         {"handler": "package.module.function"},
         {"handler": "my-app.main"},
+        {"runtime": "cpp", "handler": "main.cpp"},
+        {"runtime": "cpp", "handler": "src/my-tool.test.cpp"},
+        {"runtime": "go", "handler": "인사.go"},
         {"handler": "모듈.함수"},
         {"timeout_s": 604_800},
         {"memory_mb": 64},

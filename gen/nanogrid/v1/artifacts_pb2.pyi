@@ -444,6 +444,170 @@ class DownloadOutputResponse(_message.Message):
 Global___DownloadOutputResponse: _TypeAlias = DownloadOutputResponse  # noqa: Y015
 
 @_typing.final
+class BuildKey(_message.Message):
+    """Which build: of what, by what."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNTIME_FIELD_NUMBER: _builtins.int
+    TOOLCHAIN_FIELD_NUMBER: _builtins.int
+    CODE_SHA256_FIELD_NUMBER: _builtins.int
+    runtime: _builtins.str
+    """Canonical name of a compiled runtime, for example "cpp"."""
+    toolchain: _builtins.str
+    """What built it, 1 to 64 characters of `a-z 0-9 . _ -`: the same code and the same toolchain make the same program."""
+    code_sha256: _builtins.str
+    """Lower-case hex SHA-256 of the code bundle it was built of."""
+    def __init__(
+        self,
+        *,
+        runtime: _builtins.str = ...,
+        toolchain: _builtins.str = ...,
+        code_sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_sha256", b"code_sha256", "runtime", b"runtime", "toolchain", b"toolchain"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildKey: _TypeAlias = BuildKey  # noqa: Y015
+
+@_typing.final
+class BuildInfo(_message.Message):
+    """Description of a build."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_SHA256_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    build_sha256: _builtins.str
+    """Lower-case hex SHA-256 of the build's bytes: a zip of the one file `program`."""
+    size_bytes: _builtins.int
+    """Size in bytes."""
+    def __init__(
+        self,
+        *,
+        build_sha256: _builtins.str = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build_sha256", b"build_sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BuildInfo: _TypeAlias = BuildInfo  # noqa: Y015
+
+@_typing.final
+class UploadBuildRequest(_message.Message):
+    """One part of a build: the header first, then chunks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADER_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """At most 1 MiB of the build."""
+    @_builtins.property
+    def header(self) -> Global___BuildKey:
+        """First message of the stream."""
+
+    def __init__(
+        self,
+        *,
+        header: Global___BuildKey | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "header", b"header", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["header", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___UploadBuildRequest: _TypeAlias = UploadBuildRequest  # noqa: Y015
+
+@_typing.final
+class UploadBuildResponse(_message.Message):
+    """The kept build."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def build(self) -> Global___BuildInfo:
+        """What was kept."""
+
+    def __init__(
+        self,
+        *,
+        build: Global___BuildInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadBuildResponse: _TypeAlias = UploadBuildResponse  # noqa: Y015
+
+@_typing.final
+class DownloadBuildRequest(_message.Message):
+    """Which build to stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def build(self) -> Global___BuildKey:
+        """The build."""
+
+    def __init__(
+        self,
+        *,
+        build: Global___BuildKey | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadBuildRequest: _TypeAlias = DownloadBuildRequest  # noqa: Y015
+
+@_typing.final
+class DownloadBuildResponse(_message.Message):
+    """One part of a build: the description first, then chunks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BUILD_FIELD_NUMBER: _builtins.int
+    CHUNK_FIELD_NUMBER: _builtins.int
+    chunk: _builtins.bytes
+    """At most 1 MiB of the build."""
+    @_builtins.property
+    def build(self) -> Global___BuildInfo:
+        """First message of the stream."""
+
+    def __init__(
+        self,
+        *,
+        build: Global___BuildInfo | None = ...,
+        chunk: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["build", b"build", "chunk", b"chunk", "part", b"part"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["build", b"build", "chunk", b"chunk", "part", b"part"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_part: _TypeAlias = _typing.Literal["build", "chunk"]  # noqa: Y015
+    _WhichOneofArgType_part: _TypeAlias = _typing.Literal["part", b"part"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_part) -> _WhichOneofReturnType_part | None: ...
+
+Global___DownloadBuildResponse: _TypeAlias = DownloadBuildResponse  # noqa: Y015
+
+@_typing.final
 class SignOutputsRequest(_message.Message):
     """Which files to make URLs for."""
 

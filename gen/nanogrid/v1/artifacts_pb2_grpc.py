@@ -66,6 +66,16 @@ class ArtifactsServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.FromString,
                 _registered_method=True)
+        self.UploadBuild = channel.stream_unary(
+                '/nanogrid.v1.ArtifactsService/UploadBuild',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildResponse.FromString,
+                _registered_method=True)
+        self.DownloadBuild = channel.unary_stream(
+                '/nanogrid.v1.ArtifactsService/DownloadBuild',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.FromString,
+                _registered_method=True)
         self.SignOutputs = channel.unary_unary(
                 '/nanogrid.v1.ArtifactsService/SignOutputs',
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.SignOutputsRequest.SerializeToString,
@@ -122,6 +132,22 @@ class ArtifactsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def UploadBuild(self, request_iterator, context):
+        """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
+        INVALID_FIELD or TOO_LARGE leave nothing behind.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DownloadBuild(self, request, context):
+        """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
+        Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignOutputs(self, request, context):
         """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent.
         """
@@ -161,6 +187,16 @@ def add_ArtifactsServiceServicer_to_server(servicer, server):
                     servicer.DownloadOutput,
                     request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.SerializeToString,
+            ),
+            'UploadBuild': grpc.stream_unary_rpc_method_handler(
+                    servicer.UploadBuild,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildResponse.SerializeToString,
+            ),
+            'DownloadBuild': grpc.unary_stream_rpc_method_handler(
+                    servicer.DownloadBuild,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.SerializeToString,
             ),
             'SignOutputs': grpc.unary_unary_rpc_method_handler(
                     servicer.SignOutputs,
@@ -332,6 +368,60 @@ class ArtifactsService(object):
             '/nanogrid.v1.ArtifactsService/DownloadOutput',
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.SerializeToString,
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UploadBuild(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_unary(
+            request_iterator,
+            target,
+            '/nanogrid.v1.ArtifactsService/UploadBuild',
+            nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DownloadBuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/DownloadBuild',
+            nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.FromString,
             options,
             channel_credentials,
             insecure,

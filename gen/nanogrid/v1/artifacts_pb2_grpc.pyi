@@ -51,6 +51,14 @@ class ArtifactsServiceStub:
     """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
     is wrong or expired. Idempotent.
     """
+    UploadBuild: _grpc.StreamUnaryMultiCallable[_artifacts_pb2.UploadBuildRequest, _artifacts_pb2.UploadBuildResponse]
+    """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
+    INVALID_FIELD or TOO_LARGE leave nothing behind.
+    """
+    DownloadBuild: _grpc.UnaryStreamMultiCallable[_artifacts_pb2.DownloadBuildRequest, _artifacts_pb2.DownloadBuildResponse]
+    """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
+    Idempotent.
+    """
     SignOutputs: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.SignOutputsRequest, _artifacts_pb2.SignOutputsResponse]
     """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent."""
 
@@ -76,6 +84,14 @@ class ArtifactsServiceAsyncStub(ArtifactsServiceStub):
     DownloadOutput: _aio.UnaryStreamMultiCallable[_artifacts_pb2.DownloadOutputRequest, _artifacts_pb2.DownloadOutputResponse]  # type: ignore[assignment]
     """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
     is wrong or expired. Idempotent.
+    """
+    UploadBuild: _aio.StreamUnaryMultiCallable[_artifacts_pb2.UploadBuildRequest, _artifacts_pb2.UploadBuildResponse]  # type: ignore[assignment]
+    """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
+    INVALID_FIELD or TOO_LARGE leave nothing behind.
+    """
+    DownloadBuild: _aio.UnaryStreamMultiCallable[_artifacts_pb2.DownloadBuildRequest, _artifacts_pb2.DownloadBuildResponse]  # type: ignore[assignment]
+    """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
+    Idempotent.
     """
     SignOutputs: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.SignOutputsRequest, _artifacts_pb2.SignOutputsResponse]  # type: ignore[assignment]
     """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent."""
@@ -135,6 +151,26 @@ class ArtifactsServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_artifacts_pb2.DownloadOutputResponse], _abc.AsyncIterator[_artifacts_pb2.DownloadOutputResponse]]:
         """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
         is wrong or expired. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def UploadBuild(
+        self,
+        request_iterator: _MaybeAsyncIterator[_artifacts_pb2.UploadBuildRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.UploadBuildResponse, _abc.Awaitable[_artifacts_pb2.UploadBuildResponse]]:
+        """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
+        INVALID_FIELD or TOO_LARGE leave nothing behind.
+        """
+
+    @_abc_1.abstractmethod
+    def DownloadBuild(
+        self,
+        request: _artifacts_pb2.DownloadBuildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_artifacts_pb2.DownloadBuildResponse], _abc.AsyncIterator[_artifacts_pb2.DownloadBuildResponse]]:
+        """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
+        Idempotent.
         """
 
     @_abc_1.abstractmethod

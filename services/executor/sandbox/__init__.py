@@ -57,7 +57,10 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class Specialisation:
-    """What turns a generic sandbox into one function's. `code_dir` is a host folder that nobody changes any more."""
+    """What turns a generic sandbox into one function's. `code_dir` is a host folder that nobody changes any more.
+
+    Compiled runtimes run `program`, a host file; without one a call builds the code into /output/program.
+    """
 
     function_id: str
     code_dir: Path
@@ -65,6 +68,8 @@ class Specialisation:
     memory_mb: int
     fresh: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
+    program: Path | None = None
+    cpus: float | None = None  # None = as the provider was told
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ class Sandbox(Protocol):
         """Stop every process in it. Idempotent."""
 
     async def thaw(self) -> None:
-        """Let them go on. Idempotent."""
+        """Let them go on. Idempotent. SandboxStartError when it is gone."""
 
     async def clear_output(self) -> None:
         """Empty /output for the next call."""
@@ -143,6 +148,12 @@ class SandboxProvider(Protocol):
 
     async def runtimes(self) -> list[str]:
         """Canonical names of the runtimes it can serve now."""
+
+    async def toolchain(self, runtime: Runtime) -> str:
+        """What would build a program of this compiled runtime now: the same name makes the same program.
+
+        SandboxStartError when it cannot be served.
+        """
 
     async def create(self, runtime: Runtime) -> Sandbox:
         """Make a generic sandbox whose resident runtime has dialled in. SandboxStartError leaves nothing behind."""

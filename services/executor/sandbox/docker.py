@@ -1,13 +1,16 @@
 """Sandboxes that isolate: one hardened Docker container each. The daemon creates and removes it, nothing else."""
 
 import asyncio
+import hashlib
 import os
+import resource
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, TypeVar
 
 import docker
@@ -40,7 +43,7 @@ _PARALLEL = 10  # calls of the daemon at a time: it slows down under more
 _IMAGES_S = 5.0  # how long the list of images is believed
 _FAILURES = (docker.errors.DockerException, requests.RequestException)
 
-_EXECUTOR, _SANDBOX = "nanogrid.executor", "nanogrid.sandbox"
+_EXECUTOR, _SANDBOX, _TOOLCHAIN = "nanogrid.executor", "nanogrid.sandbox", "nanogrid.toolchain"
 _BOOST_CPUS = 1.0  # until the handler is loaded; imports are one thread's work
 _OPEN_FILES = 4096
 _OOM_SCORE = 500  # on a machine short of memory a function goes before the executor
@@ -121,14 +124,13 @@ class DockerCage:
 
     def _container(self) -> dict[str, Any]:
         uid, settings = self._folder.uid, self._settings
-        interpreter, program = PROGRAMS[self._runtime.language]
         threads = str(max(1, round(settings.cpus)))
         return {
             "image": self._runtime.image,
             "name": self._name,
             "hostname": "nanogrid",
             "entrypoint": ["/sbin/nanogrid-init"],
-            "command": [interpreter, f"/opt/nanogrid/{program}"],
+            "command": PROGRAMS[self._runtime.language].command(Path("/opt/nanogrid")),
             "user": f"{uid}:{uid}",
             "working_dir": "/",
             "network_disabled": True,
@@ -142,6 +144,7 @@ class DockerCage:
                 # One thread per processor of the machine would only wait for our share of one.
                 "OPENBLAS_NUM_THREADS": threads,
                 "OMP_NUM_THREADS": threads,
+                "GOMAXPROCS": threads,
             },
             "host_config": self._daemon.api.create_host_config(**self._host_config()),
         }
@@ -200,9 +203,20 @@ class DockerProvider:
         self._settings = settings
         self._ai_node = parse_ai_endpoint(settings.ai_endpoint)
         self._living: set[Resident] = set()
-        self._images: tuple[float, list[str]] = (0.0, [])
+        self._images: tuple[float, dict[str, str]] = (0.0, {})
 
     async def runtimes(self) -> list[str]:
+        return list(await self._offered())
+
+    async def toolchain(self, runtime: Runtime) -> str:
+        name = (await self._offered()).get(runtime.name)
+        if not name:
+            raise SandboxStartError(f"there is no image that builds for {runtime.name}")
+        builder = (RUNTIMES_DIR / runtime.language / "build").read_bytes()
+        return f"{name}-{hashlib.sha256(builder).hexdigest()[:8]}"
+
+    async def _offered(self) -> dict[str, str]:
+        """The runtimes whose image is here, and the toolchain their images say they have."""
         until, names = self._images
         if time.monotonic() < until:
             return names
@@ -210,8 +224,12 @@ class DockerProvider:
             images = await self._daemon.ask(self._daemon.api.images)
         except CageError as error:
             raise SandboxStartError(str(error)) from error
-        tags = {tag for image in images for tag in image["RepoTags"] or ()}
-        names = [name for name, runtime in RUNTIMES.items() if runtime.image in tags and runtime.language in PROGRAMS]
+        labels = {tag: image["Labels"] or {} for image in images for tag in image["RepoTags"] or ()}
+        names = {
+            name: labels[runtime.image].get(_TOOLCHAIN, "")
+            for name, runtime in RUNTIMES.items()
+            if runtime.image in labels and runtime.language in PROGRAMS
+        }
         self._images = (time.monotonic() + _IMAGES_S, names)
         return names
 
@@ -246,6 +264,9 @@ async def open_docker(settings: SandboxSettings) -> AsyncIterator[DockerProvider
             "docker: sandboxes need root, for their volumes and control groups; run the executor as root, "
             "or set NANOGRID_EXECUTOR_SANDBOX_URL=process: (which does not isolate)"
         )
+    # Each sandbox holds a dozen descriptors, and two for every connection of its function to the AI node.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     daemon = Daemon(settings)
     try:
         await _ping(daemon)

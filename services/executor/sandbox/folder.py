@@ -61,9 +61,15 @@ class SandboxFolder:
         make(Volume(self.path / "tmp.img", self.tmp, settings.tmp_mb, _TMP_FILES), self.uid)
         make(Volume(self.path / "output.img", self.output, settings.output_mb, files), self.uid)
 
-    def place_code(self, source: Path) -> None:
-        """Put the tree `source` at /code by hard links, so without copying. Symbolic links are left out."""
+    def place_code(self, source: Path, program: Path | None) -> None:
+        """Put the tree `source` at /code by hard links, so without copying. Symbolic links are left out.
+
+        The program that was built of it, if any, becomes /run/nanogrid/program.
+        """
         _link_tree(source, self.code)
+        if program is not None:
+            program.chmod(0o755)
+            _link_file(program, self.io / "program")
 
     def open_payload(self) -> int:
         """A descriptor to write each call's payload.json with."""
@@ -117,17 +123,17 @@ def _link_tree(source: Path, target: Path) -> None:
                 _link_file(entry, there)
 
 
-def _link_file(entry: os.DirEntry[str], there: Path) -> None:
+def _link_file(entry: Path | os.DirEntry[str], there: Path) -> None:
     mode = entry.stat(follow_symlinks=False).st_mode
     readable = mode | 0o444 | (0o111 if mode & 0o100 else 0)
     try:
         if readable != mode:
-            Path(entry.path).chmod(readable & 0o777)  # the sandbox's uid has to read it, and shares the inode
-        os.link(entry.path, there, follow_symlinks=False)
+            Path(entry).chmod(readable & 0o777)  # the sandbox's uid has to read it, and shares the inode
+        os.link(entry, there, follow_symlinks=False)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
             raise
-        shutil.copyfile(entry.path, there, follow_symlinks=False)
+        shutil.copyfile(entry, there, follow_symlinks=False)
         there.chmod(readable & 0o777)
 
 

@@ -11,9 +11,11 @@ import os
 import secrets
 import shutil
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cache, partial
 from pathlib import Path
 
 from nanogrid.logs import logger
@@ -44,7 +46,14 @@ _POLL_S = 0.002
 class ProcessCage:
     """One launcher process and everything it starts."""
 
-    def __init__(self, folder: SandboxFolder, settings: SandboxSettings, command: list[str], *, isolate: bool) -> None:
+    def __init__(
+        self,
+        folder: SandboxFolder,
+        settings: SandboxSettings,
+        command: Callable[[Path], list[str]],
+        *,
+        isolate: bool,
+    ) -> None:
         self._folder = folder
         self._command = command
         self._isolate = isolate
@@ -81,7 +90,7 @@ class ProcessCage:
             "cgroups": self._procs,
             "uid": folder.uid if self._is_root else None,
             "isolate": self._isolate,
-            "command": [self._command[0], str(runtimes / self._command[1])],
+            "command": self._command(runtimes),
             "env": {
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
                 "HOME": "/tmp" if self._isolate else str(folder.tmp),  # noqa: S108 - the sandbox's own
@@ -152,15 +161,20 @@ class ProcessProvider:
         self._living: set[Resident] = set()
 
     async def runtimes(self) -> list[str]:
-        return [name for name, runtime in RUNTIMES.items() if interpreter(runtime) is not None]
+        found = await asyncio.to_thread(lambda: [interpreter(runtime) for runtime in RUNTIMES.values()])
+        return [name for name, its in zip(RUNTIMES, found, strict=True) if its is not None]
+
+    async def toolchain(self, runtime: Runtime) -> str:
+        raise SandboxStartError(f"{runtime.name} is built and run in docker: sandboxes only")
 
     async def create(self, runtime: Runtime) -> Resident:
-        found = interpreter(runtime)
+        found = await asyncio.to_thread(interpreter, runtime)
         if found is None:
             raise SandboxStartError(f"there is no interpreter for {runtime.name} on this machine")
         uid = new_uid() if os.geteuid() == 0 else os.geteuid()
         folder = SandboxFolder(self._settings.root.absolute() / "sandboxes" / secrets.token_hex(8), uid)
-        cage = ProcessCage(folder, self._settings, [found, PROGRAMS[runtime.language][1]], isolate=self._isolate)
+        command = partial(PROGRAMS[runtime.language].command, interpreter=found)
+        cage = ProcessCage(folder, self._settings, command, isolate=self._isolate)
         sandbox = await open_resident(runtime, folder, cage, self._settings)
         self._living = {other for other in self._living if not other.destroyed} | {sandbox}
         return sandbox
@@ -206,20 +220,34 @@ def _remove_when_empty(folder: Path) -> None:
 
 def interpreter(runtime: Runtime) -> str | None:
     """The machine's own interpreter for a runtime, or None. As root, only what everybody may run: sandboxes will."""
-    if runtime.language not in PROGRAMS:
+    if runtime.language not in PROGRAMS or runtime.compiled:  # their resident program is in the images only
         return None
     for candidate in _candidates(runtime):
-        if candidate and os.access(candidate, os.X_OK) and not _is_script(candidate) and _is_reachable(candidate):
+        usable = os.access(candidate, os.X_OK) and not _is_script(candidate) and _is_reachable(candidate)
+        if usable and _is_version(candidate, runtime):
             return candidate
     return None
 
 
-def _candidates(runtime: Runtime) -> Iterator[str | None]:
-    yield f"/usr/bin/{runtime.name}"
-    yield f"/usr/local/bin/{runtime.name}"
-    yield shutil.which(runtime.name)
-    if runtime.name == f"python{sys.version_info.major}.{sys.version_info.minor}":
+def _candidates(runtime: Runtime) -> Iterator[str]:
+    name = "node" if runtime.language == "node" else runtime.name
+    yield f"/usr/bin/{name}"
+    yield f"/usr/local/bin/{name}"
+    if (found := shutil.which(name)) is not None:
+        yield found
+    if name == f"python{sys.version_info.major}.{sys.version_info.minor}":
         yield sys.executable
+
+
+def _is_version(path: str, runtime: Runtime) -> bool:
+    return runtime.language != "node" or _node_name(path, Path(path).stat().st_mtime_ns) == runtime.name
+
+
+@cache
+def _node_name(path: str, modified_ns: int) -> str:  # noqa: ARG001 - another version in its place is asked again
+    """The runtime a node is, by what it says of itself: its file name does not tell its version."""
+    said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
+    return f"nodejs{said.strip().lstrip('v').partition('.')[0]}.x"
 
 
 def _is_script(path: str) -> bool:

@@ -21,6 +21,7 @@ log = logger()
 _Streams = tuple[StreamReader, StreamWriter]
 
 _CONNECTIONS = 32  # of one sandbox at a time; more wait in the kernel, where they cost the executor nothing
+_WAITING = 128  # PID 1 passes on 64 at a time, and is refused by the kernel rather than made to wait
 _CHUNK_BYTES = 64 * 1024
 _LINGER_S = 5.0  # how long an answered function may go on talking before it is hung up on
 _RETRY_S = 0.1  # after an accept the kernel refused: the executor is out of descriptors
@@ -33,7 +34,7 @@ class Relay:
         """Listen at once, for `uid` only; PID 1 looks for the socket when it starts."""
         self._node = node
         self._socket = bind(folder, "ai.sock", uid)
-        self._socket.listen(_CONNECTIONS)
+        self._socket.listen(_WAITING)
         self._free = asyncio.Semaphore(_CONNECTIONS)
         self._connections: set[asyncio.Task[None]] = set()
         self._accepting = asyncio.create_task(self._accept(), name="ai relay")

@@ -98,14 +98,14 @@ class Resident:
         cgroup = self._group()
         self._output.begin(on_output)
         try:
-            await asyncio.to_thread(self._folder.place_code, what.code_dir)
+            await asyncio.to_thread(self._folder.place_code, what.code_dir, what.program)
             cgroup.limit_memory(what.memory_mb << 20)
             cgroup.begin()
             # The processor's limit comes after loading: imports are the slow part of a first call.
             loaded = await self._load(what, cgroup)
             if isinstance(loaded, Kind):
                 self._kind = loaded
-                cgroup.limit_cpu(self._settings.cpus)
+                cgroup.limit_cpu(what.cpus or self._settings.cpus)
         except OSError as error:
             raise SandboxStartError(f"the sandbox could not be specialised: {error}") from error
         finally:
@@ -232,10 +232,14 @@ class Resident:
         self._what = replace(self._what, memory_mb=memory_mb)
 
     async def freeze(self) -> None:
-        await self._group().freeze()
+        with contextlib.suppress(OSError):  # it died meanwhile, and is not `alive`
+            await self._group().freeze()
 
     async def thaw(self) -> None:
-        self._group().thaw()
+        try:
+            self._group().thaw()
+        except OSError as error:
+            raise SandboxStartError(f"the sandbox died while it rested: {error}") from error
 
     async def clear_output(self) -> None:
         try:

@@ -1,8 +1,8 @@
 'use strict';
 // The environment variables that change with every call, set without leaking.
 //
-// Node sets variables with `setenv`, which keeps every value it was ever given: a busy sandbox would lose its memory to
-// old payloads. So these two live in JavaScript, in front of the real environment; children are given them all the same.
+// Node sets variables with `setenv`, which keeps every value it was ever given: a busy sandbox would lose its memory
+// to old payloads. So these two live in JavaScript, in front of the real environment; children get them all the same.
 
 const PAYLOAD_BYTES = 96 * 1024; // no string of more than 128 KiB can be passed to a child process
 

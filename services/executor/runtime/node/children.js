@@ -1,0 +1,172 @@
+'use strict';
+// Calls in child processes of their own: a fresh handler, or a program. Node cannot fork a loaded process, so the next
+// child is started as soon as the last one is gone, and waits for its call with everything loaded.
+
+const fs = require('node:fs');
+const os = require('node:os');
+const path = require('node:path');
+const { spawn } = require('node:child_process');
+const { Socket } = require('node:net');
+
+const { Wire } = require('./wire');
+
+const SIGNALLED = 128;
+const SMALL_MB = 256; // as in the resident process
+const NOTHING = Buffer.alloc(0);
+
+/** One child. `events` hears `ready`, `failed(error)`, `done(body)` and, always and last, `exited(code)`. */
+class Child {
+  #process;
+  #wire;
+
+  constructor({ program, code, args, env }, events) {
+    const stdin = program ? fs.openSync(env.PAYLOAD_FILE, 'r') : 'ignore';
+    this.#process = spawn(process.execPath, args, { cwd: code, env, stdio: [stdin, 'inherit', 'inherit', 'pipe'] });
+    if (program) fs.closeSync(stdin);
+    this.#process.once('error', () => events.exited(1)); // no process could be had
+    this.#process.once('exit', (status, signal) => events.exited(status ?? SIGNALLED + os.constants.signals[signal]));
+    this.#wire = new Wire(this.#process.stdio[3] ?? new Socket());
+    this.#wire.onFrame = (kind, body) => {
+      if (kind === 'R') events.ready();
+      else if (kind === 'X') events.failed(JSON.parse(body.toString()));
+      else if (kind === 'D') events.done(body);
+    };
+  }
+
+  send(kind, body) {
+    this.#wire.forward(kind, [body]);
+  }
+
+  kill() {
+    this.#process.kill('SIGKILL');
+  }
+}
+
+/** Answers the executor with what the children do. */
+class Children {
+  #wire;
+  #function;
+  #found;
+  #child;
+  #call; // the call that waits for an answer, as it came
+  #ready = false;
+  #failure; // why the waiting child cannot serve
+  #serving = false; // whether the child has the call
+  #answer; // what the child said
+  #greeted = false; // whether the executor was told how loading went
+
+  constructor(wire, wanted, found) {
+    this.#wire = wire;
+    this.#function = wanted;
+    this.#found = found;
+  }
+
+  serve() {
+    this.#wire.onFrame = (kind, body) => {
+      if (kind !== 'C') process.reallyExit(0);
+      this.#call = body;
+      this.#next();
+    };
+    if (this.#found.isProgram) this.#greet('program');
+    this.#start();
+  }
+
+  #greet(kind) {
+    this.#greeted = true;
+    this.#wire.send('R', { kind });
+  }
+
+  #start() {
+    const { isProgram, file } = this.#found;
+    const { code, env: own, memory_mb: memoryMb } = this.#function;
+    const size = memoryMb < SMALL_MB ? ['--optimize-for-size'] : [];
+    const entry = path.join(__dirname, isProgram ? 'program.js' : 'child.js');
+    const what = isProgram ? ['--require', entry, file] : [entry];
+    const args = [...process.execArgv, ...size, ...what];
+    this.#ready = isProgram;
+    this.#child = new Child(
+      { program: isProgram, code, args, env: { ...process.env, ...own } },
+      {
+        ready: () => this.#onReady(),
+        failed: (error) => this.#onFailed(error),
+        done: (body) => this.#onDone(body),
+        exited: (code) => this.#onExited(code),
+      },
+    );
+    if (isProgram) this.#next();
+    else this.#child.send('S', Buffer.from(JSON.stringify({ ...this.#function, mode: 'reuse' })));
+  }
+
+  /** Give the waiting call to the child, or say why it cannot have it. */
+  #next() {
+    if (!this.#call || this.#serving) return;
+    if (this.#failure) {
+      this.#wire.send('D', { error: this.#failure }, NOTHING);
+      [this.#call, this.#failure] = [undefined, undefined];
+    } else if (!this.#child) {
+      this.#start();
+    } else if (this.#ready) {
+      this.#serving = true;
+      this.#child.send('C', this.#call);
+    }
+  }
+
+  #onReady() {
+    this.#ready = true;
+    if (!this.#greeted) this.#greet('handler');
+    this.#next();
+  }
+
+  #onFailed(error) {
+    if (this.#greeted) {
+      this.#failure = error;
+      this.#next();
+    } else {
+      this.#wire.send('X', error);
+      this.#wire.end();
+    }
+  }
+
+  /** The answer waits for the end of its process: what that used is not to count for the next call. */
+  #onDone(body) {
+    if (!this.#serving || this.#answer) return;
+    this.#answer = body;
+    this.#child.kill();
+  }
+
+  #onExited(code) {
+    // Whoever started us knows best what to call the end of a function that was still being loaded.
+    if (!this.#greeted) process.reallyExit(code);
+    const served = this.#serving;
+    if (!served && !this.#ready && !this.#failure) {
+      const message = `the function exited while it was loaded (status ${code})`;
+      this.#failure = { type: 'InitError', message, stack: '' };
+    }
+    this.#child = undefined;
+    this.#cleanUp();
+    if (served) {
+      this.#conclude(code);
+      this.#start();
+    } else {
+      this.#next(); // one that ended unasked is replaced when it is needed: the next might do the same, for ever
+    }
+  }
+
+  #conclude(code) {
+    if (this.#answer) this.#wire.forward('D', [this.#answer]);
+    else this.#wire.send('D', { exit_code: code }, NOTHING);
+    [this.#call, this.#serving, this.#answer] = [undefined, false, undefined];
+  }
+
+  /** Nothing a call started outlives it, where we are sure that all we can see is the sandbox's. */
+  #cleanUp() {
+    if (!this.#function.own_pids) return;
+    try {
+      process.kill(-1, 'SIGKILL');
+    } catch (error) {
+      if (error.code !== 'ESRCH') throw error; // ESRCH: it left nothing
+    }
+  }
+}
+
+module.exports = { Children };

@@ -1,0 +1,146 @@
+"""Thousands of calls with failures, evictions and timeouts leave nothing behind."""
+
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import docker
+import httpx
+import pytest
+
+from support.grid import Grid, running_grid
+
+CALLS = int(os.environ.get("NANOGRID_SOAK_CALLS", "5000"))
+FUNCTIONS = 50
+CLIENTS = 12
+SEED = 20
+READY = 2  # generic sandboxes that wait in the end as they did in the beginning
+
+SOURCE = """
+import os, sys, time
+def handler(event, context):
+    what = event["what"]
+    print(what)
+    if what == "raise":
+        raise ValueError("on purpose")
+    if what == "exit":
+        os._exit(7)
+    if what == "hang":
+        time.sleep(60)
+    if what == "file":
+        with open("/output/note.txt", "w") as note:
+            note.write("x" * 1000)
+    if what == "big":
+        return len(b"x" * 400_000_000)
+    return event
+"""
+EXPECTED = {
+    "return": ("completed", None),
+    "file": ("completed", None),
+    "raise": ("failed", "HandlerError"),
+    "exit": ("failed", "ExitError"),
+    "hang": ("failed", "Timeout"),
+    "big": ("failed", "OutOfMemory"),
+}
+WEIGHTS = {"return": 880, "file": 50, "raise": 50, "exit": 10, "hang": 5, "big": 5}
+
+
+@pytest.fixture
+def soaked(tmp_path: Path, sandbox_url: str) -> Iterator[Grid]:
+    settings = {
+        "NANOGRID_EXECUTOR_SANDBOX_URL": sandbox_url,
+        "NANOGRID_EXECUTOR_SANDBOXES": "40",  # fewer than functions: there are always evictions
+        "NANOGRID_EXECUTOR_IDLE_S": "3",
+        "NANOGRID_EXECUTOR_POOL": f"python3.11={READY},0",
+        "NANOGRID_EXECUTOR_POOL_MOST": str(READY),
+    }
+    with running_grid(tmp_path, **settings) as grid:
+        yield grid
+
+
+class Left:
+    """What an executor holds."""
+
+    def __init__(self, grid: Grid) -> None:
+        [self.pid] = grid.pids("services.executor")
+        [self.root] = (grid.folder / "executors").iterdir()
+
+    def sandboxes(self) -> dict[str, int]:
+        """Everything there is one or more of a sandbox."""
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        images = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+        return {
+            "containers": self._containers(),
+            "folders": len(list((self.root / "sandboxes" / "sandboxes").iterdir())),
+            "mounts": sum(str(self.root) in line for line in mounts),
+            "loop devices": sum(str(self.root) in image for image in images),
+            "sockets": sum(name.endswith(".sock") for _, _, names in os.walk(self.root) for name in names),
+        }
+
+    def _containers(self) -> int:
+        client = docker.from_env()
+        try:
+            return len(client.api.containers(all=True, filters={"label": f"nanogrid.executor={self.root.name}"}))
+        finally:
+            client.close()
+
+    def descriptors(self) -> int:
+        return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def memory_bytes(self) -> int:
+        for line in Path(f"/proc/{self.pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no Pss")
+
+
+def settled(read: Callable[[], Any], wanted: Any) -> None:
+    """Wait until it reads so."""
+    deadline = time.monotonic() + 60
+    while (found := read()) != wanted:
+        assert time.monotonic() < deadline, f"{found} instead of {wanted}"
+        time.sleep(0.2)
+
+
+def call_all(grid: Grid, ids: list[str], calls: int, seed: int) -> Counter[str]:
+    """Call at random; every answer is what that call must answer."""
+    chance = random.Random(seed)
+    plan = [
+        (chance.choice(ids), what) for what in chance.choices(list(WEIGHTS), weights=list(WEIGHTS.values()), k=calls)
+    ]
+
+    def call(planned: tuple[str, str]) -> str:
+        function_id, what = planned
+        body = {"function_id": function_id, "payload": {"what": what}}
+        job = http.post("/run", content=json.dumps(body), headers={"content-type": "application/json"}).json()
+        kind, error = EXPECTED[what]
+        assert (job["status"], (job.get("error") or {}).get("type")) == (kind, error), job
+        assert len(job["output_files"]) == (what == "file")
+        return what
+
+    with httpx.Client(base_url=grid.url, timeout=120) as http, ThreadPoolExecutor(CLIENTS) as clients:
+        return Counter(clients.map(call, plan))
+
+
+@pytest.mark.timeout(600)
+def test_a_soak_leaves_nothing_behind(soaked: Grid, sandbox_url: str) -> None:
+    assert sandbox_url == "docker:", "the soak counts containers"
+    ids = [soaked.upload(SOURCE, timeout=3, memory_mb=128) for _ in range(FUNCTIONS)]
+    left = Left(soaked)
+    call_all(soaked, ids, CALLS // 10, SEED)  # caches fill, threads start
+    settled(lambda: left.sandboxes()["containers"], READY)
+    sandboxes, descriptors, memory = left.sandboxes(), left.descriptors(), left.memory_bytes()
+
+    done = call_all(soaked, ids, CALLS, SEED + 1)
+
+    assert sum(done.values()) == CALLS
+    settled(left.sandboxes, sandboxes)
+    settled(lambda: left.descriptors() <= descriptors, True)
+    grown = left.memory_bytes() - memory
+    assert grown < 10 * 1024 * 1024, f"{grown} bytes more after {CALLS} calls"
