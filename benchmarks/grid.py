@@ -112,7 +112,7 @@ class Grid:
 
 @contextmanager
 def running_grid(**settings: str) -> Iterator[Grid]:
-    """Start a grid with Docker sandboxes and these `NANOGRID_` settings besides the defaults; stop and remove it."""
+    """A grid with Docker and these `NANOGRID_` settings besides the defaults; its logs stay if a run fails."""
     root = Path(".nanogrid/benchmarks").absolute()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=root))

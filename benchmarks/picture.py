@@ -40,7 +40,7 @@ def draw(result: Result) -> str:
 
 def _panel(left: int, title: str, groups: list[tuple[str, Series]]) -> Iterator[str]:
     yield _text(left, 36, title, _TEXT, 17, bold=True)
-    most = max((one.p50 for _, series in groups for one in series.values()), default=1.0)
+    most = max((one.p99 for _, series in groups for one in series.values()), default=1.0)
     top = _TOP
     for name, series in groups:
         yield _text(left, top + 16, name, _FAINT, 13)
@@ -53,7 +53,7 @@ def _panel(left: int, title: str, groups: list[tuple[str, Series]]) -> Iterator[
 def _bar(left: int, top: int, arm: str, values: tuple[float, float], most: float) -> Iterator[str]:
     ours = arm in (OURS, OURS_WARM)
     scale = (_WIDTH - _LABEL - _VALUE) / most
-    p50, p99 = (min(value, most) * scale for value in values)
+    p50, p99 = (value * scale for value in values)
     begin, middle = left + _LABEL, top + _BAR / 2
     yield _text(left, top + 14, arm, _TEXT, 13, bold=ours)
     yield f'<rect x="{begin}" y="{top}" width="{max(p50, 1.5):.1f}" height="{_BAR}" fill="{_OURS if ours else _PEER}"/>'

@@ -34,7 +34,14 @@ def make(
     """A result out of samples."""
     figures = {goal: {arm: summarise(one) for arm, one in series.items()} for goal, series in values.items()}
     date = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
-    return Result(date, _machine(), _said("git", "rev-parse", "--short=12", "HEAD"), figures, missing, profile)
+    return Result(
+        date,
+        _machine(),
+        _said("git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"),
+        figures,
+        missing,
+        profile,
+    )
 
 
 def write(result: Result, path: Path) -> None:

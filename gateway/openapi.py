@@ -73,7 +73,11 @@ _SUMMARY = {name: _JOB[name] for name in ("job_id", "function_id", "status", "ex
 _OPTIONS: dict[str, dict[str, Any]] = {
     "function_name": {"type": "string", "maxLength": 128, "description": "Need not be unique."},
     "runtime": {"type": "string", "description": "python3.9 to python3.13, or python.", "example": "python3.11"},
-    "handler": {"type": "string", "maxLength": 256, "description": "module.function; `<file>.handler` when left out."},
+    "handler": {
+        "type": "string",
+        "maxLength": 256,
+        "description": "module.function (`<file>.handler` when left out); for cpp and go the program's file.",
+    },
     "timeout": {"type": "integer", "default": 300, "minimum": 0, "maximum": 604800, "description": "s; 0 = no limit."},
     "memory_mb": {"type": "integer", "default": 512, "minimum": 64, "maximum": 10240},
     "max_concurrency": {"type": "integer", "default": 0, "minimum": 0, "maximum": 1000, "description": "0 = no limit."},

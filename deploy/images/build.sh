@@ -64,13 +64,14 @@ strip_root() {
 }
 
 build_from_debian() { # tag digest
-  local root="$work/root" main security
+  local root="$work/root" main security imported
   [ "$(id -u)" = 0 ] || { say "no registry answers, and debootstrap needs root: run this with sudo"; exit 1; }
   command -v debootstrap >/dev/null ||
     { say 'no registry answers, and debootstrap is not installed: apt-get install debootstrap'; exit 1; }
   main=$(mirror debian)
   security=$(mirror debian-security)
-  debootstrap --force-check-gpg --variant=minbase --include="${debian_packages// /,}" "$suite" "$root" ${main:+"$main"} >"$work/log" ||
+  debootstrap --force-check-gpg --variant=minbase --include="${debian_packages// /,}" "$suite" "$root" \
+    ${main:+"$main"} >"$work/log" ||
     { tail -n 20 "$work/log" >&2; exit 1; }
   if [ -n "$security" ]; then
     upgrade_from "$root" "$security"
@@ -82,9 +83,10 @@ build_from_debian() { # tag digest
   mkdir -p "$root"/{code,output,opt/nanogrid,run/nanogrid}
   strip_root "$root"
   mkdir -p "$root/run/nanogrid"
-  tar -C "$root" --numeric-owner --one-file-system -c . | docker import \
+  imported=$(tar -C "$root" --numeric-owner --one-file-system -c . | docker import \
     --change "LABEL nanogrid.inputs=$2 nanogrid.toolchain=$toolchain" --change 'ENV LANG=C.UTF-8' \
-    --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' - "$1"
+    --change 'ENV PATH=/usr/local/bin:/usr/bin:/bin' -)
+  docker tag "$imported" "$1" # only now: a build that was cut off must not look like an image that is up to date
 }
 
 # Security updates, where this machine knows a mirror of them. Best effort: the suite may be too old to have any.

@@ -1,6 +1,6 @@
 """The port JobStore: the truth about every job, its lease, and who is waiting for it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -56,7 +56,7 @@ class JobFilter:
 
 
 class Waiter(Protocol):
-    """Waits for the end of one job. Subscribed before the block is entered, so no result falls in between."""
+    """Waits for the end of one job. Entered before the job is created, so no result falls in between."""
 
     async def wait(self, timeout_s: float) -> Job | None:
         """The finished job, or None when the time is over. The stored record is asked too, never only the news."""
@@ -71,8 +71,8 @@ class JobStore(Protocol):
         ConflictError if it exists; NotFoundError if its function is retired.
         """
 
-    async def sent(self, job_id: str) -> None:
-        """Note that the job's message is on the queue, so that `unsent` does not list it."""
+    async def sent(self, job_ids: Sequence[str]) -> None:
+        """Note that these jobs' messages are on the queue, so that `unsent` does not list them; at least one."""
 
     async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
         """Job ids and messages recorded but, as far as known, never queued."""

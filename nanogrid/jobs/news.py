@@ -1,6 +1,7 @@
-"""One pub/sub connection a process, shared by everyone who waits for a job's end."""
+"""One inbox a process: a pub/sub channel on which the ends of the jobs it waits for arrive."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -16,24 +17,25 @@ from nanogrid.v1.resources_pb2 import Job
 
 log = logger()
 
-_SUBSCRIBE_S = 5.0  # longest wait for Redis to confirm a subscription
-_FIRST_POLL_S, _LAST_POLL_S = 1.0, 15.0  # the record is asked again after this, doubling: news can be missed
+_SUBSCRIBE_S = 5.0  # longest wait for Redis to confirm the subscription
+_FIRST_POLL_S, _LAST_POLL_S = 0.25, 15.0  # the record is asked again after this, doubling: news can be missed
 _RECONNECT_S = 0.2
 _READ_S = 2.0  # below the connection's own time limit, so that silence is no fault
-_IDLE_CHANNEL = "result:"  # keeps the connection subscribed while nobody waits; no job has an empty id
 
 ReadJob = Callable[[str], Awaitable[Job]]
 
 
 class News:
-    """Hands each published result to its waiter.
+    """Hands each end that arrives in the inbox to its waiter. One subscription serves all, so a call costs none.
 
-    A waiter is also woken, to look for itself, whenever the connection was lost and made again.
+    Waiters are also woken, to look for themselves, whenever the connection was lost and made again.
     """
 
     def __init__(self, client: Redis) -> None:
         self._pubsub = client.pubsub()
-        self._waiters: dict[bytes, _Waiter] = {}
+        self._inbox = f"inbox:{secrets.token_hex(8)}"
+        self._waiters: dict[str, _Waiter] = {}
+        self._subscribed = asyncio.Event()
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -48,51 +50,51 @@ class News:
         await asyncio.gather(self._reader, return_exceptions=True)
         await self._pubsub.aclose()  # type: ignore[no-untyped-call]
 
+    def inbox_for(self, job_id: str) -> str:
+        """Where the end of this job should be sent: our inbox if somebody here waits for it, else "" for nowhere."""
+        return self._inbox if job_id in self._waiters else ""
+
     @asynccontextmanager
     async def waiting(self, job_id: str, read: ReadJob) -> AsyncIterator["_Waiter"]:
-        """Subscribe to `result:{job_id}`; UnavailableError when Redis does not confirm."""
-        channel = f"result:{job_id}".encode()
-        waiter = self._waiters[channel] = _Waiter(job_id, read)
+        """Wait for one job; enter before it is created. UnavailableError when Redis does not confirm the inbox."""
+        waiter = self._waiters[job_id] = _Waiter(job_id, read)
         try:
-            try:
-                await self._pubsub.subscribe(channel)
-                async with asyncio.timeout(_SUBSCRIBE_S):
-                    await waiter.subscribed.wait()
-            except (RedisError, OSError, TimeoutError) as error:
-                raise UnavailableError("the job store cannot be reached; nothing was accepted, try again") from error
+            if not self._subscribed.is_set():
+                await self._until_subscribed()
             yield waiter
         finally:
-            del self._waiters[channel]
-            await self._unsubscribe(channel)
+            del self._waiters[job_id]
 
-    async def _unsubscribe(self, channel: bytes) -> None:
+    async def _until_subscribed(self) -> None:
         try:
-            await self._pubsub.unsubscribe(channel)
-        except (RedisError, OSError):
-            log.info("unsubscribing failed; the connection is made anew", channel=channel.decode())
+            async with asyncio.timeout(_SUBSCRIBE_S):
+                await self._subscribed.wait()
+        except TimeoutError:
+            raise UnavailableError("the job store cannot be reached; nothing was accepted, try again") from None
 
     async def _read(self) -> None:
         while True:
             try:
-                await self._pubsub.subscribe(_IDLE_CHANNEL)
+                await self._pubsub.subscribe(self._inbox)
                 while True:
                     message = await self._pubsub.get_message(timeout=_READ_S)
                     if message:
                         self._deliver(message)
             except (RedisError, OSError) as error:
+                self._subscribed.clear()
                 log.warning("job news interrupted", error=str(error))
                 await asyncio.sleep(_RECONNECT_S)
 
     def _deliver(self, message: dict[str, Any]) -> None:
-        waiter = self._waiters.get(message["channel"])
-        if waiter is None:
-            return
         if message["type"] == "subscribe":
-            waiter.subscribed.set()
-            waiter.woken.set()
+            self._subscribed.set()
+            for waiter in self._waiters.values():
+                waiter.woken.set()
         elif message["type"] == "message":
-            waiter.news = message["data"]
-            waiter.woken.set()
+            job = record.decode(message["data"])
+            if (waiter := self._waiters.get(job.job_id)) is not None:
+                waiter.news = job
+                waiter.woken.set()
 
 
 class _Waiter:
@@ -101,16 +103,13 @@ class _Waiter:
     def __init__(self, job_id: str, read: ReadJob) -> None:
         self._job_id = job_id
         self._read = read
-        self.subscribed = asyncio.Event()
         self.woken = asyncio.Event()
-        self.news: bytes | None = None
+        self.news: Job | None = None
 
     async def wait(self, timeout_s: float) -> Job | None:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_s
         poll_s = _FIRST_POLL_S
-        if self.news is None:
-            self.woken.clear()  # only the confirmed subscription woke it so far
         while True:
             left_s = deadline - loop.time()
             try:
@@ -126,7 +125,7 @@ class _Waiter:
 
     async def _look(self) -> Job | None:
         if self.news is not None:
-            return record.decode(self.news)
+            return self.news
         try:
             job = await self._read(self._job_id)
         except (UnavailableError, NotFoundError):

@@ -1,6 +1,6 @@
 """JobStore on Redis: a hash a job, Lua for every step that must not be torn."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -49,16 +49,17 @@ class RedisJobs:
 
     async def create(self, job: Job, message: bytes) -> None:
         created = job.created_at.ToMilliseconds()
-        args = [job.job_id, job.owner, job.function_id, created, record.encode(job), message]
+        inbox = self._news.inbox_for(job.job_id)
+        args = [job.job_id, job.owner, job.function_id, created, record.encode(job), message, inbox]
         answer = await self._run(self._create, job.job_id, args)
         if answer == b"retired":
             raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
         if answer == b"exists":
             raise ConflictError(f"job {job.job_id} exists already", field="job_id")
 
-    async def sent(self, job_id: str) -> None:
+    async def sent(self, job_ids: Sequence[str]) -> None:
         async with translated(_STORE):
-            await self._redis.zrem("jobs:unsent", job_id)
+            await self._redis.zrem("jobs:unsent", *job_ids)
 
     async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
         async with translated(_STORE):
@@ -101,9 +102,12 @@ class RedisJobs:
 
     async def claim(self, job: Job, lease_s: float) -> Claim:
         created = job.created_at.ToMilliseconds()
-        known = [job.job_id, job.owner, job.function_id, created, record.encode(job)]
-        args = [*known, int(lease_s * 1000), job.executor_id, job.executor_address]
-        outcome, token, attempt = await self._run(self._claim, job.job_id, args)
+        known = [job.job_id, job.owner, job.function_id, created]
+        owner = [int(lease_s * 1000), job.executor_id, job.executor_address]
+        outcome, token, attempt = await self._run(self._claim, job.job_id, [*known, "", *owner])
+        if outcome == b"unknown":  # put on the queue by hand, or Redis was flushed: the message is the record
+            args = [*known, record.encode(job), *owner]
+            outcome, token, attempt = await self._run(self._claim, job.job_id, args)
         return Claim(ClaimOutcome(outcome.decode()), token, attempt)
 
     async def renew(self, job_id: str, token: int, lease_s: float) -> None:

@@ -18,7 +18,7 @@ local function index(id, owner, fid, created)
 end
 """
 
-# ARGV: id, owner, function_id, created_ms, head (record as JSON), message
+# ARGV: id, owner, function_id, created_ms, head (record as JSON), message, inbox of who waits (or empty)
 CREATE = (
     _NOW
     + """
@@ -26,7 +26,7 @@ local id, owner, fid, created = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', 'function:' .. fid .. ':retired') == 1 then return 'retired' end
 if redis.call('EXISTS', KEYS[1]) == 1 then return 'exists' end
 redis.call('HSET', KEYS[1], 'state', 'PENDING', 'owner', owner, 'function_id', fid, 'created_at', created,
-  'head', ARGV[5], 'message', ARGV[6], 'token', 0, 'attempt', 0)
+  'head', ARGV[5], 'message', ARGV[6], 'inbox', ARGV[7], 'token', 0, 'attempt', 0)
 index(id, owner, fid, created)
 redis.call('ZADD', 'jobs:unsent', now, id)
 tell(id, owner, fid, 'PENDING')
@@ -34,13 +34,14 @@ return 'created'
 """
 )
 
-# ARGV: id, owner, function_id, created_ms, head, lease_ms, executor_id, executor_address
+# ARGV: id, owner, function_id, created_ms, head (empty at first), lease_ms, executor_id, executor_address
 CLAIM = (
     _NOW
     + """
 local id, owner, fid, created = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local state = redis.call('HGET', KEYS[1], 'state')
 if not state then
+  if ARGV[5] == '' then return {'unknown', 0, 0} end
   redis.call('HSET', KEYS[1], 'owner', owner, 'function_id', fid, 'created_at', created, 'head', ARGV[5])
   index(id, owner, fid, created)
 elseif state == 'SUCCESS' or state == 'FAILED' or state == 'CANCELLED' then
@@ -63,7 +64,7 @@ return {'owned', token, attempt}
 _OWNED = (
     _NOW
     + """
-local held = redis.call('HMGET', KEYS[1], 'token', 'state', 'owner', 'function_id')
+local held = redis.call('HMGET', KEYS[1], 'token', 'state', 'owner', 'function_id', 'inbox')
 """
 )
 
@@ -100,11 +101,12 @@ if held[2] and held[2] ~= 'PROCESSING' then
 end
 local id, owner, fid, ttl = ARGV[1], ARGV[6], ARGV[7], tonumber(ARGV[5])
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'record', ARGV[4], 'token', ARGV[2], 'owner', owner, 'function_id', fid)
-redis.call('HDEL', KEYS[1], 'head', 'message', 'lease_until')
+redis.call('HDEL', KEYS[1], 'head', 'message', 'lease_until', 'inbox')
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('SREM', 'function:' .. fid .. ':unfinished', id)
 redis.call('ZADD', 'jobs:ended', now, owner .. '\\n' .. id)
 redis.call('PUBLISH', 'result:' .. id, ARGV[4])
+if held[5] and held[5] ~= '' then redis.call('PUBLISH', held[5], ARGV[4]) end
 tell(id, owner, fid, ARGV[3])
 -- Each end clears up to two that expired, so the indexes never outgrow what they point at.
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'jobs:ended', '-inf', now - ttl * 1000, 'LIMIT', 0, 2)) do

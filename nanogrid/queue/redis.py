@@ -1,9 +1,10 @@
 """TaskQueue on a Redis stream with a consumer group; a sorted set holds what waits for its delay."""
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from redis.asyncio import Redis
@@ -81,6 +82,8 @@ class RedisQueue:
     _consumer: str
     _visibility_ms: int
     _next_upkeep: float = 0.0  # monotonic seconds
+    _done: list[str] = field(default_factory=list)  # receipts to delete next
+    _deleting: "asyncio.Future[None] | None" = None
     _adopted: bool = False  # whether what an earlier process of this consumer's name held was looked for
 
     async def ensure_group(self) -> None:
@@ -151,9 +154,17 @@ class RedisQueue:
 
     async def delete(self, delivery: Delivery) -> None:
         """See the port. Whoever finished the job may delete, also after its visibility ran out."""
+        self._done.append(delivery.receipt)
+        if self._deleting is None:
+            self._deleting = asyncio.ensure_future(self._delete_done())
+        await asyncio.shield(self._deleting)
+
+    async def _delete_done(self) -> None:
+        await asyncio.sleep(0)  # whoever else is done in this turn of the loop joins in
+        receipts, self._done, self._deleting = self._done, [], None
         async with translated("the queue"), self._redis.pipeline(transaction=False) as pipe:
-            pipe.xack(_STREAM, _GROUP, delivery.receipt)
-            pipe.xdel(_STREAM, delivery.receipt)
+            pipe.xack(_STREAM, _GROUP, *receipts)
+            pipe.xdel(_STREAM, *receipts)
             await pipe.execute()
 
     async def bury(self, delivery: Delivery, reason: str) -> None:

@@ -36,7 +36,6 @@ class JobOutput:
     def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
         self.owner = owner
         self._limit = limit
-        # Closed with its last reader.
         self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder))  # noqa: SIM115
         self._size = 0
         self._cut = False

@@ -14,6 +14,7 @@ from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import Function
 from services.invoker.functions import Functions
+from services.invoker.sent import Sent
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
 from services.invoker.submitter import Submitter
@@ -41,8 +42,9 @@ async def serve(settings: InvokerSettings) -> None:
             return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
 
         functions = Functions(read_function, settings.invoker_function_cache_s)
+        sent = Sent(jobs)
         submitter = Submitter(
-            functions, jobs, queue, wait_s=settings.invoker_wait_s, payload_bytes=settings.invoker_payload_bytes
+            functions, jobs, queue, sent, wait_s=settings.invoker_wait_s, payload_bytes=settings.invoker_payload_bytes
         )
         sweeper = Sweeper(jobs, queue, artifacts, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
@@ -53,7 +55,7 @@ async def serve(settings: InvokerSettings) -> None:
             invoker_pb2_grpc.add_InvokerServiceServicer_to_server,
             InvokerServicer(submitter, jobs, functions, registry),
         )
-        sweeping = asyncio.create_task(sweeper.run(settings.invoker_sweep_s), name="sweeper")
-        stack.callback(sweeping.cancel)
+        for loop in (sweeper.run(settings.invoker_sweep_s), sent.run()):
+            stack.callback(asyncio.create_task(loop).cancel)
         await stack.enter_async_context(serving(settings.invoker_listen, authenticator, [bound]))
         await until_stopped()

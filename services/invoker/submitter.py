@@ -1,9 +1,6 @@
 """Accepting a job: recorded first, then queued; what is answered is never lost."""
 
-import asyncio
 import uuid
-from collections.abc import Coroutine
-from typing import Any
 
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -16,6 +13,7 @@ from nanogrid.logs import logger
 from nanogrid.queue import TaskQueue
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 from services.invoker.functions import Functions
+from services.invoker.sent import Sent
 
 log = logger()
 
@@ -24,14 +22,14 @@ class Submitter:
     """Submits jobs, with or without waiting for their end. Safe to use concurrently."""
 
     def __init__(
-        self, functions: Functions, jobs: JobStore, queue: TaskQueue, *, wait_s: float, payload_bytes: int
+        self, functions: Functions, jobs: JobStore, queue: TaskQueue, sent: Sent, *, wait_s: float, payload_bytes: int
     ) -> None:
         self._functions = functions
         self._jobs = jobs
         self._queue = queue
         self._wait_s = wait_s
         self._payload_bytes = payload_bytes
-        self._background: set[asyncio.Task[None]] = set()
+        self._sent = sent
 
     async def submit(self, function_id: str, payload: bytes, dialect: Dialect.ValueType) -> Job:
         """Record and queue a job; answers it PENDING.
@@ -91,18 +89,7 @@ class Submitter:
             # Recorded, so it may not be refused any more: the sweeper sends its message once the queue is back.
             log.warning("recorded without a message", job_id=task.job.job_id)
             return
-        self._later(self._note_sent(task.job.job_id))
-
-    async def _note_sent(self, job_id: str) -> None:
-        try:
-            await self._jobs.sent(job_id)
-        except UnavailableError:
-            log.warning("a second message may be sent", job_id=job_id)  # harmless: the claim sees to that
-
-    def _later(self, work: Coroutine[Any, Any, None]) -> None:
-        running = asyncio.create_task(work)
-        self._background.add(running)
-        running.add_done_callback(self._background.discard)
+        self._sent.note(task.job.job_id)
 
 
 def _require_json(payload: bytes) -> None:

@@ -44,7 +44,7 @@ class Sweeper:
         """One round."""
         for job_id, message in await self._jobs.unsent(self._unsent_s, _BATCH):
             await self._queue.send(message)
-            await self._jobs.sent(job_id)
+            await self._jobs.sent([job_id])
             log.info("sent the message of a job that had none", job_id=job_id)
         for function_id in await self._jobs.retired_and_done():
             await self._artifacts.DeleteCode(artifacts_pb2.DeleteCodeRequest(function_id=function_id))

@@ -4,7 +4,9 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator
 
+import orjson
 import pytest
+from redis.asyncio import Redis
 
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
 from nanogrid.jobs import ClaimOutcome, JobFilter, JobStore, LeaseLostError, open_jobs
@@ -78,7 +80,7 @@ async def test_a_job_whose_message_was_not_sent_is_listed_with_it(jobs: JobStore
     await jobs.create(sent, b"one")
     await jobs.create(unsent, b"two")
 
-    await jobs.sent(sent.job_id)
+    await jobs.sent([sent.job_id])
 
     assert await jobs.unsent(older_than_s=-5, limit=10) == [(unsent.job_id, b"two")]
     assert await jobs.unsent(older_than_s=60, limit=10) == []
@@ -242,6 +244,20 @@ async def test_a_waiter_gets_the_result_that_is_published(jobs: JobStore) -> Non
         found = await waiting
     assert found is not None
     assert found.result == b'{"a":1}'
+
+
+async def test_the_result_is_published_on_a_channel_of_the_jobs_own(jobs: JobStore, redis_url: str) -> None:
+    job = a_job()
+    await jobs.create(job, b"")
+    claim = await jobs.claim(by("e1", job), LEASE_S)
+    async with Redis.from_url(redis_url) as client, client.pubsub() as channel:
+        await channel.subscribe(f"result:{job.job_id}")
+        await channel.get_message(timeout=5)
+
+        await jobs.finish(done(job), claim.token)
+
+        message = await channel.get_message(timeout=5)
+    assert orjson.loads(message["data"])["status"] == "SUCCESS"
 
 
 async def test_a_result_from_before_the_wait_is_not_missed(jobs: JobStore) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from services.executor.sandbox import CallError, Kind
 from support.sandboxes import Bench
+from support.waiting import until
 
 LATE = """
 const sleep = (ms) => new Promise((end) => setTimeout(end, ms));
@@ -193,3 +194,31 @@ exports.handler = () => {
     loaded = await node_bench.load(code, memory_mb=96)
 
     assert (await loaded.call()).value == 2_000_000
+
+
+async def test_a_fresh_child_that_cannot_be_loaded_fails_one_call(node_bench: Bench) -> None:
+    code = """
+const fs = require('fs');
+const number = fs.existsSync('/tmp/number') ? Number(fs.readFileSync('/tmp/number')) + 1 : 1;
+fs.writeFileSync('/tmp/number', String(number));
+if (number === 2) throw new TypeError('the second');
+if (number === 3) process.exit(4);
+exports.handler = () => number;
+"""
+    loaded = await node_bench.load(code, fresh=True)
+
+    first, second, third, fourth = [await loaded.call() for _ in range(4)]
+
+    assert (first.value, fourth.value) == (1, 4)
+    assert (second.error.type, second.error.message) == ("InitError", "TypeError: the second")
+    assert third.error == CallError("InitError", "the function exited while it was loaded (status 4)")
+
+
+async def test_a_fresh_child_that_ended_while_it_waited_is_replaced(node_bench: Bench) -> None:
+    loaded = await node_bench.load("setTimeout(process.exit, 200);\nexports.handler = () => 1;\n", fresh=True)
+    pids = loaded.sandbox._group().pids  # type: ignore[attr-defined]
+    waiting = len(pids())
+
+    await until(lambda: len(pids()) < waiting)
+
+    assert (await loaded.call()).value == 1

@@ -10,6 +10,7 @@ from services.artifacts import keys
 from services.executor.builds import build_key
 from services.executor.compiler import BuildLimits, Transcript, take_program, why_it_failed
 from services.executor.sandbox import CallError, OutputStream
+from services.executor.sandbox.process import interpreter
 
 SHA = "0f" * 32
 EXIT_1 = CallError("ExitError", "the function's process exited with status 1")
@@ -95,3 +96,8 @@ def test_a_program_over_the_limit_is_refused_with_both_numbers(tmp_path: Path):
     refused = take_program(tmp_path, tmp_path / "taken", 10)
 
     assert refused == CallError("BuildError", "the program is 11 bytes; the limit is 10 bytes")
+
+
+def test_the_machines_own_cpp_is_no_cpp_runtime():
+    assert interpreter(RUNTIMES["cpp"]) is None  # /usr/bin/cpp is the C preprocessor
+    assert interpreter(RUNTIMES["go"]) is None

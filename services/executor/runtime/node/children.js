@@ -49,6 +49,7 @@ class Children {
   #found;
   #child;
   #call; // the call that waits for an answer, as it came
+  #loading = false; // whether the child has yet to say how loading went
   #ready = false;
   #failure; // why the waiting child cannot serve
   #serving = false; // whether the child has the call
@@ -83,7 +84,7 @@ class Children {
     const entry = path.join(__dirname, isProgram ? 'program.js' : 'child.js');
     const what = isProgram ? ['--require', entry, file] : [entry];
     const args = [...process.execArgv, ...size, ...what];
-    this.#ready = isProgram;
+    [this.#ready, this.#loading] = [isProgram, !isProgram];
     this.#child = new Child(
       { program: isProgram, code, args, env: { ...process.env, ...own } },
       {
@@ -112,12 +113,13 @@ class Children {
   }
 
   #onReady() {
-    this.#ready = true;
+    [this.#ready, this.#loading] = [true, false];
     if (!this.#greeted) this.#greet('handler');
     this.#next();
   }
 
   #onFailed(error) {
+    this.#loading = false;
     if (this.#greeted) {
       this.#failure = error;
       this.#next();
@@ -138,7 +140,7 @@ class Children {
     // Whoever started us knows best what to call the end of a function that was still being loaded.
     if (!this.#greeted) process.reallyExit(code);
     const served = this.#serving;
-    if (!served && !this.#ready && !this.#failure) {
+    if (this.#loading) {
       const message = `the function exited while it was loaded (status ${code})`;
       this.#failure = { type: 'InitError', message, stack: '' };
     }

@@ -26,7 +26,9 @@ function asText(value) {
     throw invalid(`the result is not JSON: ${error?.message ?? error}`);
   }
   if (text === undefined) throw invalid(`the result is not JSON but a ${typeof value}`);
-  if (text.includes('\\ud') && LONE_SURROGATE.test(text)) throw invalid('the result has text that is not valid Unicode (lone surrogates)');
+  if (text.includes('\\ud') && LONE_SURROGATE.test(text)) {
+    throw invalid('the result has text that is not valid Unicode (lone surrogates)');
+  }
   return text;
 }
 
