@@ -1,19 +1,22 @@
-"""How every process connects to Redis: bounded waits, and outages told in our own words."""
+"""How every process speaks to Redis: bounded waits, commands that travel together, outages told in our own words."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import UnavailableError
 
 _ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
 _CONNECTIONS = 64  # per process; a caller beyond it waits its turn
+_NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF")  # answers of a server that takes no writes
 
 
 @asynccontextmanager
@@ -47,8 +50,68 @@ async def translated(what: str) -> AsyncIterator[None]:
     except (RedisConnectionError, RedisTimeoutError) as error:
         raise UnavailableError(f"{what} cannot be reached; nothing was accepted, try again") from error
     except ResponseError as error:
-        if str(error).startswith(("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF")):
+        if str(error).startswith(_NOT_NOW):
             raise UnavailableError(f"{what} does not take writes now; try again") from error
         raise
     except RedisError as error:
         raise UnavailableError(f"{what} failed; try again") from error
+
+
+class Together:
+    """Sends the commands of one turn of the event loop in one piece: under load a command costs a third.
+
+    Commands of different callers keep their order but are not atomic together. Errors go to their own caller.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._redis = client
+        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def run(self, *command: Any) -> Any:
+        """Run one command and answer what Redis answers. RedisError as from the client itself."""
+        answer = asyncio.get_running_loop().create_future()
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._begin)
+        self._waiting.append((command, answer))
+        return await answer
+
+    def _begin(self) -> None:
+        task = asyncio.create_task(self._send())
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self) -> None:
+        batch, self._waiting = self._waiting, []
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                for command, _ in batch:
+                    pipe.execute_command(*command)
+                answers = await pipe.execute(raise_on_error=False)
+        except (RedisError, OSError) as error:
+            answers = [error] * len(batch)
+        for (_, future), answer in zip(batch, answers, strict=True):
+            if future.done():
+                continue  # whoever asked was cancelled
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+
+class Script:
+    """A Lua script on one key, loaded when Redis does not know it (any more)."""
+
+    def __init__(self, client: Redis, together: Together, text: str) -> None:
+        self._redis = client
+        self._together = together
+        self._text = text
+        self._sha: str = client.register_script(text).sha
+
+    async def __call__(self, key: str, args: list[Any]) -> Any:
+        """Run it. RedisError as from the client itself."""
+        try:
+            return await self._together.run("EVALSHA", self._sha, 1, key, *args)
+        except NoScriptError:
+            await self._redis.script_load(self._text)
+            return await self._together.run("EVALSHA", self._sha, 1, key, *args)

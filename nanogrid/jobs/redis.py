@@ -5,7 +5,6 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
-from redis.commands.core import AsyncScript
 
 from nanogrid import pages
 from nanogrid.errors import ConflictError, NotFoundError
@@ -21,7 +20,7 @@ from nanogrid.jobs import (
     scripts,
 )
 from nanogrid.jobs.news import News
-from nanogrid.redis import connect, translated
+from nanogrid.redis import Script, Together, connect, translated
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
@@ -42,8 +41,9 @@ class RedisJobs:
     def __init__(self, client: Redis, news: News) -> None:
         self._redis = client
         self._news = news
+        together = Together(client)
         self._create, self._claim, self._renew, self._hand_back, self._finish = (
-            client.register_script(text)
+            Script(client, together, text)
             for text in (scripts.CREATE, scripts.CLAIM, scripts.RENEW, scripts.HAND_BACK, scripts.FINISH)
         )
 
@@ -163,11 +163,11 @@ class RedisJobs:
         async with translated(_STORE):
             await self._redis.ping()  # type: ignore[misc]
 
-    async def _run(self, script: AsyncScript, job_id: str, args: list[Any]) -> Any:
+    async def _run(self, script: Script, job_id: str, args: list[Any]) -> Any:
         async with translated(_STORE):
-            return await script(keys=[f"job:{job_id}"], args=args)
+            return await script(f"job:{job_id}", args)
 
-    async def _as_owner(self, script: AsyncScript, job_id: str, args: list[Any]) -> None:
+    async def _as_owner(self, script: Script, job_id: str, args: list[Any]) -> None:
         if not await self._run(script, job_id, args):
             raise LeaseLostError(job_id)
 

@@ -54,7 +54,7 @@ class TaskQueue(Protocol):
         """Give it back, to be received again after `delay_s`. ReceiptLostError as for extend."""
 
     async def delete(self, delivery: Delivery) -> None:
-        """Done with it. Deleting twice is no error."""
+        """Done with it: gone within moments, many at a time. Twice is no error, nor is losing one in a crash."""
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """Move it to the dead-letter queue with the reason."""

@@ -1,6 +1,7 @@
 """TaskQueue on a Redis stream with a consumer group; a sorted set holds what waits for its delay."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,13 +11,18 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from nanogrid.errors import UnavailableError
+from nanogrid.logs import logger
 from nanogrid.queue import Delivery, Depth, ReceiptLostError
-from nanogrid.redis import connect, translated
+from nanogrid.redis import Together, connect, translated
+
+log = logger()
 
 _STREAM = "queue:tasks"
 _DELAYED = "queue:delayed"  # zset: member "{receives}:{unique}:{body}", score due time in ms
 _DEAD = "queue:dead"
 _GROUP = "executors"
+_TOGETHER_S = 0.005  # deletions of this long travel together
 _UPKEEP_S = 1.0  # how often a receiver looks for due delays and for messages of dead receivers
 
 # Moves what is due from the delayed set to the stream. Redis's own clock, so receivers need not agree on theirs.
@@ -66,9 +72,12 @@ return 1
 async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> AsyncIterator["RedisQueue"]:
     """Connect to the stream, making its consumer group if need be."""
     async with connect(url) as client:
-        queue = RedisQueue(client, consumer, int(visibility_s * 1000))
+        queue = RedisQueue(client, consumer, int(visibility_s * 1000), Together(client))
         await queue.ensure_group()
-        yield queue
+        try:
+            yield queue
+        finally:
+            await queue.close()
 
 
 @dataclass(slots=True)
@@ -81,9 +90,10 @@ class RedisQueue:
     _redis: Redis
     _consumer: str
     _visibility_ms: int
+    _together: Together
     _next_upkeep: float = 0.0  # monotonic seconds
     _done: list[str] = field(default_factory=list)  # receipts to delete next
-    _deleting: "asyncio.Future[None] | None" = None
+    _deleting: "asyncio.Task[None] | None" = None
     _adopted: bool = False  # whether what an earlier process of this consumer's name held was looked for
 
     async def ensure_group(self) -> None:
@@ -98,7 +108,7 @@ class RedisQueue:
     async def send(self, body: bytes) -> None:
         """See the port."""
         async with translated("the queue"):
-            await self._redis.xadd(_STREAM, {"b": body})
+            await self._together.run("XADD", _STREAM, "*", "b", body)
 
     async def receive(self, max_count: int, wait_s: float) -> list[Delivery]:
         """See the port. What a crashed process of this name held comes first, then what other dead ones did."""
@@ -156,16 +166,36 @@ class RedisQueue:
         """See the port. Whoever finished the job may delete, also after its visibility ran out."""
         self._done.append(delivery.receipt)
         if self._deleting is None:
-            self._deleting = asyncio.ensure_future(self._delete_done())
-        await asyncio.shield(self._deleting)
+            self._deleting = asyncio.create_task(self._delete_soon())
 
-    async def _delete_done(self) -> None:
-        await asyncio.sleep(0)  # whoever else is done in this turn of the loop joins in
-        receipts, self._done, self._deleting = self._done, [], None
-        async with translated("the queue"), self._redis.pipeline(transaction=False) as pipe:
-            pipe.xack(_STREAM, _GROUP, *receipts)
-            pipe.xdel(_STREAM, *receipts)
-            await pipe.execute()
+    async def _delete_soon(self) -> None:
+        await asyncio.sleep(_TOGETHER_S)
+        self._deleting = None
+        try:
+            await self.flush()
+        except UnavailableError as error:
+            log.warning("deleted later", error=error.message)  # with the next; until then they are received again
+
+    async def flush(self) -> None:
+        """Delete now what is done."""
+        if not (receipts := self._done):
+            return
+        self._done = []
+        try:
+            async with translated("the queue"), self._redis.pipeline(transaction=False) as pipe:
+                pipe.xack(_STREAM, _GROUP, *receipts)
+                pipe.xdel(_STREAM, *receipts)
+                await pipe.execute()
+        except UnavailableError:
+            self._done += receipts
+            raise
+
+    async def close(self) -> None:
+        """Delete what is done; while Redis is down it stays, and is received once more."""
+        if self._deleting is not None:
+            self._deleting.cancel()
+        with contextlib.suppress(UnavailableError):
+            await self.flush()
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """See the port."""
@@ -173,6 +203,7 @@ class RedisQueue:
 
     async def depth(self) -> Depth:
         """See the port."""
+        await self.flush()
         async with translated("the queue"):
             length = await self._redis.xlen(_STREAM)
             held = (await self._redis.xpending(_STREAM, _GROUP))["pending"]

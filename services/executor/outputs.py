@@ -35,12 +35,18 @@ class OutputRefusedError(Exception):
         self.error = error
 
 
+def is_empty(folder: Path) -> bool:
+    """Whether a call left nothing: most calls, so it is looked at first and costs one system call."""
+    with os.scandir(folder) as entries:
+        return next(entries, None) is None
+
+
 def refuse_if_full(folder: Path, error: CallError | None) -> None:
     """OutputRefusedError when the volume behind /output is full, so that something written there was lost.
 
     A handler's own error about it is kept as the stack; any other failure matters more than lost output.
     """
-    if error is not None and error.type not in ("HandlerError", "ExitError"):
+    if is_empty(folder) or (error is not None and error.type not in ("HandlerError", "ExitError")):
         return
     room = os.statvfs(folder)
     if room.f_bavail == 0 or room.f_favail == 0:
@@ -54,6 +60,8 @@ async def collect(job_id: str, folder: Path, limits: OutputLimits, store: StoreO
 
     OutputRefusedError (`OutputTooLarge`, `ResultInvalid`) before anything is stored. Blocks only on the local disk.
     """
+    if is_empty(folder):
+        return []
     found = list(_regular_files(folder))
     if len(found) > limits.files:
         message = f"/output holds {len(found)} files; the limit is {limits.files}: put them into one archive"

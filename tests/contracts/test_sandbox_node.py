@@ -2,7 +2,7 @@
 
 import pytest
 
-from services.executor.sandbox import CallError, Kind
+from services.executor.sandbox import CallError, Kind, Sandbox
 from support.sandboxes import Bench
 from support.waiting import until
 
@@ -215,10 +215,21 @@ exports.handler = () => number;
 
 
 async def test_a_fresh_child_that_ended_while_it_waited_is_replaced(node_bench: Bench) -> None:
-    loaded = await node_bench.load("setTimeout(process.exit, 200);\nexports.handler = () => 1;\n", fresh=True)
-    pids = loaded.sandbox._group().pids  # type: ignore[attr-defined]
-    waiting = len(pids())
+    code = """
+const fs = require('fs');
+if (!fs.existsSync('/tmp/first')) {
+  fs.writeFileSync('/tmp/first', '');
+  setTimeout(process.exit, 20);
+}
+exports.handler = () => 1;
+"""
+    generic = await node_bench.provider.create(node_bench.runtime)
+    loaded = await node_bench.load(code, fresh=True)
 
-    await until(lambda: len(pids()) < waiting)
+    await until(lambda: len(pids(loaded.sandbox)) == len(pids(generic)))
 
     assert (await loaded.call()).value == 1
+
+
+def pids(sandbox: Sandbox) -> list[int]:
+    return sandbox._group().pids()  # type: ignore[attr-defined]

@@ -10,4 +10,5 @@ const { Wire } = require('./wire');
 const PARENT = 3;
 
 streams.install();
-new Resident(new Wire(new net.Socket({ fd: PARENT, readable: true, writable: true }))).serve();
+const wire = new Wire(new net.Socket({ fd: PARENT, readable: true, writable: true }));
+new Resident(wire, () => wire.send('T', {})).serve();

@@ -14,7 +14,7 @@ const SIGNALLED = 128;
 const SMALL_MB = 256; // as in the resident process
 const NOTHING = Buffer.alloc(0);
 
-/** One child. `events` hears `ready`, `failed(error)`, `done(body)` and, always and last, `exited(code)`. */
+/** One child. `events` hears `ready`, `failed(error)`, `taken`, `done(body)` and, always and last, `exited(code)`. */
 class Child {
   #process;
   #wire;
@@ -29,6 +29,7 @@ class Child {
     this.#wire.onFrame = (kind, body) => {
       if (kind === 'R') events.ready();
       else if (kind === 'X') events.failed(JSON.parse(body.toString()));
+      else if (kind === 'T') events.taken();
       else if (kind === 'D') events.done(body);
     };
   }
@@ -53,7 +54,9 @@ class Children {
   #ready = false;
   #failure; // why the waiting child cannot serve
   #serving = false; // whether the child has the call
-  #answer; // what the child said
+  #taken = false; // whether it knows
+  #again = false; // whether the call met a child that did not even take it
+  #answer; // what it said
   #greeted = false; // whether the executor was told how loading went
 
   constructor(wire, wanted, found) {
@@ -90,6 +93,7 @@ class Children {
       {
         ready: () => this.#onReady(),
         failed: (error) => this.#onFailed(error),
+        taken: () => { this.#taken = true; },
         done: (body) => this.#onDone(body),
         exited: (code) => this.#onExited(code),
       },
@@ -107,7 +111,7 @@ class Children {
     } else if (!this.#child) {
       this.#start();
     } else if (this.#ready) {
-      this.#serving = true;
+      [this.#serving, this.#taken] = [true, false];
       this.#child.send('C', this.#call);
     }
   }
@@ -139,7 +143,9 @@ class Children {
   #onExited(code) {
     // Whoever started us knows best what to call the end of a function that was still being loaded.
     if (!this.#greeted) process.reallyExit(code);
-    const served = this.#serving;
+    // A call that met a child already ending goes to the next one, once: the call may be what ends them.
+    const served = this.#serving && (this.#taken || this.#again);
+    [this.#again, this.#serving] = [this.#serving && !served, false];
     if (this.#loading) {
       const message = `the function exited while it was loaded (status ${code})`;
       this.#failure = { type: 'InitError', message, stack: '' };
@@ -157,7 +163,7 @@ class Children {
   #conclude(code) {
     if (this.#answer) this.#wire.forward('D', [this.#answer]);
     else this.#wire.send('D', { exit_code: code }, NOTHING);
-    [this.#call, this.#serving, this.#answer] = [undefined, false, undefined];
+    [this.#call, this.#answer] = [undefined, undefined];
   }
 
   /** Nothing a call started outlives it, where we are sure that all we can see is the sandbox's. */

@@ -5,6 +5,7 @@ const fs = require('node:fs');
 const { isMainThread } = require('node:worker_threads');
 
 const PARENT = 3;
+const TAKEN = Buffer.from('\0\0\0\x01T'); // a frame without a body
 
 function exactly(size) {
   const buffer = Buffer.allocUnsafe(size);
@@ -23,6 +24,7 @@ if (isMainThread) {
   require('./streams').install();
   process.execArgv.splice(process.execArgv.indexOf('--require'), 2); // what the program forks is not to wait here
   const frame = exactly(exactly(4).readUInt32BE(0));
+  fs.writeSync(PARENT, TAKEN);
   fs.closeSync(PARENT);
   const [header, payload] = split(frame.subarray(1));
   setOnce(header.job_id, payload);

@@ -20,9 +20,12 @@ class Resident {
   #wire;
   #function;
   #handler;
+  #onTaken;
 
-  constructor(wire) {
+  /** `onTaken` is told that a call has arrived, before any of it runs. */
+  constructor(wire, onTaken = () => {}) {
     this.#wire = wire;
+    this.#onTaken = onTaken;
   }
 
   serve() {
@@ -65,6 +68,7 @@ class Resident {
 
   #call(kind, body) {
     if (kind !== 'C') process.reallyExit(0);
+    this.#onTaken();
     const [header, payload] = split(body);
     this.#run(
       () => {
