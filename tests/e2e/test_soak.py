@@ -55,7 +55,7 @@ WEIGHTS = {"return": 880, "file": 50, "raise": 50, "exit": 10, "hang": 5, "big":
 def soaked(tmp_path: Path, sandbox_url: str) -> Iterator[Grid]:
     settings = {
         "NANOGRID_EXECUTOR_SANDBOX_URL": sandbox_url,
-        "NANOGRID_EXECUTOR_SANDBOXES": "40",  # fewer than functions: there are always evictions
+        "NANOGRID_EXECUTOR_SANDBOXES": "47",  # fewer than functions: there are always evictions
         "NANOGRID_EXECUTOR_IDLE_S": "3",
         "NANOGRID_EXECUTOR_POOL": f"python3.11={READY},0",
         "NANOGRID_EXECUTOR_POOL_MOST": str(READY),
@@ -131,7 +131,7 @@ def call_all(grid: Grid, ids: list[str], calls: int, seed: int) -> Counter[str]:
 @pytest.mark.timeout(600)
 def test_a_soak_leaves_nothing_behind(soaked: Grid, sandbox_url: str) -> None:
     assert sandbox_url == "docker:", "the soak counts containers"
-    ids = [soaked.upload(SOURCE, timeout=3, memory_mb=128) for _ in range(FUNCTIONS)]
+    ids = [soaked.upload(SOURCE, timeout=3, memory_mb=128, max_concurrency=1) for _ in range(FUNCTIONS)]
     left = Left(soaked)
     call_all(soaked, ids, CALLS // 10, SEED)  # caches fill, threads start
     settled(lambda: left.sandboxes()["containers"], READY)
