@@ -84,12 +84,20 @@ class Together:
     async def _send(self) -> None:
         batch, self._waiting = self._waiting, []
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for command, _ in batch:
-                    pipe.execute_command(*command)
-                answers = await pipe.execute(raise_on_error=False)
+            answers = await self._ask([command for command, _ in batch])
         except (RedisError, OSError) as error:
             answers = [error] * len(batch)
+        self._tell(batch, answers)
+
+    async def _ask(self, commands: list[tuple[Any, ...]]) -> list[Any]:
+        if len(commands) == 1:  # a pipeline for one would cost more than the command
+            return [await self._redis.execute_command(*commands[0])]
+        async with self._redis.pipeline(transaction=False) as pipe:
+            for command in commands:
+                pipe.execute_command(*command)
+            return await pipe.execute(raise_on_error=False)
+
+    def _tell(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]], answers: list[Any]) -> None:
         for (_, future), answer in zip(batch, answers, strict=True):
             if future.done():
                 continue  # whoever asked was cancelled
