@@ -11,7 +11,7 @@ from nanogrid.status import from_rpc
 
 Stub = TypeVar("Stub")
 
-MAX_MESSAGE_BYTES = 40 * 1024 * 1024  # a 32 MB payload or result and its envelope
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a record: a 32 MB result, and 1 MB each of stdout and stderr, escaped
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
@@ -26,15 +26,15 @@ OPTIONS: list[tuple[str, Any]] = [
 ]
 
 
-def outgoing_metadata(token: str) -> tuple[tuple[str, str], ...]:
+def outgoing_metadata(token: str) -> grpc.aio.Metadata:
     """What a call made on behalf of the current caller carries."""
     who = context.caller()
-    metadata = [(context.REQUEST_ID_KEY, who.request_id or context.new_request_id())]
+    metadata = grpc.aio.Metadata((context.REQUEST_ID_KEY, who.request_id or context.new_request_id()))
     if who.principal is not None:
-        metadata.append((context.PRINCIPAL_KEY, who.principal))
+        metadata.add(context.PRINCIPAL_KEY, who.principal)
     if token:
-        metadata.append((context.TOKEN_KEY, token))
-    return tuple(metadata)
+        metadata.add(context.TOKEN_KEY, token)
+    return metadata
 
 
 @asynccontextmanager
@@ -47,9 +47,18 @@ async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, t
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         opened = stub(channel)
         for name, call in list(vars(opened).items()):
-            streaming = isinstance(call, grpc.aio.UnaryStreamMultiCallable | grpc.aio.StreamStreamMultiCallable)
-            setattr(opened, name, (_streaming if streaming else _unary)(call, address, token))
+            setattr(opened, name, _wrapper_of(call)(call, address, token))
         yield opened
+
+
+def _wrapper_of(call: Any) -> Callable[[Any, str, str], Callable[..., Any]]:
+    match call:
+        case grpc.aio.UnaryStreamMultiCallable() | grpc.aio.StreamStreamMultiCallable():
+            return _streaming
+        case grpc.aio.StreamUnaryMultiCallable():
+            return _uploading
+        case _:
+            return _unary
 
 
 def _unary(call: Callable[..., Awaitable[Any]], peer: str, token: str) -> Callable[..., Awaitable[Any]]:
@@ -60,6 +69,33 @@ def _unary(call: Callable[..., Awaitable[Any]], peer: str, token: str) -> Callab
             raise from_rpc(failure, peer) from None
 
     return run
+
+
+def _uploading(call: Callable[..., Any], peer: str, token: str) -> Callable[..., Awaitable[Any]]:
+    def begin(requests: Any, *, timeout: float | None, metadata: Any) -> Any:
+        begun = call(requests, timeout=timeout, metadata=metadata)
+        begun._cython_call = _FirstStatus(begun._cython_call)  # noqa: SLF001 - see there
+        return begun
+
+    return _unary(begin, peer, token)
+
+
+class _FirstStatus:
+    """gRPC's own call, less a fault: a message that cannot be sent any more overwrites the status that came before it.
+
+    A server that refuses an upload half way would seem to have failed. See grpc/grpc#36066; goes with its fix.
+    """
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._call, name)
+
+    def set_internal_error(self, text: str) -> None:
+        """Called when sending failed."""
+        if not self._call.done():
+            self._call.set_internal_error(text)
 
 
 def _streaming(call: Callable[..., AsyncIterable[Any]], peer: str, token: str) -> Callable[..., AsyncIterator[Any]]:

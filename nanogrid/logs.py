@@ -6,7 +6,9 @@ from typing import cast
 
 import orjson
 import structlog
-from structlog.typing import FilteringBoundLogger
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from nanogrid import context
 
 
 def configure(service: str, level: str = "INFO") -> None:
@@ -14,6 +16,7 @@ def configure(service: str, level: str = "INFO") -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            _add_request_id,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -30,6 +33,13 @@ def configure(service: str, level: str = "INFO") -> None:
 def logger() -> FilteringBoundLogger:
     """A logger; what `structlog.contextvars` binds is on every line."""
     return cast("FilteringBoundLogger", structlog.get_logger())
+
+
+def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Asked here, because lines are few: binding it to every request would cost those that log nothing."""
+    if request_id := context.caller().request_id:
+        event["request_id"] = request_id
+    return event
 
 
 def _dumps(event: object, **_: object) -> str:

@@ -2,21 +2,25 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 from typing import Any
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import MasterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import UnavailableError
+from nanogrid.redis_link import Dialogue
 
 _ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
 _CONNECTIONS = 64  # per process; a caller beyond it waits its turn
-_NOT_NOW = ("LOADING", "READONLY", "MASTERDOWN", "OOM", "MISCONF")  # answers of a server that takes no writes
+# Answers of a server that takes no writes: redis-py has classes for some and leaves the first word of the others.
+_NOT_NOW = (OutOfMemoryError, ReadOnlyError, MasterDownError)
+_NOT_NOW_WORDS = ("MISCONF", "NOREPLICAS")
 
 
 @asynccontextmanager
@@ -42,69 +46,76 @@ async def connect(url: str) -> AsyncIterator[Redis]:
         await pool.disconnect()
 
 
-@asynccontextmanager
-async def translated(what: str) -> AsyncIterator[None]:
+class _Translated:
+    """A class, because a generator's context costs three times as much and every command passes one."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if isinstance(error, RedisConnectionError | RedisTimeoutError):
+            raise UnavailableError(f"{self._what} cannot be reached; nothing was accepted, try again") from error
+        if isinstance(error, ResponseError):
+            if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
+                raise UnavailableError(f"{self._what} does not take writes now; try again") from error
+        elif isinstance(error, RedisError):
+            raise UnavailableError(f"{self._what} failed; try again") from error
+
+
+def translated(what: str) -> AbstractAsyncContextManager[None]:
     """Turn an outage of Redis into UnavailableError; a mistake of ours stays what it is."""
-    try:
-        yield
-    except (RedisConnectionError, RedisTimeoutError) as error:
-        raise UnavailableError(f"{what} cannot be reached; nothing was accepted, try again") from error
-    except ResponseError as error:
-        if str(error).startswith(_NOT_NOW):
-            raise UnavailableError(f"{what} does not take writes now; try again") from error
-        raise
-    except RedisError as error:
-        raise UnavailableError(f"{what} failed; try again") from error
+    return _Translated(what)
 
 
 class Together:
-    """Sends the commands of one turn of the event loop in one piece: under load a command costs a third.
+    """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
 
-    Commands of different callers keep their order but are not atomic together. Errors go to their own caller.
+    Commands keep their order but are not atomic together; errors go to their own caller. A command that was sent is
+    never sent again: it may have run. One that finds the connection dead goes out over a new one.
     """
 
     def __init__(self, client: Redis) -> None:
-        self._redis = client
-        self._waiting: list[tuple[tuple[Any, ...], asyncio.Future[Any]]] = []
-        self._sending: set[asyncio.Task[None]] = set()
+        self._client = client
+        self._link: Dialogue | None = None
+        self._opening: asyncio.Task[Dialogue] | None = None
 
     async def run(self, *command: Any) -> Any:
-        """Run one command and answer what Redis answers. RedisError as from the client itself."""
-        answer = asyncio.get_running_loop().create_future()
-        if not self._waiting:
-            asyncio.get_running_loop().call_soon(self._begin)
-        self._waiting.append((command, answer))
-        return await answer
+        """Run one command and answer what Redis answers, unparsed. RedisError as from the client itself."""
+        link = self._link
+        if link is None or not link.alive:
+            link = await self._opened()
+        return await link.ask(*command)
 
-    def _begin(self) -> None:
-        task = asyncio.create_task(self._send())
-        self._sending.add(task)
-        task.add_done_callback(self._sending.discard)
+    def hang_up(self) -> None:
+        """End the connection, and with it what blocks on it; what was asked fails. The next command makes a new one."""
+        if self._link is not None:
+            self._link.drop(RedisConnectionError("hung up"))
 
-    async def _send(self) -> None:
-        batch, self._waiting = self._waiting, []
-        try:
-            answers = await self._ask([command for command, _ in batch])
-        except (RedisError, OSError) as error:
-            answers = [error] * len(batch)
-        self._tell(batch, answers)
+    async def _opened(self) -> Dialogue:
+        """A link that is alive; all who need one wait for the same."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="redis link")
+            self._opening.add_done_callback(self._when_opened)
+        return await asyncio.shield(self._opening)
 
-    async def _ask(self, commands: list[tuple[Any, ...]]) -> list[Any]:
-        if len(commands) == 1:  # a pipeline for one would cost more than the command
-            return [await self._redis.execute_command(*commands[0])]
-        async with self._redis.pipeline(transaction=False) as pipe:
-            for command in commands:
-                pipe.execute_command(*command)
-            return await pipe.execute(raise_on_error=False)
+    async def _open(self) -> Dialogue:
+        if self._link is not None:
+            link, self._link = self._link, None
+            await link.close()
+        self._link = await Dialogue.open(self._client)
+        return self._link
 
-    def _tell(self, batch: list[tuple[tuple[Any, ...], asyncio.Future[Any]]], answers: list[Any]) -> None:
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if future.done():
-                continue  # whoever asked was cancelled
-            if isinstance(answer, Exception):
-                future.set_exception(answer)
-            else:
-                future.set_result(answer)
+    def _when_opened(self, opening: "asyncio.Task[Dialogue]") -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # it is told to whoever waits; nobody may
 
 
 class Script:

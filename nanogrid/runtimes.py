@@ -1,6 +1,8 @@
 """The one table of runtimes: the names users may write, and the image and the in-sandbox program behind each."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from nanogrid.errors import RuntimeNotSupportedError
 
@@ -46,6 +48,18 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "python": ("python3.11", "python3.13", "python3.12", "python3.10", "python3.9"),
     "nodejs": ("nodejs22.x", "nodejs20.x", "nodejs18.x"),
 }
+
+
+def archive_handler(runtime: Runtime, root_files: Iterable[str]) -> str:
+    """The handler of an archive or folder that nobody named one for. Pure.
+
+    `main.handler`, or `index.handler` for Node without a main. Compiled runtimes have no handler but a program: it is
+    named by its main file.
+    """
+    if runtime.compiled:
+        return f"main{runtime.suffixes[0]}"
+    has_main = any(PurePosixPath(name).stem == "main" for name in root_files)
+    return "index.handler" if runtime.language == "node" and not has_main else "main.handler"
 
 
 def resolve(name: str, offered: frozenset[str]) -> Runtime:

@@ -1,4 +1,4 @@
-"""A gRPC server as every service runs it: health, reflection, one edge interceptor, a graceful end."""
+"""A gRPC server as every service runs it: health, reflection, an edge around every servicer, a graceful end."""
 
 import asyncio
 import signal
@@ -15,7 +15,8 @@ from grpc_reflection.v1alpha import reflection
 
 from nanogrid.auth import Authenticator
 from nanogrid.channel import MAX_MESSAGE_BYTES
-from nanogrid.interceptors import EdgeInterceptor
+from nanogrid.edge import Edge
+from nanogrid.garbage import settle
 from nanogrid.logs import logger
 
 log = logger()
@@ -39,25 +40,28 @@ class Bound:
     """A servicer and how to add it: `register` is the generated `add_…Servicer_to_server`."""
 
     descriptor: ServiceDescriptor
-    register: Callable[[Any, grpc.aio.Server], None]
+    register: Callable[[Any, Any], None]
     servicer: Any
 
 
 @asynccontextmanager
 async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
     """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
-    server = grpc.aio.server(interceptors=[EdgeInterceptor(authenticator)], options=_OPTIONS)
+    server = grpc.aio.server(options=_OPTIONS)
+    edge = Edge(server, authenticator)
     checker = health.aio.HealthServicer()
+    # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
     for bound in services:
-        bound.register(bound.servicer, server)
+        bound.register(bound.servicer, edge)
         names.append(bound.descriptor.full_name)
         await checker.set(bound.descriptor.full_name, health_pb2.HealthCheckResponse.SERVING)
     reflection.enable_server_reflection(names, server)
     port = server.add_insecure_port(listen)
     await server.start()
     await checker.set("", health_pb2.HealthCheckResponse.SERVING)
+    settle()
     log.info("serving", listen=listen, port=port)
     try:
         yield port

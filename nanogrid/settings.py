@@ -27,8 +27,9 @@ class GridSettings(BaseSettings):
     redis_host: str = Field(default="", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))
     redis_port: int = Field(default=6379, validation_alias=AliasChoices("NANOGRID_REDIS_PORT", "REDIS_PORT"))
 
-    # Where the queue is: redis://… or, once SQS is there, sqs://…
+    # Where the queue is: redis://… or sqs://…; an SQS queue also under the name that its own console shows it by.
     queue_url: str = ""
+    sqs_queue_url: str = Field(default="", validation_alias=AliasChoices("NANOGRID_SQS_QUEUE_URL", "SQS_QUEUE_URL"))
 
     @property
     def jobs_url(self) -> str:
@@ -38,7 +39,9 @@ class GridSettings(BaseSettings):
     @property
     def task_queue_url(self) -> str:
         """URL of the queue; the embedded twin is streams on the job store's Redis."""
-        return self.queue_url or self.jobs_url
+        if self.queue_url or not self.sqs_queue_url:
+            return self.queue_url or self.jobs_url
+        return f"sqs:{self.sqs_queue_url}"
 
     def auth_required(self, listen: str) -> bool:
         """Whether callers of a server bound to `listen` (host:port) must prove who they are."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from nanogrid.cli import functions, jobs, keys, local
+from nanogrid.cli import dlq, functions, jobs, keys, local
 from nanogrid.cli.output import Format, Printer
 from nanogrid.cli.session import Session
 
@@ -29,6 +29,7 @@ local.register(app)
 functions.register(app)
 jobs.register(app)
 app.add_typer(keys.app, name="keys")
+app.add_typer(dlq.app, name="dlq")
 
 
 @app.callback()

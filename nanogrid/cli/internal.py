@@ -1,7 +1,7 @@
 """RPCs for the grid's operator; loaded by the commands that need them, because gRPC is slow to import."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +13,13 @@ from nanogrid.channel import open_stub
 from nanogrid.cli.exits import CliError, Exit, of_status
 from nanogrid.errors import NanoGridError
 from nanogrid.settings import GridSettings
-from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
+from nanogrid.v1.invoker_pb2 import (
+    DeadLetter,
+    ListDeadLettersRequest,
+    ListExecutorsRequest,
+    PurgeDeadLettersRequest,
+    RedriveDeadLettersRequest,
+)
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceStub
 from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
@@ -21,26 +27,51 @@ from nanogrid.v1.resources_pb2 import ApiKey
 
 Answer = TypeVar("Answer")
 
+_REGISTRY, _INVOKER = "registry", "invoker"
+_STUBS: dict[str, Callable[[Any], Any]] = {_REGISTRY: RegistryServiceStub, _INVOKER: InvokerServiceStub}
+
 _ANSWER_S = 10.0
+_MANY_S = 600.0  # every letter takes some calls of the queue and the job store
 
 
 def create_key(data_dir: Path, principal: str) -> dict[str, Any]:
     """Make a key; `api_key` in the answer is the whole of it, shown only this once."""
     request = CreateApiKeyRequest(principal=principal)
-    answer = _ask_registry(data_dir, lambda registry: registry.CreateApiKey(request, timeout=_ANSWER_S))
+    answer = _ask_service(_REGISTRY, data_dir, lambda registry: registry.CreateApiKey(request, timeout=_ANSWER_S))
     return {**_shown(answer.key), "api_key": answer.secret}
 
 
 def list_keys(data_dir: Path) -> list[dict[str, Any]]:
     """Every key, newest first."""
-    return [_shown(key) for key in _ask_registry(data_dir, _all_keys)]
+    return [_shown(key) for key in _ask_service(_REGISTRY, data_dir, _all_keys)]
 
 
 def revoke_key(data_dir: Path, key_id: str) -> dict[str, Any]:
     """Revoke a key."""
     request = RevokeApiKeyRequest(key_id=key_id)
-    answer = _ask_registry(data_dir, lambda registry: registry.RevokeApiKey(request, timeout=_ANSWER_S))
+    answer = _ask_service(_REGISTRY, data_dir, lambda registry: registry.RevokeApiKey(request, timeout=_ANSWER_S))
     return _shown(answer.key)
+
+
+def list_letters(data_dir: Path, limit: int) -> tuple[list[dict[str, Any]], int]:
+    """Up to `limit` (at most 100) dead letters, oldest first, and how many there are."""
+    request = ListDeadLettersRequest(page_size=limit)
+    answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.ListDeadLetters(request, timeout=_ANSWER_S))
+    return [_letter(one) for one in answer.letters], answer.total
+
+
+def redrive_letters(data_dir: Path, letter_ids: Sequence[str]) -> int:
+    """Queue these dead letters again, or all of them where none is named; how many were there."""
+    request = RedriveDeadLettersRequest(letter_ids=letter_ids, all=not letter_ids)
+    answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.RedriveDeadLetters(request, timeout=_MANY_S))
+    return int(answer.redriven)
+
+
+def purge_letters(data_dir: Path, letter_ids: Sequence[str]) -> int:
+    """Delete these dead letters, or all of them where none is named; how many were there."""
+    request = PurgeDeadLettersRequest(letter_ids=letter_ids, all=not letter_ids)
+    answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.PurgeDeadLetters(request, timeout=_MANY_S))
+    return int(answer.purged)
 
 
 def runtimes(address: str, token: str) -> set[str] | None:
@@ -57,14 +88,13 @@ def runtimes(address: str, token: str) -> set[str] | None:
     return {name for one in answer.executors for name in one.runtimes} if answer.executors else None
 
 
-def where(data_dir: Path) -> tuple[str, str]:
-    """Address and internal token of the registry: from the environment, else of the grid that `up` started here."""
+def where(service: str, data_dir: Path) -> tuple[str, str]:
+    """Address of a service and the internal token: from the environment, else of the grid that `up` started here."""
     settings = GridSettings()
     grid = local_grid.read(data_dir)
-    address = settings.registry_address
-    if grid and grid.running and "registry_address" not in settings.model_fields_set:
-        address = grid.registry_address
-    return address, settings.internal_token or local_grid.read_token(data_dir)
+    name = f"{service}_address"
+    local = grid and grid.running and name not in settings.model_fields_set
+    return getattr(grid if local else settings, name), settings.internal_token or local_grid.read_token(data_dir)
 
 
 async def _all_keys(registry: Any) -> list[ApiKey]:
@@ -78,10 +108,10 @@ async def _all_keys(registry: Any) -> list[ApiKey]:
             return found
 
 
-def _ask_registry(data_dir: Path, question: Callable[[Any], Awaitable[Answer]]) -> Answer:
-    address, token = where(data_dir)
+def _ask_service(service: str, data_dir: Path, question: Callable[[Any], Awaitable[Answer]]) -> Answer:
+    address, token = where(service, data_dir)
     try:
-        return _ask(RegistryServiceStub, address, token, question)
+        return _ask(_STUBS[service], address, token, question)
     except NanoGridError as failure:
         code = of_status(failure.http_status)
         cure = "; set NANOGRID_INTERNAL_TOKEN, or --data-dir to the grid's data folder" if code is Exit.AUTH else ""
@@ -102,6 +132,18 @@ def _shown(key: ApiKey) -> dict[str, Any]:
         "principal": key.principal,
         "created_at": _time(key.created_at),
         "revoked_at": _time(key.revoked_at) if key.HasField("revoked_at") else None,
+    }
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "letter_id": letter.letter_id,
+        "job_id": letter.job_id,
+        "function_id": letter.function_id,
+        "reason": letter.reason,
+        "receives": letter.receives,
+        "died_at": _time(letter.died_at),
+        "excerpt": letter.excerpt.decode(errors="replace"),
     }
 
 

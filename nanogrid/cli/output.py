@@ -31,10 +31,10 @@ class Printer:
         """Say something that is not the result."""
         self._err.print(Text(text))
 
-    def rows(self, name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        """Print a list."""
+    def rows(self, name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], **beside: Any) -> None:
+        """Print a list; what is to know beside it is for programs."""
         if self._json:
-            self._out.print(_json({name: rows}), markup=False)
+            self._out.print(_json({name: rows, **beside}), markup=False)
             return
         table = Table(box=None, pad_edge=False)
         for column in columns:

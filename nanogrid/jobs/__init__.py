@@ -11,11 +11,13 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 __all__ = [
     "FINAL_STATES",
     "RECORD_TTL_S",
+    "Asked",
     "Claim",
     "ClaimOutcome",
     "JobFilter",
     "JobStore",
     "LeaseLostError",
+    "Question",
     "Waiter",
     "open_jobs",
 ]
@@ -39,11 +41,35 @@ class ClaimOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """The answer to a claim. `token` fences: it grows with every owner, and only the newest may write."""
+    """The answer to a claim. `token` fences: it grows with every owner, and only the newest may write.
+
+    `rebuilt` says that there was no record: the job may have been run, and its record lost.
+    """
 
     outcome: ClaimOutcome
     token: int = 0
     attempt: int = 0
+    rebuilt: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A call that its caller named (`Idempotency-Key`), so that asking it twice makes one job.
+
+    `name` is unique among the questions of all principals; the fingerprint tells another question under the same name.
+    """
+
+    name: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question asked before: its fingerprint then, the job it made, and whether its asker had an answer."""
+
+    fingerprint: str
+    job_id: str
+    answered: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +91,18 @@ class Waiter(Protocol):
 class JobStore(Protocol):
     """Every step is atomic. Every method raises UnavailableError while the store is down."""
 
-    async def create(self, job: Job, message: bytes) -> None:
-        """Record a PENDING job and the queue message that will run it.
+    async def create(self, job: Job, message: bytes, question: Question | None = None) -> Asked | None:
+        """Record a PENDING job and the queue message that will run it; None when it is recorded now.
 
-        ConflictError if it exists; NotFoundError if its function is retired.
+        Nothing is recorded when the question was asked in the last 24 hours: what it made then is answered.
+        ConflictError if the job exists; NotFoundError if its function is retired.
         """
+
+    async def answered(self, question: Question) -> None:
+        """Note that whoever asked it has an answer."""
+
+    async def withdraw_job(self, job_id: str) -> None:
+        """Forget a job whose `create` or message failed, unless somebody may have begun it."""
 
     async def sent(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages are on the queue, so that `unsent` does not list them; at least one."""
@@ -83,15 +116,15 @@ class JobStore(Protocol):
     async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
         """Jobs newest first, without results and output, and the next page's token ("" on the last)."""
 
-    async def claim(self, job: Job, lease_s: float) -> Claim:
+    async def claim(self, job: Job, lease_s: float, *, received_before: bool = False) -> Claim:
         """Try to own the job for `lease_s`.
 
         `job` carries what is known from the message, and the executor's id and address; it becomes the record where
-        none exists.
+        none exists. Then, if the message was received before, the job is BUSY for once: its owner may be alive.
         """
 
-    async def renew(self, job_id: str, token: int, lease_s: float) -> None:
-        """Start the lease anew. LeaseLostError when it is somebody else's."""
+    async def renew(self, job: Job, token: int, lease_s: float) -> None:
+        """Start the lease anew, and record the job anew where its record was lost. LeaseLostError if not ours."""
 
     async def hand_back(self, job_id: str, token: int, *, count_try: bool) -> None:
         """Give the job up unfinished: PENDING again, to be claimed by whoever gets the message next.
@@ -99,8 +132,17 @@ class JobStore(Protocol):
         `count_try` keeps the try on the count. LeaseLostError as for renew.
         """
 
-    async def finish(self, job: Job, token: int) -> None:
-        """Record the final job and publish it on `result:{job_id}`. LeaseLostError when it is not ours to say."""
+    async def finish(self, job: Job, token: int, record: bytes) -> None:
+        """Record the final job and publish its record on `result:{job_id}`. LeaseLostError if not ours."""
+
+    async def adopt(self, job: Job, record: bytes) -> None:
+        """Record and publish what the durable result says, whatever is recorded now."""
+
+    async def finished_record(self, job_id: str) -> bytes | None:
+        """What `finish` or `adopt` recorded; None when nothing is."""
+
+    async def revive(self, job: Job) -> bool:
+        """Make a job that ended PENDING again, all tries ahead; False when it has not ended."""
 
     def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
         """Subscribe to the end of a job; enter before queueing it."""

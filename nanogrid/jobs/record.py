@@ -1,32 +1,25 @@
 """A finished job as JSON: what is stored, and what is published on `result:{job_id}`."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from nanogrid.moments import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobError, JobState, OutputFile
 
-_PREFIX = "JOB_STATE_"
+_NAMES = {number: name.removeprefix("JOB_STATE_") for name, number in JobState.items()}
+_STATES = {name: number for number, name in _NAMES.items()}
+_CAMEL = Dialect.DIALECT_CAMEL
 
 
 def state_name(state: JobState.ValueType) -> str:
     """PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
-    return JobState.Name(state).removeprefix(_PREFIX)
+    return _NAMES[state]
 
 
 def state_of(name: str) -> JobState.ValueType:
-    """The inverse of `state_name`."""
-    return JobState.Value(_PREFIX + name)
-
-
-def iso(moment: Timestamp) -> str | None:
-    """ISO 8601 in UTC with milliseconds and `Z`; None for a moment that was never set."""
-    if not moment.seconds:
-        return None
-    at = datetime.fromtimestamp(moment.seconds, UTC)
-    return f"{at:%Y-%m-%dT%H:%M:%S}.{moment.nanos // 1_000_000:03d}Z"
+    """The inverse of `state_name`; KeyError for any other word."""
+    return _STATES[name]
 
 
 def encode(job: Job) -> bytes:
@@ -41,9 +34,9 @@ def encode(job: Job) -> bytes:
         "attempt": job.attempt,
         "executor_id": job.executor_id,
         "executor_address": job.executor_address,
-        "created_at": _millis(job.created_at),
-        "started_at": _millis(job.started_at),
-        "ended_at": _millis(job.ended_at),
+        "created_at": millis(job.created_at),
+        "started_at": millis(job.started_at),
+        "ended_at": millis(job.ended_at),
         "result": orjson.Fragment(job.result) if job.result else None,
         "output_files": [{"key": file.key, "size_bytes": file.size_bytes} for file in job.output_files],
         "error": _error(job),
@@ -59,8 +52,11 @@ def encode(job: Job) -> bytes:
         "estimated_saving_percent": job.estimated_saving_percent,
         "advice_calls": job.advice_calls,
         "runtime_memory_bytes": job.runtime_memory_bytes,
+        "s3_key": job.s3_key,
+        "code_sha256": job.code_sha256,
+        "kept_in_artifacts": job.kept_in_artifacts,
     }
-    if job.dialect == Dialect.DIALECT_CAMEL:
+    if job.dialect == _CAMEL:
         record |= {
             "requestId": job.job_id,
             "exitCode": record["exit_code"],
@@ -68,6 +64,17 @@ def encode(job: Job) -> bytes:
             "optimizationTip": job.optimization_tip,
         }
     return orjson.dumps(record)
+
+
+def stub(job: Job) -> bytes:
+    """The record of a job whose result and output are too large for it: they lie in artifacts."""
+    small = Job()
+    small.CopyFrom(job)
+    small.ClearField("result")
+    small.ClearField("stdout")
+    small.ClearField("stderr")
+    small.kept_in_artifacts = True
+    return encode(small)
 
 
 def decode(data: bytes | str) -> Job:
@@ -83,7 +90,7 @@ def decode(data: bytes | str) -> Job:
         attempt=record["attempt"],
         executor_id=record["executor_id"],
         executor_address=record["executor_address"],
-        result=b"" if record["status"] != "SUCCESS" else orjson.dumps(record["result"]),
+        result=_result(record),
         output_files=[OutputFile(**file) for file in record["output_files"]],
         exit_code=record["exit_code"],
         stdout=record["stdout"],
@@ -97,17 +104,22 @@ def decode(data: bytes | str) -> Job:
         estimated_saving_percent=record["estimated_saving_percent"],
         advice_calls=record["advice_calls"],
         runtime_memory_bytes=record.get("runtime_memory_bytes", 0),
+        s3_key=record.get("s3_key", ""),
+        code_sha256=record.get("code_sha256", ""),
+        kept_in_artifacts=record.get("kept_in_artifacts", False),
     )
     if record["error"]:
         job.error.CopyFrom(JobError(**record["error"]))
     for name in ("created_at", "started_at", "ended_at"):
         if record[name]:
-            getattr(job, name).FromMilliseconds(record[name])
+            set_millis(getattr(job, name), record[name])
     return job
 
 
-def _millis(moment: Timestamp) -> int:
-    return moment.seconds * 1000 + moment.nanos // 1_000_000
+def _result(record: dict[str, Any]) -> bytes:
+    if record["status"] != "SUCCESS" or record.get("kept_in_artifacts"):
+        return b""
+    return orjson.dumps(record["result"])
 
 
 def _error(job: Job) -> dict[str, str] | None:

@@ -11,10 +11,12 @@ from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.jobs import (
     EXECUTOR_TTL_S,
     RECORD_TTL_S,
+    Asked,
     Claim,
     ClaimOutcome,
     JobFilter,
     LeaseLostError,
+    Question,
     Waiter,
     record,
     scripts,
@@ -26,6 +28,8 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 _RETIRED_S = 3600  # longer than any invoker remembers a function
 _SCAN = 200  # index entries looked at for one page; a page may come out shorter than asked
 _STORE = "the job store"
+_ASKED_S = 24 * 3600  # how long a named question is remembered
+_FORGOTTEN = 2  # a renewal's answer: there is nothing to renew, say all that is known of the job
 
 
 @asynccontextmanager
@@ -42,20 +46,36 @@ class RedisJobs:
         self._redis = client
         self._news = news
         together = Together(client)
-        self._create, self._claim, self._renew, self._hand_back, self._finish = (
+        self._create, self._withdraw, self._claim, self._renew, self._hand_back, self._finish, self._revive = (
             Script(client, together, text)
-            for text in (scripts.CREATE, scripts.CLAIM, scripts.RENEW, scripts.HAND_BACK, scripts.FINISH)
+            for text in (
+                scripts.CREATE,
+                scripts.WITHDRAW,
+                scripts.CLAIM,
+                scripts.RENEW,
+                scripts.HAND_BACK,
+                scripts.FINISH,
+                scripts.REVIVE,
+            )
         )
 
-    async def create(self, job: Job, message: bytes) -> None:
-        created = job.created_at.ToMilliseconds()
+    async def create(self, job: Job, message: bytes, question: Question | None = None) -> Asked | None:
         inbox = self._news.inbox_for(job.job_id)
-        args = [job.job_id, job.owner, job.function_id, created, record.encode(job), message, inbox]
-        answer = await self._run(self._create, job.job_id, args)
-        if answer == b"retired":
+        asked = [question.name, question.fingerprint, _ASKED_S] if question else ["", "", 0]
+        args = [*_known(job), record.encode(job), message, inbox, *asked]
+        outcome, *known = await self._run(self._create, job.job_id, args)
+        if outcome == b"retired":
             raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
-        if answer == b"exists":
+        if outcome == b"exists":
             raise ConflictError(f"job {job.job_id} exists already", field="job_id")
+        return Asked(known[0].decode(), known[1].decode(), bool(known[2])) if known else None
+
+    async def answered(self, question: Question) -> None:
+        async with translated(_STORE):
+            await self._redis.hset(f"asked:{question.name}", "answered", "1")  # type: ignore[misc]
+
+    async def withdraw_job(self, job_id: str) -> None:
+        await self._run(self._withdraw, job_id, [job_id])
 
     async def sent(self, job_ids: Sequence[str]) -> None:
         async with translated(_STORE):
@@ -82,11 +102,7 @@ class RedisJobs:
         start = pages.position(page_token, (int, str))
         key = "jobs:all" if where.owner is None else f"jobs:owner:{where.owner}"
         async with translated(_STORE):
-            top = start[0] if start else "+inf"
-            entries = await self._redis.zrange(
-                key, top, "-inf", desc=True, byscore=True, offset=0, num=_SCAN + 1, withscores=True
-            )  # type: ignore[call-overload]
-            entries = [(i.decode(), int(s)) for i, s in entries if not start or (int(s), i.decode()) < tuple(start)]
+            entries = await self._entries(key, start)
             async with self._redis.pipeline(transaction=False) as pipe:
                 for job_id, _ in entries:
                     pipe.hgetall(f"job:{job_id}")
@@ -100,26 +116,62 @@ class RedisJobs:
                 found.append(job)
         return found, ""
 
-    async def claim(self, job: Job, lease_s: float) -> Claim:
-        created = job.created_at.ToMilliseconds()
-        known = [job.job_id, job.owner, job.function_id, created]
-        owner = [int(lease_s * 1000), job.executor_id, job.executor_address]
-        outcome, token, attempt = await self._run(self._claim, job.job_id, [*known, "", *owner])
-        if outcome == b"unknown":  # put on the queue by hand, or Redis was flushed: the message is the record
-            args = [*known, record.encode(job), *owner]
-            outcome, token, attempt = await self._run(self._claim, job.job_id, args)
-        return Claim(ClaimOutcome(outcome.decode()), token, attempt)
+    async def _entries(self, key: str, start: Sequence[Any] | None) -> list[tuple[str, int]]:
+        """Ids and creation times after `start`, newest first: what one page looks at, and one more if there is."""
+        found: list[tuple[str, int]] = []
+        offset, count = 0, _SCAN + 2
+        while len(found) <= _SCAN:
+            read = await self._redis.zrange(
+                key,
+                start[0] if start else "+inf",
+                "-inf",
+                desc=True,
+                byscore=True,
+                offset=offset,
+                num=count,
+                withscores=True,
+            )  # type: ignore[call-overload]
+            listed = [(job_id.decode(), int(score)) for job_id, score in read]
+            found += [(job_id, at) for job_id, at in listed if not start or (at, job_id) < tuple(start)]
+            if len(read) < count:
+                break
+            offset += count
+        return found[: _SCAN + 1]
 
-    async def renew(self, job_id: str, token: int, lease_s: float) -> None:
-        await self._as_owner(self._renew, job_id, [job_id, token, int(lease_s * 1000)])
+    async def claim(self, job: Job, lease_s: float, *, received_before: bool = False) -> Claim:
+        known = _known(job)
+        owner = [int(lease_s * 1000), job.executor_id, job.executor_address, "1" if received_before else ""]
+        answer = await self._run(self._claim, job.job_id, [*known, "", *owner])
+        if answer[0] == b"unknown":  # put on the queue by hand, or Redis was flushed: the message is the record
+            answer = await self._run(self._claim, job.job_id, [*known, record.encode(job), *owner])
+        outcome, token, attempt, rebuilt = answer
+        return Claim(ClaimOutcome(outcome.decode()), token, attempt, bool(rebuilt))
+
+    async def renew(self, job: Job, token: int, lease_s: float) -> None:
+        job_id, *rest = _known(job)
+        owner = [job.executor_id, job.executor_address, job.attempt]
+        args = [job_id, token, int(lease_s * 1000), *rest]
+        answer = await self._run(self._renew, job.job_id, [*args, "", *owner])
+        if answer == _FORGOTTEN:
+            answer = await self._run(self._renew, job.job_id, [*args, record.encode(job), *owner])
+        if not answer:
+            raise LeaseLostError(job.job_id)
 
     async def hand_back(self, job_id: str, token: int, *, count_try: bool) -> None:
         await self._as_owner(self._hand_back, job_id, [job_id, token, 0 if count_try else -1])
 
-    async def finish(self, job: Job, token: int) -> None:
-        state = record.state_name(job.state)
-        args = [job.job_id, token, state, record.encode(job), RECORD_TTL_S, job.owner, job.function_id]
-        await self._as_owner(self._finish, job.job_id, args)
+    async def finish(self, job: Job, token: int, record: bytes) -> None:
+        await self._as_owner(self._finish, job.job_id, _end(job, token, record))
+
+    async def adopt(self, job: Job, record: bytes) -> None:
+        await self._run(self._finish, job.job_id, _end(job, "", record))
+
+    async def finished_record(self, job_id: str) -> bytes | None:
+        async with translated(_STORE):
+            return await self._redis.hget(f"job:{job_id}", "record")  # type: ignore[misc,return-value]
+
+    async def revive(self, job: Job) -> bool:
+        return bool(await self._run(self._revive, job.job_id, [*_known(job), record.encode(job)]))
 
     def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
         return self._news.waiting(job_id, self.get)
@@ -170,6 +222,16 @@ class RedisJobs:
     async def _as_owner(self, script: Script, job_id: str, args: list[Any]) -> None:
         if not await self._run(script, job_id, args):
             raise LeaseLostError(job_id)
+
+
+def _known(job: Job) -> list[Any]:
+    """What every script that may record a job is told of it."""
+    return [job.job_id, job.owner, job.function_id, job.created_at.ToMilliseconds()]
+
+
+def _end(job: Job, token: int | str, encoded: bytes) -> list[Any]:
+    job_id, owner, function_id, created = _known(job)
+    return [job_id, token, record.state_name(job.state), encoded, RECORD_TTL_S, owner, function_id, created]
 
 
 def _job(fields: dict[bytes, bytes]) -> Job:

@@ -1,12 +1,12 @@
 """The port TaskQueue: messages that survive their receiver."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
-__all__ = ["Delivery", "Depth", "ReceiptLostError", "TaskQueue", "open_queue"]
+__all__ = ["DeadLetter", "Delivery", "Depth", "ReceiptLostError", "TaskQueue", "open_queue"]
 
 
 class ReceiptLostError(Exception):
@@ -17,12 +17,24 @@ class ReceiptLostError(Exception):
 class Delivery:
     """One message, handed to one receiver for as long as it keeps extending it.
 
-    `receives` counts how often it has been handed out, this time included.
+    `receives` counts how often it has been handed out, this time included. `urgent` says that somebody waits for it.
     """
 
     body: bytes
     receipt: str
     receives: int
+    urgent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that was given up. `reason` is "" where the backend itself moved it, after too many receives."""
+
+    letter_id: str
+    body: bytes
+    reason: str
+    receives: int
+    died_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +48,40 @@ class Depth:
 
 
 class TaskQueue(Protocol):
-    """At-least-once, unordered. Methods raise UnavailableError while the backend is down; none loses a message."""
+    """At-least-once, unordered. Methods raise UnavailableError while the backend is down; none loses a message.
 
-    async def send(self, body: bytes) -> None:
-        """Add a message; on return it is as durable as the backend makes anything."""
+    `hold_s` is how long a receiver may hold one message, extensions included; math.inf where there is no end.
+    `knows_urgent` says whether the backend has a lane for urgent messages; else none is urgent when received.
+    """
 
-    async def receive(self, max_count: int, wait_s: float) -> list[Delivery]:
-        """Take up to `max_count` messages, waiting up to `wait_s` for the first.
+    @property
+    def knows_urgent(self) -> bool:
+        """See the class."""
 
-        They are invisible to others for the visibility time.
+    @property
+    def hold_s(self) -> float:
+        """See the class."""
+
+    async def send(self, body: bytes, *, urgent: bool = False) -> None:
+        """Add a message; on return it is as durable as the backend makes anything.
+
+        `urgent` ones are received first where the backend knows two lanes.
+        """
+
+    async def receive(self, max_count: int, wait_s: float, *, patient: int | None = None) -> list[Delivery]:
+        """Take up to `max_count` messages, of them up to `patient` that are not urgent, waiting up to `wait_s`.
+
+        They are invisible to others for the visibility time. None = as many as `max_count`.
         """
 
     async def extend(self, delivery: Delivery) -> None:
         """Start the visibility time anew. ReceiptLostError when somebody else may have it."""
 
     async def release(self, delivery: Delivery, delay_s: float) -> None:
-        """Give it back, to be received again after `delay_s`. ReceiptLostError as for extend."""
+        """Give it back after a failed try, to be received again after `delay_s`. ReceiptLostError as for extend."""
+
+    async def set_aside(self, delivery: Delivery, delay_s: float) -> None:
+        """Give it back without fault: this receive does not count, and its hold begins anew. Errors as for extend."""
 
     async def delete(self, delivery: Delivery) -> None:
         """Done with it: gone within moments, many at a time. Twice is no error, nor is losing one in a crash."""
@@ -62,14 +92,30 @@ class TaskQueue(Protocol):
     async def depth(self) -> Depth:
         """Count messages; approximate where the backend is."""
 
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """Look at up to `limit` dead letters, oldest first where there is an order. They stay where they are."""
+
+    async def redrive(self, letter_ids: Collection[str]) -> int:
+        """Move these dead letters back to the queue, their receives forgotten; how many were still there."""
+
+    async def purge(self, letter_ids: Collection[str]) -> int:
+        """Delete these dead letters; how many were still there."""
+
 
 @asynccontextmanager
 async def open_queue(url: str, consumer: str, visibility_s: float = 300.0) -> AsyncIterator[TaskQueue]:
     """Open the queue behind `url`. `consumer` names this process among the receivers."""
     scheme = urlsplit(url).scheme
-    if scheme not in ("redis", "rediss"):
-        raise ValueError(f"NANOGRID_QUEUE_URL: scheme {scheme!r} is not known; use redis://host:port/db")
-    from nanogrid.queue.redis import open_redis_queue  # noqa: PLC0415 - an adapter loads its SDK on use
+    if scheme in ("redis", "rediss"):
+        from nanogrid.queue.redis import open_redis_queue  # noqa: PLC0415 - an adapter loads its SDK on use
 
-    async with open_redis_queue(url, consumer, visibility_s) as queue:
+        opened: AbstractAsyncContextManager[TaskQueue] = open_redis_queue(url, consumer, visibility_s)
+    elif scheme == "sqs":
+        from nanogrid.queue.sqs import open_sqs_queue  # noqa: PLC0415 - see above
+
+        opened = open_sqs_queue(url, consumer, visibility_s)
+    else:
+        able = "redis://host:port/db or sqs://queue-name"
+        raise ValueError(f"NANOGRID_QUEUE_URL: scheme {scheme!r} is not known; use {able}")
+    async with opened as queue:
         yield queue

@@ -1,9 +1,11 @@
-"""TaskQueue on a Redis stream with a consumer group; a sorted set holds what waits for its delay."""
+"""TaskQueue on two Redis streams with a consumer group; a sorted set holds what waits for its delay."""
 
 import asyncio
 import contextlib
+import math
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,66 +15,26 @@ from redis.exceptions import ResponseError
 
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
-from nanogrid.queue import Delivery, Depth, ReceiptLostError
+from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError, scripts
 from nanogrid.redis import Together, connect, translated
 
 log = logger()
 
-_STREAM = "queue:tasks"
-_DELAYED = "queue:delayed"  # zset: member "{receives}:{unique}:{body}", score due time in ms
+_TASKS, _URGENT = "queue:tasks", "queue:urgent"
+_STREAMS = (_URGENT, _TASKS)
+_DELAYED = "queue:delayed"
 _DEAD = "queue:dead"
 _GROUP = "executors"
-_TOGETHER_S = 0.005  # deletions of this long travel together
+_LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
+_TOGETHER_S = 0.02  # deletions of this long travel together
 _UPKEEP_S = 1.0  # how often a receiver looks for due delays and for messages of dead receivers
-
-# Moves what is due from the delayed set to the stream. Redis's own clock, so receivers need not agree on theirs.
-_PROMOTE = """
-local now = redis.call('TIME')
-local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now[1] * 1000 + math.floor(now[2] / 1000), 'LIMIT', 0, 100)
-for _, member in ipairs(due) do
-  local receives, body = string.match(member, '^(%d+):[^:]*:(.*)$')
-  redis.call('XADD', KEYS[1], '*', 'b', body, 'r', receives)
-  redis.call('ZREM', KEYS[2], member)
-end
-return #due
-"""
-
-# Every change of a held message first proves that this consumer still holds it.
-_HELD = """
-local held = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1)
-if #held == 0 or held[1][2] ~= ARGV[2] then return 0 end
-"""
-
-_EXTEND = _HELD + "redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, ARGV[3], 'JUSTID') return 1"
-
-_RELEASE = (
-    _HELD
-    + """
-local now = redis.call('TIME')
-local due = now[1] * 1000 + math.floor(now[2] / 1000) + tonumber(ARGV[4])
-redis.call('ZADD', KEYS[2], due, ARGV[5] .. ':' .. ARGV[3] .. ':' .. ARGV[6])
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-redis.call('XDEL', KEYS[1], ARGV[3])
-return 1
-"""
-)
-
-_BURY = (
-    _HELD
-    + """
-redis.call('XADD', KEYS[2], '*', 'b', ARGV[4], 'reason', ARGV[5], 'receives', ARGV[6])
-redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
-redis.call('XDEL', KEYS[1], ARGV[3])
-return 1
-"""
-)
 
 
 @asynccontextmanager
 async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> AsyncIterator["RedisQueue"]:
     """Connect to the stream, making its consumer group if need be."""
     async with connect(url) as client:
-        queue = RedisQueue(client, consumer, int(visibility_s * 1000), Together(client))
+        queue = RedisQueue(client, consumer, int(visibility_s * 1000), Together(client), Together(client))
         await queue.ensure_group()
         try:
             yield queue
@@ -82,40 +44,48 @@ async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> Asyn
 
 @dataclass(slots=True)
 class RedisQueue:
-    """A stream `queue:tasks`; a message held longer than the visibility time may be taken by any receiver.
+    """Streams `queue:urgent` and `queue:tasks`; a message held longer than the visibility may be taken by any receiver.
 
-    Each held message is deleted when done, so the stream is as long as what is not done.
+    Each held message is deleted when done, so the streams are as long as what is not done.
     """
 
     _redis: Redis
     _consumer: str
     _visibility_ms: int
     _together: Together
+    _blocking: Together  # a connection of its own, because a command that waits holds up those behind it
+    hold_s: float = math.inf
+    knows_urgent: bool = True
     _next_upkeep: float = 0.0  # monotonic seconds
-    _done: list[str] = field(default_factory=list)  # receipts to delete next
+    _done: list[Delivery] = field(default_factory=list)  # to delete next
     _deleting: "asyncio.Task[None] | None" = None
+    _more: bool = True  # whether the last look left something behind, as far as is known
     _adopted: bool = False  # whether what an earlier process of this consumer's name held was looked for
 
     async def ensure_group(self) -> None:
-        """Make the consumer group; it starts at the stream's beginning so that nothing sent earlier is passed over."""
+        """Make the consumer group; it starts at the streams' beginning so that nothing sent earlier is passed over."""
         async with translated("the queue"):
-            try:
-                await self._redis.xgroup_create(_STREAM, _GROUP, id="0", mkstream=True)
-            except ResponseError as error:
-                if "BUSYGROUP" not in str(error):
-                    raise
+            for stream in _STREAMS:
+                try:
+                    await self._redis.xgroup_create(stream, _GROUP, id="0", mkstream=True)
+                except ResponseError as error:
+                    if "BUSYGROUP" not in str(error):
+                        raise
 
-    async def send(self, body: bytes) -> None:
+    async def send(self, body: bytes, *, urgent: bool = False) -> None:
         """See the port."""
         async with translated("the queue"):
-            await self._together.run("XADD", _STREAM, "*", "b", body)
+            await self._together.run("XADD", _URGENT if urgent else _TASKS, "*", "b", body)
 
-    async def receive(self, max_count: int, wait_s: float) -> list[Delivery]:
+    async def receive(self, max_count: int, wait_s: float, *, patient: int | None = None) -> list[Delivery]:
         """See the port. What a crashed process of this name held comes first, then what other dead ones did."""
         deadline = time.monotonic() + wait_s
+        most_patient = max_count if patient is None else min(patient, max_count)
         while True:
             async with translated("the queue"):
-                found = await self._abandoned(max_count) or await self._new(max_count, deadline - time.monotonic())
+                found = await self._abandoned(max_count) or await self._new(
+                    max_count, most_patient, deadline - time.monotonic()
+                )
             if found or time.monotonic() >= deadline:
                 return found
 
@@ -124,47 +94,84 @@ class RedisQueue:
             return []
         if not self._adopted:
             self._adopted = True
-            held = await self._redis.xreadgroup(_GROUP, self._consumer, {_STREAM: "0"}, count=max_count)
-            if entries := [entry for entry in _entries(held) if entry[1]]:
-                return [await self._again(entry) for entry in entries]
-        await self._redis.eval(_PROMOTE, 2, _STREAM, _DELAYED)
+            held = await self._redis.xreadgroup(_GROUP, self._consumer, dict.fromkeys(_STREAMS, "0"), count=max_count)
+            if found := [await self._again(*one) for one in _entries(held) if one[1][1]]:
+                return found
+        await self._redis.eval(scripts.PROMOTE, 2, _URGENT, _DELAYED)
         await self.ensure_group()  # also after Redis was flushed
-        taken = await self._redis.xautoclaim(
-            _STREAM, _GROUP, self._consumer, self._visibility_ms, start_id="0-0", count=max_count
-        )
-        found = [await self._again(entry) for entry in taken[1] if entry[1]]
-        if not found:
-            self._next_upkeep = time.monotonic() + _UPKEEP_S
+        for stream in _STREAMS:
+            taken = await self._redis.xautoclaim(
+                stream, _GROUP, self._consumer, self._visibility_ms, start_id="0-0", count=max_count
+            )
+            if found := [await self._again(stream, entry) for entry in taken[1] if entry[1]]:
+                return found
+        self._next_upkeep = time.monotonic() + _UPKEEP_S
+        return []
+
+    async def _new(self, max_count: int, patient: int, left_s: float) -> list[Delivery]:
+        try:
+            at_once = left_s <= 0
+            found = await self._take(max_count, patient) if self._more or at_once else []
+            if not found and not at_once:
+                found = await self._wait(max_count, patient, left_s)
+        except ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            self._next_upkeep = 0.0  # flushed in between; upkeep makes the groups again
+            return []
+        while len(found) > max_count:  # one place was free, and each stream gave one
+            await self.set_aside(found.pop(), 0)
         return found
 
-    async def _new(self, max_count: int, left_s: float) -> list[Delivery]:
-        block_ms = max(1, int(min(_UPKEEP_S, left_s) * 1000))
-        try:
-            answer = await self._redis.xreadgroup(
-                _GROUP, self._consumer, {_STREAM: ">"}, count=max_count, block=block_ms
-            )
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            return []  # flushed in between; upkeep makes the group again
-        return [_delivery(entry, 1) for entry in _entries(answer)]
+    async def _take(self, max_count: int, patient: int) -> list[Delivery]:
+        """What is there, the urgent first."""
+        answer = await self._together.run(
+            "EVAL", scripts.TAKE, 2, _URGENT, _TASKS, _GROUP, self._consumer, max_count, patient
+        )
+        self._more = len(answer) == max_count
+        return [
+            Delivery(body, entry_id.decode(), 1 + receives, urgent=bool(urgent))
+            for urgent, entry_id, body, receives in answer
+        ]
 
-    async def _again(self, entry: Any) -> Delivery:
-        pending = await self._redis.xpending_range(_STREAM, _GROUP, min=entry[0], max=entry[0], count=1)
-        return _delivery(entry, pending[0]["times_delivered"] if pending else 2)
+    async def _wait(self, max_count: int, patient: int, left_s: float) -> list[Delivery]:
+        # Redis counts per stream, so each gives half of what is asked for; `_take` fetches the rest.
+        count = min(max(1, max_count // 2), patient) if patient else max_count
+        streams = _STREAMS if patient else (_URGENT,)
+        block_ms = max(1, int(min(_UPKEEP_S, left_s) * 1000))
+        how = ("GROUP", _GROUP, self._consumer, "COUNT", count, "BLOCK", block_ms)
+        try:
+            answer = await self._blocking.run("XREADGROUP", *how, "STREAMS", *streams, *[">"] * len(streams))
+        except asyncio.CancelledError:
+            self._blocking.hang_up()  # or the next message would come to nobody
+            raise
+        found = [_delivery(stream, entry, 1) for stream, entry in _entries(_parsed(answer))]
+        self._more = len(found) >= count
+        return found
+
+    async def _again(self, stream: str, entry: Any) -> Delivery:
+        pending = await self._redis.xpending_range(stream, _GROUP, min=entry[0], max=entry[0], count=1)
+        return _delivery(stream, entry, pending[0]["times_delivered"] if pending else 2)
 
     async def extend(self, delivery: Delivery) -> None:
         """See the port."""
-        await self._held(_EXTEND, [_STREAM], delivery, [])
+        await self._held(scripts.EXTEND, [], delivery, [])
 
     async def release(self, delivery: Delivery, delay_s: float) -> None:
         """See the port."""
-        args: list[Any] = [int(delay_s * 1000), delivery.receives, delivery.body]
-        await self._held(_RELEASE, [_STREAM, _DELAYED], delivery, args)
+        await self._give_back(delivery, delay_s, delivery.receives)
+
+    async def set_aside(self, delivery: Delivery, delay_s: float) -> None:
+        """See the port."""
+        await self._give_back(delivery, delay_s, delivery.receives - 1)
+
+    async def _give_back(self, delivery: Delivery, delay_s: float, receives: int) -> None:
+        args = [int(delay_s * 1000), receives, delivery.body]
+        await self._held(scripts.RELEASE, [_DELAYED, _URGENT], delivery, args)
 
     async def delete(self, delivery: Delivery) -> None:
         """See the port. Whoever finished the job may delete, also after its visibility ran out."""
-        self._done.append(delivery.receipt)
+        self._done.append(delivery)
         if self._deleting is None:
             self._deleting = asyncio.create_task(self._delete_soon())
 
@@ -174,20 +181,21 @@ class RedisQueue:
         try:
             await self.flush()
         except UnavailableError as error:
-            log.warning("deleted later", error=error.message)  # with the next; until then they are received again
+            log.warning("done messages stay on the queue for now", error=error.message)
 
     async def flush(self) -> None:
         """Delete now what is done."""
-        if not (receipts := self._done):
+        done, self._done = self._done, []
+        if not done:
             return
-        self._done = []
         try:
-            async with translated("the queue"), self._redis.pipeline(transaction=False) as pipe:
-                pipe.xack(_STREAM, _GROUP, *receipts)
-                pipe.xdel(_STREAM, *receipts)
-                await pipe.execute()
+            async with translated("the queue"):
+                run = self._together.run
+                for stream in _STREAMS:
+                    if ids := [one.receipt for one in done if _stream(one) == stream]:
+                        await asyncio.gather(run("XACK", stream, _GROUP, *ids), run("XDEL", stream, *ids))
         except UnavailableError:
-            self._done += receipts
+            self._done += done
             raise
 
     async def close(self) -> None:
@@ -199,32 +207,88 @@ class RedisQueue:
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """See the port."""
-        await self._held(_BURY, [_STREAM, _DEAD], delivery, [delivery.body, reason, delivery.receives])
+        await self._held(scripts.BURY, [_DEAD], delivery, [delivery.body, reason, delivery.receives])
 
     async def depth(self) -> Depth:
         """See the port."""
         await self.flush()
         async with translated("the queue"):
-            length = await self._redis.xlen(_STREAM)
-            held = (await self._redis.xpending(_STREAM, _GROUP))["pending"]
+            length = held = 0
+            for stream in _STREAMS:
+                length += await self._redis.xlen(stream)
+                held += await self._held_of(stream)
             delayed = await self._redis.zcard(_DELAYED)
             return Depth(max(0, length - held), held, delayed, await self._redis.xlen(_DEAD))
 
-    async def _held(self, script: str, keys: list[str], delivery: Delivery, args: list[Any]) -> None:
+    async def _held_of(self, stream: str) -> int:
+        try:
+            return int((await self._redis.xpending(stream, _GROUP))["pending"])
+        except ResponseError as error:
+            if not str(error).startswith("NOGROUP"):
+                raise
+            return 0  # flushed in between; the next receiver makes the group again
+
+    async def dead_letters(self, limit: int) -> list[DeadLetter]:
+        """See the port."""
         async with translated("the queue"):
-            done = await self._redis.eval(script, len(keys), *keys, _GROUP, self._consumer, delivery.receipt, *args)
+            return [_letter(entry) for entry in await self._redis.xrange(_DEAD, count=limit)]
+
+    async def redrive(self, letter_ids: Collection[str]) -> int:
+        """See the port."""
+        ids = [one for one in letter_ids if _LETTER_ID.fullmatch(one)]
+        async with translated("the queue"):
+            return int(await self._redis.eval(scripts.REDRIVE, 2, _DEAD, _TASKS, *ids)) if ids else 0
+
+    async def purge(self, letter_ids: Collection[str]) -> int:
+        """See the port."""
+        ids = [one for one in letter_ids if _LETTER_ID.fullmatch(one)]
+        async with translated("the queue"):
+            return int(await self._redis.xdel(_DEAD, *ids)) if ids else 0
+
+    async def _held(self, script: str, keys: list[str], delivery: Delivery, args: list[Any]) -> None:
+        all_keys = [_stream(delivery), *keys]
+        async with translated("the queue"):
+            done = await self._redis.eval(
+                script, len(all_keys), *all_keys, _GROUP, self._consumer, delivery.receipt, *args
+            )
         if not done:
             raise ReceiptLostError(delivery.receipt)
 
 
-def _entries(answer: Any) -> list[Any]:
-    return answer[0][1] if answer else []
+def _stream(delivery: Delivery) -> str:
+    return _URGENT if delivery.urgent else _TASKS
 
 
-def _delivery(entry: Any, times: int) -> Delivery:
+def _parsed(answer: Any) -> Any:
+    """A reply of Redis as redis-py would have it: fields as a dictionary."""
+    return [
+        (name, [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries])
+        for name, entries in answer or ()
+    ]
+
+
+def _entries(answer: Any) -> list[tuple[str, Any]]:
+    """Stream and entry of everything read, the urgent first."""
+    found = [(name.decode(), entry) for name, entries in answer or () for entry in entries]
+    return sorted(found, key=lambda one: one[0] != _URGENT)
+
+
+def _delivery(stream: str, entry: Any, times: int) -> Delivery:
     fields = entry[1]
     return Delivery(
         body=fields[b"b"],
         receipt=entry[0].decode(),
         receives=times + int(fields.get(b"r", 0)),
+        urgent=stream == _URGENT,
+    )
+
+
+def _letter(entry: Any) -> DeadLetter:
+    letter_id, fields = entry[0].decode(), entry[1]
+    return DeadLetter(
+        letter_id=letter_id,
+        body=fields[b"b"],
+        reason=fields[b"reason"].decode(errors="replace"),
+        receives=int(fields[b"receives"]),
+        died_at_ms=int(letter_id.partition("-")[0]),
     )

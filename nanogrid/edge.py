@@ -1,10 +1,9 @@
 """What every incoming RPC passes: identity, log context, and the one place where exceptions become statuses."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
 import grpc
-import structlog
 from google.protobuf.message import DecodeError
 from grpc.aio import ServicerContext
 
@@ -14,55 +13,60 @@ from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
 from nanogrid.logs import logger
 from nanogrid.status import trailing_metadata
 
-_OPEN = ("/grpc.health.v1.", "/grpc.reflection.")  # asked by load balancers and grpcurl, tell nothing of users
-
 log = logger()
 
+_MAKERS = {  # by whether requests and responses are streams
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
 
-class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the stubs leave its parent untyped
+
+class Edge:
     """Identifies the caller, then runs the servicer; any exception leaves as a `google.rpc.Status`.
 
     Only NanoGridErrors keep their text. Everything else is logged and becomes INTERNAL without a word of it.
+
+    It stands in for the server when servicers are registered, and wraps every method once: an interceptor would do so
+    at every call, for 0.04 ms.
     """
 
-    def __init__(self, authenticator: Authenticator) -> None:
+    def __init__(self, server: grpc.aio.Server, authenticator: Authenticator) -> None:
+        self._server = server
         self._authenticator = authenticator
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], "Awaitable[grpc.RpcMethodHandler[Any, Any]]"],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> "grpc.RpcMethodHandler[Any, Any]":  # quoted: generic in the stubs only
-        """Wrap the method's behaviour; open methods pass as they are."""
-        handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_OPEN):
-            return handler
-        if handler.response_streaming:
-            make, run = _streaming_maker(handler), self._stream(handler, method)
-        else:
-            make, run = _unary_maker(handler), self._unary(handler, method)
-        return make(run, _tolerant(handler.request_deserializer), handler.response_serializer)  # type: ignore[no-any-return]
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Nothing: the generated code also calls `add_registered_method_handlers`, with names."""
 
-    def _unary(self, handler: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]:
-        behaviour = handler.stream_unary if handler.request_streaming else handler.unary_unary
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """Serve these methods of a service, each behind the edge."""
+        wrapped = {name: self._wrapped(handler, f"/{service}/{name}") for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
+    def _wrapped(self, handler: Any, method: str) -> Any:
+        behave = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        run = (self._stream if handler.response_streaming else self._unary)(behave, method)
+        make: Any = _MAKERS[handler.request_streaming, handler.response_streaming]
+        return make(run, _tolerant(handler.request_deserializer), handler.response_serializer)
+
+    def _unary(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]:
         async def run(request: Any, call: ServicerContext[Any, Any]) -> Any:
             try:
                 await self._enter(call, request)
-                return await behaviour(request, call)
+                return await behave(request, call)
             except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
                 await _abort(call, error, method)
 
         return run
 
-    def _stream(self, handler: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], AsyncIterator[Any]]:
-        behaviour = handler.stream_stream if handler.request_streaming else handler.unary_stream
-
+    def _stream(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], AsyncIterator[Any]]:
         async def run(request: Any, call: ServicerContext[Any, Any]) -> AsyncIterator[Any]:
             try:
                 await self._enter(call, request)
-                async for message in behaviour(request, call):
+                async for message in behave(request, call):
                     yield message
             except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
                 await _abort(call, error, method)
@@ -73,9 +77,7 @@ class EdgeInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # the 
         if isinstance(request, _Garbage):
             raise InvalidFieldError("request", "is not the protobuf message this call takes")
         metadata = {key: str(value) for key, value in call.invocation_metadata() or ()}
-        who = await self._authenticator.identify(metadata)
-        context.set_caller(who)
-        structlog.contextvars.bind_contextvars(request_id=who.request_id)
+        context.set_caller(await self._authenticator.identify(metadata))
 
 
 class _Garbage:
@@ -90,14 +92,6 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
             return _Garbage()
 
     return run
-
-
-def _unary_maker(handler: Any) -> Any:
-    return grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
-
-
-def _streaming_maker(handler: Any) -> Any:
-    return grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
 
 
 async def _abort(call: ServicerContext[Any, Any], error: Exception, method: str) -> None:

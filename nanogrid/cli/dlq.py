@@ -1,0 +1,89 @@
+"""`nanogrid dlq`: what was given up, in the hands of whoever holds the grid's internal token."""
+
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Annotated
+
+import typer
+
+from nanogrid.cli.exits import CliError, Exit
+from nanogrid.cli.session import Session, session
+
+_COLUMNS = ("letter_id", "job_id", "function_id", "reason", "receives", "died_at")
+_MOST = 100  # the invoker lists no more at once
+
+LettersArgument = Annotated[list[str] | None, typer.Argument(metavar="ID", help="Ids of letters, as listed.")]
+
+app = typer.Typer(
+    help="List dead letters, queue them again, or delete them. Needs the grid's internal token.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+
+@app.command("list")
+def show_all(
+    ctx: typer.Context, limit: Annotated[int, typer.Option(min=1, max=_MOST, help="Most to show.")] = 50
+) -> None:
+    """Show dead letters, oldest first where the queue keeps an order."""
+    here = session(ctx)
+    letters, total = _invoker().list_letters(here.data_dir, limit)
+    here.printer.rows("letters", letters, _COLUMNS, total=total)
+    if total > len(letters):
+        here.printer.remark(f"{len(letters)} of {total}")
+
+
+@app.command("redrive")
+def redrive(
+    ctx: typer.Context,
+    letters: LettersArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every letter that lies there now.")] = False,
+) -> None:
+    """Queue dead letters again; their jobs are pending again, with all tries ahead."""
+    here = session(ctx)
+    chosen = _chosen(letters, everything=everything)
+    _tell(here, "redriven", _invoker().redrive_letters(here.data_dir, chosen), chosen)
+
+
+@app.command("purge")
+def purge(
+    ctx: typer.Context,
+    letters: LettersArgument = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every letter that lies there now.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete dead letters for good; their jobs stay failed."""
+    here = session(ctx)
+    chosen = _chosen(letters, everything=everything)
+    if not yes:
+        _confirm(f"delete {len(chosen) or 'all'} dead letter{'' if len(chosen) == 1 else 's'} for good?")
+    _tell(here, "purged", _invoker().purge_letters(here.data_dir, chosen), chosen)
+
+
+def _chosen(letters: Sequence[str] | None, *, everything: bool) -> list[str]:
+    """The ids, each once; none means all."""
+    chosen = list(dict.fromkeys(letters or ()))
+    if bool(chosen) == everything:
+        raise CliError("say which letters: their ids (`nanogrid dlq list` shows them), or --all", Exit.USAGE)
+    if not all(chosen):
+        raise CliError("an empty id names no letter", Exit.USAGE)
+    return chosen
+
+
+def _confirm(question: str) -> None:
+    typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer's own way of asking puts a blank onto stdout
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise CliError("nothing was deleted; --yes deletes without asking", Exit.USAGE)
+
+
+def _tell(here: Session, done: str, count: int, chosen: Sequence[str]) -> None:
+    here.printer.plain(f"{done} {count}", {done: count})
+    if count < len(chosen):
+        here.printer.remark(f"{len(chosen) - count} were not there any more")
+
+
+def _invoker() -> ModuleType:
+    from nanogrid.cli import internal  # noqa: PLC0415 - gRPC is slow to import, and only these commands need it
+
+    return internal

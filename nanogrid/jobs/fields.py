@@ -1,0 +1,143 @@
+"""Reading a queue message field by field: nothing is believed, and what is wrong is named as its sender spelt it."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["MAX_TIMEOUT_S", "Fields", "GarbageError"]
+
+MAX_TIMEOUT_S = 7 * 24 * 3600  # as for functions: as long as a durable result is kept by default
+
+_SHOWN = 40  # characters of a wrong value that an error repeats
+_KEY_BYTES = 1024  # S3's own limit of an object key
+_ENV_BYTES = 64 * 1024  # as for functions: names, values and two separators each
+
+# Part of object keys and of Redis keys; artifacts asks the same of the jobs whose outputs it stores.
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
+_HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")  # module.function, or the main file of a compiled program
+_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class GarbageError(ValueError):
+    """The message is none that NanoGrid understands; it says why. Trying again would not help."""
+
+
+class Fields:
+    """The fields of one message by our names; `spelling` says where the sender has others.
+
+    A field that is null was left out, and is "" or 0 here. Every method raises GarbageError for what cannot be.
+    """
+
+    def __init__(self, message: Mapping[str, Any], spelling: Mapping[str, str]) -> None:
+        self._spelling = spelling
+        theirs = {ours: message.get(theirs) for ours, theirs in spelling.items()}
+        self._get = {**message, **theirs}.get if theirs else message.get
+
+    def spelt(self, name: str) -> str:
+        """What the sender calls it."""
+        return self._spelling.get(name, name)
+
+    def require(self, *names: str) -> None:
+        """Refuse a message that leaves one of these out, or empty."""
+        for name in names:
+            if self._get(name) in (None, ""):
+                raise GarbageError(f"{self.spelt(name)} is missing")
+
+    def text(self, name: str, most: int) -> str:
+        """A line of at most `most` characters."""
+        value = self._get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str):
+            raise GarbageError(f"{self.spelt(name)} is not a string")
+        if len(value) > most:
+            raise GarbageError(f"{self.spelt(name)} has {len(value)} characters; use at most {most}")
+        if not value.isprintable():
+            raise GarbageError(f"{self.spelt(name)} has a character that cannot be printed")
+        return value
+
+    def _matching(self, name: str, most: int, pattern: re.Pattern[str], meaning: str) -> str:
+        value = self.text(name, most)
+        if value and not pattern.fullmatch(value):
+            raise GarbageError(f"{self.spelt(name)} {value[:_SHOWN]!r} is not {meaning}")
+        return value
+
+    def identifier(self, name: str) -> str:
+        """The id of a job or a function."""
+        return self._matching(name, 128, _ID, "1 to 128 characters of A-Z a-z 0-9 . _ : -")
+
+    def handler(self) -> str:
+        """`module.function`, or a source file's name."""
+        return self._matching("handler", 256, _HANDLER, "module.function, such as main.handler")
+
+    def sha256(self, name: str) -> str:
+        """A digest in hex."""
+        return self._matching(name, 64, _SHA256, "64 lower-case hex digits")
+
+    def key(self, name: str) -> str:
+        """An object key."""
+        key = self.text(name, _KEY_BYTES)
+        if len(key.encode()) > _KEY_BYTES:
+            raise GarbageError(f"{self.spelt(name)} has {len(key.encode())} bytes; use at most {_KEY_BYTES}")
+        if key and ("\\" in key or any(part in ("", ".", "..") for part in key.split("/"))):
+            raise GarbageError(
+                f"{self.spelt(name)} {key[:_SHOWN]!r} is not a key such as folder/code.zip: no leading /, no .., no //"
+            )
+        return key
+
+    def whole(self, name: str, least: int, most: int) -> int:
+        """A whole number within its bounds; 0, which always means that nothing was chosen, when left out."""
+        value = self._get(name)
+        if value is None:
+            return 0
+        if not isinstance(value, int) or isinstance(value, bool):  # a bool is an int to Python, and to nobody else
+            raise GarbageError(f"{self.spelt(name)} is not a whole number")
+        if value and not least <= value <= most:
+            raise GarbageError(f"{self.spelt(name)} is {value}; use {least} to {most}")
+        return value
+
+    def timeout_s(self) -> int | None:
+        """The time limit in whole seconds, rounded up; None when left out."""
+        name = self.spelt("timeout")
+        if self._get("timeout") is None:
+            return None
+        if name == "timeout":
+            return self.whole("timeout", 0, MAX_TIMEOUT_S)
+        return -(-self.whole("timeout", 0, MAX_TIMEOUT_S * 1000) // 1000)
+
+    def flag(self, name: str) -> bool:
+        """True or false; false when left out."""
+        value = self._get(name)
+        if value is not None and not isinstance(value, bool):
+            raise GarbageError(f"{self.spelt(name)} is not true or false")
+        return bool(value)
+
+    def env(self) -> dict[str, str]:
+        """Environment variables."""
+        env = self._get("env")
+        if env is None:
+            return {}
+        if not isinstance(env, dict):
+            raise GarbageError("env is not an object of strings")
+        for name, value in env.items():
+            if not _ENV_NAME.fullmatch(name):
+                raise GarbageError(f"env: {name[:_SHOWN]!r} is not a name; use letters, digits and _, no digit first")
+            if not isinstance(value, str) or "\0" in value:
+                raise GarbageError(f"env: the value of {name[:_SHOWN]!r} is not a string without NUL")
+        size = sum(len(name) + len(value.encode()) + 2 for name, value in env.items())
+        if size > _ENV_BYTES:
+            raise GarbageError(f"env is {size} bytes together; the limit is {_ENV_BYTES} bytes")
+        return env
+
+    def source(self, name: str, most_bytes: int) -> bytes:
+        """Source text as UTF-8; b"" when left out."""
+        value = self._get(name)
+        if value is None:
+            return b""
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise GarbageError(f"{self.spelt(name)} is not the text of a source file")
+        source = value.encode()
+        if len(source) > most_bytes:
+            raise GarbageError(f"{self.spelt(name)} is {len(source)} bytes; the limit is {most_bytes} bytes")
+        return source
