@@ -39,10 +39,25 @@ def is_single_source(filename: str) -> bool:
     return True
 
 
+def result_key(job_id: str) -> str:
+    """The key of a job's durable result. InvalidFieldError unless the id is one."""
+    return f"results/{_job_id(job_id)}.json"
+
+
+def job_of_result(key: str) -> str | None:
+    """The job whose durable result has this key; None for any other object."""
+    job_id = key.removeprefix("results/").removesuffix(".json")
+    return job_id if _JOB_ID.fullmatch(job_id) and key == result_key(job_id) else None
+
+
+def payload_key(job_id: str) -> str:
+    """The key of a payload too large for a message. InvalidFieldError likewise."""
+    return f"payloads/{_job_id(job_id)}.json"
+
+
 def output_key(job_id: str, path: str) -> str:
     """The key of a job's output file. InvalidFieldError names the part that cannot be."""
-    if not _JOB_ID.fullmatch(job_id):
-        raise InvalidFieldError("job_id", "is not 1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
+    _job_id(job_id)
     if _UNSAFE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         why = "is not a plain relative path; use `/` between folders, no `..`, no backslash, no control characters"
         raise InvalidFieldError("path", why)
@@ -71,6 +86,12 @@ def build_key(runtime: str, toolchain: str, code_sha256: str) -> str:
     if not _SHA256.fullmatch(code_sha256):
         raise InvalidFieldError("code_sha256", "is not 64 lower-case hex digits")
     return f"builds/{runtime}/{toolchain}/{code_sha256}"
+
+
+def _job_id(job_id: str) -> str:
+    if not _JOB_ID.fullmatch(job_id):
+        raise InvalidFieldError("job_id", "is not 1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
+    return job_id
 
 
 def _size(text: str) -> int:

@@ -10,6 +10,7 @@ from nanogrid.errors import InvalidFieldError
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import artifacts_pb2_grpc
 from services.artifacts.blobs import CHUNK_BYTES
+from services.artifacts.results import Results
 from services.artifacts.vault import Vault
 
 _Call = ServicerContext[Any, Any]
@@ -18,8 +19,9 @@ _Call = ServicerContext[Any, Any]
 class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
     """Serves ArtifactsService."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, vault: Vault, results: Results) -> None:
         self._vault = vault
+        self._results = results
 
     async def UploadCode(self, requests: AsyncIterable[pb.UploadCodeRequest], _: _Call) -> pb.UploadCodeResponse:
         require_internal()
@@ -71,6 +73,28 @@ class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
             async for chunk in chunks:
                 yield pb.DownloadBuildResponse(chunk=chunk)
 
+    async def KeepResults(self, request: pb.KeepResultsRequest, _: _Call) -> pb.KeepResultsResponse:
+        require_internal()
+        return pb.KeepResultsResponse(kept=await self._results.keep(request.records))
+
+    async def GetResult(self, request: pb.GetResultRequest, _: _Call) -> pb.GetResultResponse:
+        require_internal()
+        return pb.GetResultResponse(record=await self._results.get(request.job_id))
+
+    async def DeleteResult(self, request: pb.DeleteResultRequest, _: _Call) -> pb.DeleteResultResponse:
+        require_internal()
+        await self._results.delete(request.job_id)
+        return pb.DeleteResultResponse()
+
+    async def KeepPayload(self, request: pb.KeepPayloadRequest, _: _Call) -> pb.KeepPayloadResponse:
+        require_internal()
+        await self._results.keep_payload(request.job_id, request.payload)
+        return pb.KeepPayloadResponse()
+
+    async def GetPayload(self, request: pb.GetPayloadRequest, _: _Call) -> pb.GetPayloadResponse:
+        require_internal()
+        return pb.GetPayloadResponse(payload=await self._results.get_payload(request.job_id))
+
     async def SignOutputs(self, request: pb.SignOutputsRequest, _: _Call) -> pb.SignOutputsResponse:
         require_internal()
         return pb.SignOutputsResponse(urls=await self._vault.sign_outputs(list(request.keys)))
@@ -94,11 +118,15 @@ async def _split(requests: AsyncIterable[Any], kind: type[Any]) -> tuple[Any, As
 
 async def _chunks(parts: AsyncIterator[Any], kind: type[Any]) -> AsyncIterator[bytes]:
     async for part in parts:
+        if isinstance(part, kind) and part.end:
+            return
         if not isinstance(part, kind) or part.WhichOneof("part") != "chunk":
-            raise InvalidFieldError("chunk", "is missing; after the header send nothing but chunks")
+            raise InvalidFieldError("chunk", "is missing; after the header send chunks, and `end`")
         if len(part.chunk) > CHUNK_BYTES:
             raise InvalidFieldError("chunk", f"is {len(part.chunk)} bytes long; the limit is {CHUNK_BYTES} bytes")
         yield part.chunk
+    # gRPC ends the stream of a call that its client broke off as if it were whole.
+    raise InvalidFieldError("end", "is missing; send it when the last chunk is sent")
 
 
 def _output_info(info: Any) -> pb.OutputInfo:

@@ -1,8 +1,11 @@
 """Blocking work in threads that are never left behind."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from contextlib import suppress
+from contextvars import copy_context
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
@@ -15,7 +18,18 @@ async def finish(work: Callable[Given, Result], *args: Given.args, **kwargs: Giv
     A thread cannot be stopped, and one that goes on alone would write files after they have been cleaned away, or to a
     descriptor that is by then another file's.
     """
-    running = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    return await to_the_end(asyncio.to_thread(work, *args, **kwargs))
+
+
+async def finish_in(pool: Executor, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
+    """`finish` in a pool of one's own, so that what is slow there does not hold up what others wait for."""
+    call = partial(copy_context().run, work, *args, **kwargs)
+    return await to_the_end(asyncio.get_running_loop().run_in_executor(pool, call))
+
+
+async def to_the_end(work: Awaitable[Result]) -> Result:
+    """What it results in. A caller that is cancelled waits for its end first."""
+    running = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

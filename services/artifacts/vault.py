@@ -3,7 +3,7 @@
 import asyncio
 import codecs
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -41,7 +41,9 @@ class Vault:
         upload_bytes: int,
         output_bytes: int,
         url_ttl_s: int,
+        before_code_goes: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """`before_code_goes` is told the key of a bundle that is about to be deleted, and may refuse."""
         self._code = code
         self._data = data
         self._spool = spool
@@ -50,6 +52,7 @@ class Vault:
         self._upload_bytes = upload_bytes
         self._output_bytes = output_bytes
         self._url_ttl_s = url_ttl_s
+        self._before_code_goes = before_code_goes
         self._gates = asyncio.Semaphore(_GATES)
 
     async def upload_code(self, function_id: str, filename: str, chunks: AsyncIterator[bytes]) -> CodeInfo:
@@ -90,8 +93,11 @@ class Vault:
                 yield CodeInfo(s3_key=s3_key, code_sha256=digest, size_bytes=size), read_chunks(copy, CHUNK_BYTES)
 
     async def delete_code(self, function_id: str) -> None:
-        """Delete the bundle of an uploaded function, if it is there."""
-        await self._code.delete(keys.code_key(function_id))
+        """Delete the bundle of an uploaded function, if it is there. UnavailableError while it must not go yet."""
+        key = keys.code_key(function_id)
+        if self._before_code_goes:
+            await self._before_code_goes(key)
+        await self._code.delete(key)
 
     async def upload_output(self, job_id: str, path: str, chunks: AsyncIterator[bytes]) -> BlobInfo:
         """Store one output file. InvalidFieldError, TooLargeError."""

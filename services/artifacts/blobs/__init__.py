@@ -1,7 +1,7 @@
 """The port BlobStore: named runs of bytes, there whole or not at all."""
 
 import mimetypes
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from nanogrid.errors import InvalidFieldError
 
-__all__ = ["CHUNK_BYTES", "BlobInfo", "BlobStore", "check_key", "content_type_of", "open_blobs"]
+__all__ = ["CHUNK_BYTES", "BlobInfo", "BlobStore", "Listed", "check_key", "content_type_of", "open_blobs"]
 
 CHUNK_BYTES = 1024 * 1024  # of what is streamed: the contract's most
 KEY_BYTES = 1024  # S3's and GCS's most
@@ -26,6 +26,15 @@ class BlobInfo:
     sha256: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A blob as a listing tells of it. `modified_s` in seconds since 1970, by the store's clock."""
+
+    key: str
+    size_bytes: int
+    modified_s: float
+
+
 class BlobStore(Protocol):
     """Keys as `check_key` allows; a key may at the same time be a folder of others. Safe for concurrent use.
 
@@ -38,6 +47,21 @@ class BlobStore(Protocol):
         """Store a file's bytes, or what the iterator yields, durably. Readers see the old blob or the new one, whole.
 
         What the iterator raises goes through, and nothing is stored; nor is it when the caller is cancelled.
+        """
+
+    async def put_new(self, blobs: Mapping[str, bytes], *, content_type: str) -> set[str]:
+        """Store small blobs durably, by key, except those whose key is taken; the keys that were stored.
+
+        Of several callers at once, in any process, one is the first. On an error some may be stored.
+        """
+
+    async def read(self, key: str) -> bytes:
+        """A blob as a whole, for those known to be small. NotFoundError if it is not there."""
+
+    def list(self, prefix: str) -> AsyncIterator[Listed]:
+        """Every blob whose key starts with `prefix`, which ends in `/`, in no order.
+
+        What comes or goes meanwhile may be missed.
         """
 
     def open(self, key: str) -> AbstractAsyncContextManager[tuple[BlobInfo, AsyncIterator[bytes]]]:
@@ -79,11 +103,23 @@ def content_type_of(name: str) -> str:
 
 @asynccontextmanager
 async def open_blobs(url: str) -> AsyncIterator[BlobStore]:
-    """Open the store behind `url`: `file:///absolute/folder`."""
+    """Open the store behind `url`: `file:///absolute/folder`, `s3://bucket` or `gs://bucket`."""
     parts = urlsplit(url)
-    if parts.scheme != "file" or parts.netloc or not parts.path.startswith("/"):
-        raise ValueError(f"NANOGRID_ARTIFACTS_CODE_URL, …_DATA_URL: {url!r} is not known; use file:///absolute/folder")
-    from services.artifacts.blobs.file import open_file_blobs  # noqa: PLC0415 - an adapter is loaded on use
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        from services.artifacts.blobs.file import open_file_blobs  # noqa: PLC0415 - an adapter is loaded on use
 
-    with open_file_blobs(Path(unquote(parts.path))) as store:
-        yield store
+        with open_file_blobs(Path(unquote(parts.path))) as store:
+            yield store
+    elif parts.scheme == "s3" and parts.netloc:
+        from services.artifacts.blobs.s3 import open_s3_blobs  # noqa: PLC0415 - see above
+
+        async with open_s3_blobs(parts.netloc) as store:
+            yield store
+    elif parts.scheme == "gs" and parts.netloc:
+        from services.artifacts.blobs.gs import open_gs_blobs  # noqa: PLC0415 - see above
+
+        async with open_gs_blobs(parts.netloc) as store:
+            yield store
+    else:
+        able = "file:///absolute/folder, s3://bucket or gs://bucket"
+        raise ValueError(f"NANOGRID_ARTIFACTS_CODE_URL, …_DATA_URL, …_ARCHIVE_URL: {url!r} is not known; use {able}")

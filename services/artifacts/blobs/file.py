@@ -3,23 +3,27 @@
 import os
 import shutil
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import orjson
 
 from nanogrid.errors import NotFoundError, UnavailableError
-from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, content_type_of
-from services.artifacts.blobs.paths import folder_of, path_of
+from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, Listed, content_type_of
+from services.artifacts.blobs.batch import write_new
+from services.artifacts.blobs.paths import DIGESTED, folder_of, key_of, path_of
 from services.artifacts.spool import Spool, open_spool, write_chunks
 from services.artifacts.threads import finish
 
 _TEMPORARY = "%tmp"  # neither name is that of any key: see paths
 _ABOUT = "%meta"
 
+_AT_ONCE = 64  # small blobs written together; each holds a descriptor
+_LISTED_AT_ONCE = 1000
 _TRIES = 20  # a folder may be pruned by a delete just before a put moves its file there
 
 
@@ -32,6 +36,7 @@ class _About:
     size_bytes: int
     modified_ns: int
     inode: int
+    key: str = ""  # where the path does not tell it
 
     def is_about(self, found: os.stat_result) -> bool:
         """Whether this was said about the file found."""
@@ -62,11 +67,32 @@ class FileBlobs:
                 await finish(shutil.copyfile, source, temporary)
             else:
                 await write_chunks(temporary, source)
-            said = await finish(_sync_file, temporary, content_type, sha256)
-            # Until here a cancellation leaves nothing. gRPC ends the stream of a call that its client broke off as if
-            # it were whole, and says so just afterwards: that must not find the half of a file in its place.
+            said = await finish(_synced, temporary, key, content_type, sha256)
+            # Until here a cancellation leaves nothing.
             await finish(self._place, path, temporary, about, said)
         return BlobInfo(key, said.size_bytes, content_type, sha256)
+
+    async def put_new(self, blobs: Mapping[str, bytes], *, content_type: str) -> set[str]:
+        paths = {key: path_of(key) for key in blobs}
+        stored: set[str] = set()
+        waiting = iter(paths)
+        while now := [*islice(waiting, _AT_ONCE)]:
+            with self._spool.file() as temporary, _translated():
+                some = {key: (paths[key], blobs[key]) for key in now}
+                stored |= await finish(self._place_new, temporary, some, content_type)
+        return stored
+
+    async def read(self, key: str) -> bytes:
+        path = self._root / path_of(key)
+        with _translated(key):
+            return await finish(_read, path)
+
+    async def list(self, prefix: str) -> AsyncIterator[Listed]:
+        walk = self._walk(folder_of(prefix))
+        with _translated(prefix):
+            while found := await finish(lambda: [*islice(walk, _LISTED_AT_ONCE)]):
+                for one in found:
+                    yield one
 
     @asynccontextmanager
     async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
@@ -95,13 +121,50 @@ class FileBlobs:
         return None
 
     def _place(self, path: PurePosixPath, temporary: Path, about: Path, said: _About) -> None:
-        about.write_bytes(orjson.dumps(asdict(said)))
         # First what is said: it is about a file that is not there yet, and until then it is believed by nobody.
-        _move(about, self._root / _ABOUT / path)
+        self._say(about, path, said)
         target = self._root / path
         highest = target.parent if target.parent.exists() else self._root
         _move(temporary, target)
         _sync_folders(target.parent, highest)
+
+    def _place_new(
+        self, temporary: Path, blobs: Mapping[str, tuple[PurePosixPath, bytes]], content_type: str
+    ) -> set[str]:
+        keys = {f"{self._root}/{path}": key for key, (path, _) in blobs.items()}
+        folders = {path.rpartition("/")[0] for path in keys}
+        made = {folder for folder in folders if not Path(folder).exists()}
+        written = write_new(temporary, {path: blobs[key][1] for path, key in keys.items()})
+        for path in written:
+            if DIGESTED in path or content_type_of(keys[path]) != content_type:  # else the path says it all
+                self._say(temporary, blobs[keys[path]][0], _about(Path(path), keys[path], content_type, ""))
+        for folder in folders:
+            _sync_folders(Path(folder), self._root if folder in made else Path(folder))
+        return {keys[path] for path in written}
+
+    def _say(self, temporary: Path, path: PurePosixPath, said: _About) -> None:
+        temporary.write_bytes(orjson.dumps(asdict(said)))
+        _move(temporary, self._root / _ABOUT / path)
+
+    def _walk(self, folder: PurePosixPath) -> Iterator[Listed]:
+        """Every blob in a folder and those below."""
+        pending = [str(folder)]
+        while pending:
+            here = pending.pop()
+            with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._root / here) as entries:
+                for entry in entries:
+                    path = f"{here}/{entry.name}"
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    elif entry.is_file() and (key := self._key_of(path)):
+                        found = entry.stat()
+                        yield Listed(key, found.st_size, found.st_mtime)
+
+    def _key_of(self, path: str) -> str | None:
+        if DIGESTED not in path:
+            return key_of(path)
+        said = self._said_about(PurePosixPath(path))
+        return said.key if said and said.key and str(path_of(said.key)) == path else None
 
     def _open(self, key: str, held: ExitStack) -> tuple[BlobInfo, BinaryIO]:
         path = path_of(key)
@@ -150,11 +213,21 @@ def _translated(wanted: str = "") -> Iterator[None]:
         raise UnavailableError(f"the object store failed: {error.strerror}; try again") from error
 
 
-def _sync_file(path: Path, content_type: str, sha256: str) -> _About:
+def _read(path: Path) -> bytes:
+    if not path.is_file():  # see _open
+        raise FileNotFoundError
+    return path.read_bytes()
+
+
+def _synced(path: Path, key: str, content_type: str, sha256: str) -> _About:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-        found = os.fstat(file.fileno())
-    return _About(content_type, sha256, found.st_size, found.st_mtime_ns, found.st_ino)
+    return _about(path, key, content_type, sha256)
+
+
+def _about(path: Path, key: str, content_type: str, sha256: str) -> _About:
+    found = path.stat()
+    return _About(content_type, sha256, found.st_size, found.st_mtime_ns, found.st_ino, key)
 
 
 def _move(source: Path, target: Path) -> None:

@@ -10,9 +10,13 @@ import hashlib
 import re
 from pathlib import PurePosixPath
 
+from nanogrid.errors import InvalidFieldError
 from services.artifacts.blobs import check_key
 
+DIGESTED = "%~"  # how a part begins that does not say what it stands for
+
 _ESCAPED = re.compile(r"[%\x00-\x1f\x7f]")
+_ESCAPE = re.compile(r"%([0-9A-F]{2})")
 _PART_BYTES = 255 - len("%f")  # NAME_MAX of every usual file system
 
 
@@ -27,6 +31,17 @@ def folder_of(prefix: str) -> PurePosixPath:
     return PurePosixPath(*map(_folder, check_key(prefix.removesuffix("/")).split("/")))
 
 
+def key_of(path: str) -> str | None:
+    """The key whose path this is; None where there is none, or a part of it is but a digest."""
+    *folders, name = path.split("/")
+    read = [part.removesuffix("%d") for part in folders] + [name.removesuffix("%f")]
+    key = "/".join(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), part) for part in read)
+    try:
+        return key if str(path_of(key)) == path else None  # what we would not have written is another's
+    except InvalidFieldError:
+        return None
+
+
 def _folder(name: str) -> str:
     return _written(name) + ("%d" if "." in name else "")
 
@@ -37,4 +52,4 @@ def _file(name: str) -> str:
 
 def _written(name: str) -> str:
     text = _ESCAPED.sub(lambda found: f"%{ord(found[0]):02X}", name)
-    return text if len(text.encode()) <= _PART_BYTES else "%~" + hashlib.sha256(name.encode()).hexdigest()
+    return text if len(text.encode()) <= _PART_BYTES else DIGESTED + hashlib.sha256(name.encode()).hexdigest()
