@@ -11,6 +11,7 @@ from services.registry.keys import Keys
 from services.registry.servicer import RegistryServicer
 from services.registry.settings import RegistrySettings
 from services.registry.store import open_store
+from services.registry.uploads import Uploads
 
 
 @asynccontextmanager
@@ -22,7 +23,7 @@ async def open_registry(settings: RegistrySettings) -> AsyncIterator[int]:
         bound = Bound(
             registry_pb2.DESCRIPTOR.services_by_name["RegistryService"],
             registry_pb2_grpc.add_RegistryServiceServicer_to_server,
-            RegistryServicer(Catalog(store), keys),
+            RegistryServicer(Catalog(store), Uploads(store), keys),
         )
         authenticator = Authenticator(
             required=settings.auth_required(listen), internal_token=settings.internal_token, verify=keys.verify

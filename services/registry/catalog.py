@@ -9,7 +9,7 @@ from nanogrid import context, pages
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
-from services.registry.store import FunctionStore
+from services.registry.store import FunctionStore, Upload
 
 EGRESS_OFFERED = False  # sandboxes have no network at all so far; a promise nobody keeps is refused
 
@@ -41,14 +41,17 @@ class Catalog:
         self._store = store
         self._now_us = now_us
 
-    async def create(self, wanted: Function) -> Function:
-        """Record a function for the caller, defaults filled in. InvalidFieldError or ConflictError otherwise."""
+    async def create(self, wanted: Function, upload: Upload | None = None) -> Function:
+        """Record a function for the caller, defaults filled in, and in the same step the upload that it completes.
+
+        InvalidFieldError or ConflictError otherwise.
+        """
         function = with_defaults(wanted)
         check(function)
         await self._check_code_is_theirs(function)
         function.owner = context.caller().owner
         function.created_at.FromMicroseconds(self._now_us())
-        await self._store.insert_function(function)
+        await self._store.insert_function(function, upload)
         return function
 
     async def get(self, function_id: str) -> Function:

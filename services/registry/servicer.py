@@ -9,6 +9,7 @@ from nanogrid.v1 import registry_pb2 as pb
 from nanogrid.v1 import registry_pb2_grpc
 from services.registry.catalog import Catalog
 from services.registry.keys import Keys
+from services.registry.uploads import Uploads
 
 _Call = ServicerContext[Any, Any]
 
@@ -16,12 +17,20 @@ _Call = ServicerContext[Any, Any]
 class RegistryServicer(registry_pb2_grpc.RegistryServiceServicer):
     """Serves RegistryService."""
 
-    def __init__(self, catalog: Catalog, keys: Keys) -> None:
+    def __init__(self, catalog: Catalog, uploads: Uploads, keys: Keys) -> None:
         self._catalog = catalog
+        self._uploads = uploads
         self._keys = keys
 
     async def CreateFunction(self, request: pb.CreateFunctionRequest, _: _Call) -> pb.CreateFunctionResponse:
-        return pb.CreateFunctionResponse(function=await self._catalog.create(request.function))
+        upload = self._uploads.completed(request)
+        return pb.CreateFunctionResponse(function=await self._catalog.create(request.function, upload))
+
+    async def ReserveUpload(self, request: pb.ReserveUploadRequest, _: _Call) -> pb.ReserveUploadResponse:
+        return pb.ReserveUploadResponse(earlier=await self._uploads.reserve(request.reservation))
+
+    async def ReleaseUpload(self, request: pb.ReleaseUploadRequest, _: _Call) -> pb.ReleaseUploadResponse:
+        return pb.ReleaseUploadResponse(recorded=await self._uploads.release(request.reservation))
 
     async def GetFunction(self, request: pb.GetFunctionRequest, _: _Call) -> pb.GetFunctionResponse:
         by_name = request.WhichOneof("by") == "function_name"

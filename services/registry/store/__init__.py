@@ -1,4 +1,4 @@
-"""The ports FunctionStore and KeyStore: the two tables that only the registry opens."""
+"""The ports FunctionStore, UploadStore and KeyStore: the tables that only the registry opens."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from nanogrid.errors import ConflictError
 from nanogrid.v1.resources_pb2 import ApiKey, Function
 
-__all__ = ["FunctionStore", "KeyRecord", "KeyStore", "Store", "open_store"]
+__all__ = ["FunctionStore", "KeyRecord", "KeyStore", "Store", "Upload", "UploadStore", "open_store", "reservation_lost"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,14 +20,41 @@ class KeyRecord:
     digest: str
 
 
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An upload that its caller named. Open as long as it has no fingerprint; then it has made a function.
+
+    `name` is unique among the uploads of all principals. At `free_at_us` (µs since 1970) another may take the name.
+    """
+
+    name: str
+    reservation_id: str
+    free_at_us: int
+    fingerprint: str = ""
+    function_id: str = ""
+
+
+def reservation_lost() -> ConflictError:
+    """What adapters raise where an upload is not there to be completed."""
+    return ConflictError(
+        "this upload took so long that another under the same Idempotency-Key took its place, or it was given up; "
+        "send it again to get what the other made",
+        field="idempotency_key",
+    )
+
+
 class FunctionStore(Protocol):
     """Functions by id, and by owner and name. Every method raises UnavailableError while the backend is down.
 
     Shaped so that no method that a call waits for reads more than it returns: a key-value table with an index will do.
     """
 
-    async def insert_function(self, function: Function) -> None:
-        """Record a function unless its id is taken: ConflictError then, and nothing is changed."""
+    async def insert_function(self, function: Function, upload: Upload | None = None) -> None:
+        """Record a function unless its id is taken: ConflictError then, and nothing is changed.
+
+        `upload` is recorded in the same step. It completes the open one of the same name and reservation: ConflictError
+        when that is not there, and nothing is changed.
+        """
 
     async def get_function(self, function_id: str) -> Function:
         """Read one. NotFoundError when it is not there."""
@@ -42,6 +70,25 @@ class FunctionStore(Protocol):
 
     async def delete_function(self, function_id: str) -> Function:
         """Forget one and return it as it was. NotFoundError when it is not there; of two at once, one gets that."""
+
+
+class UploadStore(Protocol):
+    """Uploads by name; of several steps at once, each is whole. Every method raises UnavailableError when down.
+
+    A record is forgotten at some time after a day of being free; until then an open one can be completed.
+    """
+
+    async def reserve_upload(self, upload: Upload, now_us: int) -> Upload | None:
+        """Record an open upload where its name is free at `now_us`, or open under the same reservation; None then.
+
+        Where the name is taken, who has it is answered, and nothing is changed.
+        """
+
+    async def release_upload(self, upload: Upload) -> Upload | None:
+        """Forget an upload if it still has this reservation and fingerprint.
+
+        None when nothing is left under its name, else what stays there.
+        """
 
 
 class KeyStore(Protocol):
@@ -63,17 +110,24 @@ class KeyStore(Protocol):
         """
 
 
-class Store(FunctionStore, KeyStore, Protocol):
-    """Both tables, behind one URL."""
+class Store(FunctionStore, UploadStore, KeyStore, Protocol):
+    """All of them, behind one URL."""
 
 
 @asynccontextmanager
 async def open_store(url: str) -> AsyncIterator[Store]:
-    """Open the store behind `url`: `sqlite:///absolute/path.db`."""
+    """Open the store behind `url`: `sqlite:///absolute/path.db` or `dynamodb://FunctionsTable?keys=KeysTable`."""
     scheme = urlsplit(url).scheme
-    if scheme != "sqlite":
-        raise ValueError(f"NANOGRID_REGISTRY_STORE_URL: scheme {scheme!r} is not known; use sqlite:///absolute/path.db")
-    from services.registry.store.sqlite import open_sqlite_store  # noqa: PLC0415 - an adapter loads its SDK on use
+    if scheme == "sqlite":
+        from services.registry.store.sqlite import open_sqlite_store  # noqa: PLC0415 - an adapter loads its SDK on use
 
-    async with open_sqlite_store(url) as store:
-        yield store
+        async with open_sqlite_store(url) as store:
+            yield store
+    elif scheme == "dynamodb":
+        from services.registry.store.dynamodb import open_dynamodb_store  # noqa: PLC0415 - see above
+
+        async with open_dynamodb_store(url) as store:
+            yield store
+    else:
+        able = "sqlite:///absolute/path.db or dynamodb://NanoGridFunctions"
+        raise ValueError(f"NANOGRID_REGISTRY_STORE_URL: scheme {scheme!r} is not known; use {able}")

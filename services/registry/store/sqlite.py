@@ -2,9 +2,10 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -13,7 +14,7 @@ from nanogrid import pages
 from nanogrid.errors import ConflictError, NotFoundError, UnavailableError
 from nanogrid.logs import logger
 from nanogrid.v1.resources_pb2 import ApiKey, Function
-from services.registry.store import KeyRecord
+from services.registry.store import KeyRecord, Upload, reservation_lost
 
 Result = TypeVar("Result")
 
@@ -32,13 +33,31 @@ CREATE TABLE IF NOT EXISTS keys (
     key_id TEXT PRIMARY KEY, digest TEXT NOT NULL, created_us INTEGER NOT NULL, record BLOB NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS keys_by_age ON keys (created_us, key_id);
+CREATE TABLE IF NOT EXISTS uploads (
+    name TEXT PRIMARY KEY, reservation_id TEXT NOT NULL, free_at_us INTEGER NOT NULL, fingerprint TEXT NOT NULL,
+    function_id TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS uploads_by_age ON uploads (free_at_us);
+"""
+_DAY_US = 24 * 3600 * 1_000_000
+_UPLOAD = "SELECT name, reservation_id, free_at_us, fingerprint, function_id FROM uploads WHERE name = ?"
+_RESERVE = """
+INSERT INTO uploads VALUES (:name, :reservation_id, :free_at_us, :fingerprint, :function_id)
+ON CONFLICT (name) DO UPDATE SET
+    reservation_id = excluded.reservation_id, free_at_us = excluded.free_at_us, fingerprint = excluded.fingerprint,
+    function_id = excluded.function_id
+WHERE free_at_us <= :now_us OR (reservation_id = excluded.reservation_id AND fingerprint = '')
+"""
+_COMPLETE = """
+UPDATE uploads SET free_at_us = :free_at_us, fingerprint = :fingerprint, function_id = :function_id
+WHERE name = :name AND reservation_id = :reservation_id AND fingerprint = ''
 """
 _BUSY_S = 5.0  # another process (a backup, a curious operator) may hold the file this long
 _NEWEST = (2**63 - 1, "\U0010ffff")  # a position before every record: SQLite's largest integer, and beyond any id
 
 
 class SqliteStore:
-    """Both tables in one file. Statements run one after another on a thread of their own, never on the event loop."""
+    """All tables in one file. Statements run one after another on a thread of their own, never on the event loop."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,7 +75,7 @@ class SqliteStore:
             await self._run(db.close)
         self._thread.shutdown()
 
-    async def insert_function(self, function: Function) -> None:
+    async def insert_function(self, function: Function, upload: Upload | None = None) -> None:
         """See FunctionStore."""
         row = (
             function.function_id,
@@ -65,8 +84,7 @@ class SqliteStore:
             function.created_at.ToMicroseconds(),
             function.SerializeToString(),
         )
-        if not await self._write("INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row):
-            raise ConflictError(f"function_id: {function.function_id} exists; a new function needs a new id")
+        await self._run(lambda: self._insert(row, upload))
 
     async def get_function(self, function_id: str) -> Function:
         """See FunctionStore."""
@@ -96,6 +114,14 @@ class SqliteStore:
         """See FunctionStore."""
         query = "DELETE FROM functions WHERE function_id = ? RETURNING record"
         return _one_function(await self._read(query, (function_id,)))
+
+    async def reserve_upload(self, upload: Upload, now_us: int) -> Upload | None:
+        """See UploadStore."""
+        return await self._run(lambda: self._reserve(upload, now_us))
+
+    async def release_upload(self, upload: Upload) -> Upload | None:
+        """See UploadStore."""
+        return await self._run(lambda: self._release(upload))
 
     async def insert_key(self, record: KeyRecord) -> None:
         """See KeyStore."""
@@ -130,6 +156,34 @@ class SqliteStore:
         await self._write("UPDATE keys SET record = ? WHERE key_id = ?", (key.SerializeToString(), key_id))
         return key
 
+    def _insert(self, row: tuple[object, ...], upload: Upload | None) -> None:
+        with self._transaction() as db:
+            if not db.execute("INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
+                raise ConflictError(f"function_id: {row[0]} exists; a new function needs a new id")
+            if upload is not None and not db.execute(_COMPLETE, asdict(upload)).rowcount:
+                raise reservation_lost()
+
+    def _reserve(self, upload: Upload, now_us: int) -> Upload | None:
+        with self._transaction() as db:
+            db.execute("DELETE FROM uploads WHERE free_at_us <= ?", (now_us - _DAY_US,))
+            if db.execute(_RESERVE, {**asdict(upload), "now_us": now_us}).rowcount:
+                return None
+            return Upload(*db.execute(_UPLOAD, (upload.name,)).fetchone())
+
+    def _release(self, upload: Upload) -> Upload | None:
+        with self._transaction() as db:
+            query = "DELETE FROM uploads WHERE name = ? AND reservation_id = ? AND fingerprint = ?"
+            db.execute(query, (upload.name, upload.reservation_id, upload.fingerprint))
+            row = db.execute(_UPLOAD, (upload.name,)).fetchone()
+            return Upload(*row) if row else None
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        db = self._opened
+        db.execute("BEGIN IMMEDIATE")
+        with db:  # commits, or takes all of it back
+            yield db
+
     async def _write(self, query: str, values: tuple[object, ...]) -> int:
         return await self._run(lambda: self._opened.execute(query, values).rowcount)
 
@@ -152,7 +206,8 @@ class SqliteStore:
     def _connect(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch(0o600)  # it holds key digests and environments; SQLite's side files inherit the mode
-        # Autocommit: every method is one statement. FULL: a function that was answered 201 survives a power cut.
+        # Autocommit: what takes several statements opens its transaction. FULL: a function that was answered 201
+        # survives a power cut.
         db = sqlite3.connect(self._path, timeout=_BUSY_S, isolation_level=None)
         db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; {_SCHEMA}")
         self._db = db
