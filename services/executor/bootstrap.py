@@ -15,12 +15,16 @@ from nanogrid.server import Bound, serving, until_stopped
 from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
-from nanogrid.v1.resources_pb2 import ExecutorInfo
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Function
 from services.executor.builds import Builds
 from services.executor.code import CodeCache
 from services.executor.compiler import BuildLimits
+from services.executor.ending import Ending
+from services.executor.foreign import FindFunction, Foreign
 from services.executor.heartbeat import Heart, Pace
+from services.executor.keeper import Keeper
 from services.executor.live import LiveOutput
+from services.executor.metrics import open_peaks
 from services.executor.offer import Offer
 from services.executor.outputs import OutputLimits
 from services.executor.poller import Poller
@@ -36,20 +40,20 @@ from services.executor.tuner import Tuner
 from services.executor.work import Work
 
 if TYPE_CHECKING:
+    from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
     from nanogrid.v1.registry_pb2_grpc import RegistryServiceAsyncStub
 
 log = logger()
 
 _MIB = 1024 * 1024
+_ANSWER_S = 5.0  # deadline of questions to the registry
 
 
 async def serve(settings: ExecutorSettings) -> None:
     """Run until SIGTERM, then drain."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
-        token = settings.internal_token
-        registry = await enter(open_stub(RegistryServiceStub, settings.registry_address, token=token))
-        artifacts = await enter(open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token))
+        registry, artifacts = await _open_services(stack, settings)
         jobs = await enter(open_jobs(settings.jobs_url))
         queue = await enter(open_queue(settings.task_queue_url, settings.executor_id, settings.executor_visibility_s))
         provider = await enter(open_provider(settings.executor_sandbox_url, _sandbox_settings(settings)))
@@ -59,27 +63,37 @@ async def serve(settings: ExecutorSettings) -> None:
         pool = await enter(_open_pool(settings, provider, offer))
         info = _describe(settings, provider)
         live = LiveOutput(settings.root / "live")
-        servicer = ExecutorServicer(pool, live, lambda: info)
-        port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [_bound(servicer)]))
+        bound = _bound(ExecutorServicer(pool, live, lambda: info))
+        port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [bound]))
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
         stored = Stored(artifacts)
-        code = CodeCache(
-            settings.root / "code", settings.executor_code_cache_mb * _MIB, stored.fetch_bundle, BundleLimits()
-        )
+        peaks = await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s))
         work = Work(
             pool,
-            code,
+            _open_code(settings, stored),
             Tuner(),
             live,
             stored.store_output,
             builds=_open_builds(settings, provider, stored),
             offered=lambda: offer.runtimes,
             limits=OutputLimits(),
+            peaks=peaks,
         )
         heart = Heart(jobs, queue, Pace(settings.executor_lease_s, settings.executor_visibility_s))
-        runner = Runner(work, jobs, queue, info, heart)
-        poller = Poller(queue, runner, settings.executor_slots)
+        keeper = Keeper(stored.keep_records, stored.read_record)
+        ending = Ending(jobs, queue, heart, keeper, settings.executor_record_bytes)
+        runner = Runner(
+            work,
+            jobs,
+            queue,
+            info,
+            heart=heart,
+            ending=ending,
+            foreign=Foreign(_finding(registry), stored.fetch_bundle, settings.executor_code_bucket),
+            payload_of=stored.read_payload,
+        )
+        poller = Poller(queue, runner, settings.executor_slots, settings.poll_s)
 
         def describe() -> ExecutorInfo:
             info.free_slots = poller.free
@@ -93,11 +107,22 @@ async def serve(settings: ExecutorSettings) -> None:
             pool.keep_house(),
             pool.ready.keep_filled(),
         ]
-        await _work_until_stopped(poller, beside, settings.executor_drain_s)
-        await withdraw(jobs, info.executor_id)
+        stack.push_async_callback(withdraw, jobs, info.executor_id)
+        await _work_until_stopped(poller, ending, beside, settings.executor_drain_s)
 
 
-async def _work_until_stopped(poller: Poller, beside: list[Coroutine[Any, Any, None]], drain_s: float) -> None:
+async def _open_services(
+    stack: AsyncExitStack, settings: ExecutorSettings
+) -> "tuple[RegistryServiceAsyncStub, ArtifactsServiceAsyncStub]":
+    token = settings.internal_token
+    registry = open_stub(RegistryServiceStub, settings.registry_address, token=token)
+    artifacts = open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token)
+    return await stack.enter_async_context(registry), await stack.enter_async_context(artifacts)
+
+
+async def _work_until_stopped(
+    poller: Poller, ending: Ending, beside: list[Coroutine[Any, Any, None]], drain_s: float
+) -> None:
     """Poll, with the other loops beside it; a loop that ends by itself is a fault and ends the executor."""
     polling = asyncio.create_task(poller.run(), name="poller")
     stopped = asyncio.create_task(until_stopped(), name="until stopped")
@@ -105,8 +130,12 @@ async def _work_until_stopped(poller: Poller, beside: list[Coroutine[Any, Any, N
     try:
         await asyncio.wait([polling, stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         poller.stop()
-        await polling
-        await poller.drain(drain_s)
+        again = asyncio.create_task(until_stopped(), name="until told to hurry")
+        loops.append(again)
+        await asyncio.wait([polling, again], return_when=asyncio.FIRST_COMPLETED)
+        polling.cancel()  # it has ended, unless we were told to hurry
+        await poller.drain(drain_s, again)
+        await ending.close(0 if again.done() else drain_s)
     finally:
         for task in [polling, stopped, *loops]:
             task.cancel()
@@ -129,6 +158,19 @@ async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offe
         yield pool
     finally:
         await pool.close()
+
+
+def _finding(registry: "RegistryServiceAsyncStub") -> FindFunction:
+    async def find(function_id: str) -> Function:
+        request = registry_pb2.GetFunctionRequest(function_id=function_id)
+        return (await registry.GetFunction(request, timeout=_ANSWER_S)).function
+
+    return find
+
+
+def _open_code(settings: ExecutorSettings, stored: Stored) -> CodeCache:
+    size_bytes = settings.executor_code_cache_mb * _MIB
+    return CodeCache(settings.root / "code", size_bytes, stored.fetch_bundle, BundleLimits())
 
 
 def _open_builds(settings: ExecutorSettings, provider: SandboxProvider, stored: Stored) -> Builds:

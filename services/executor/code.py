@@ -2,12 +2,12 @@
 
 import asyncio
 import hashlib
-import os
+import secrets
 import shutil
 import tempfile
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
 from nanogrid.bundle import BundleLimits, unpack
@@ -44,12 +44,32 @@ class CodeCache:
         NotFoundError when there is no such bundle, ArchiveRejectedError when it is hostile.
         """
         lock = self._fetching.setdefault(s3_key, asyncio.Lock())
-        async with lock:
-            if digest not in self._sizes:
-                digest = await self._download(s3_key)
-            self._in_use[digest] = self._in_use.get(digest, 0) + 1
-        if not lock.locked():
-            self._fetching.pop(s3_key, None)
+        async with AsyncExitStack() as held:
+            async with lock:
+                if digest not in self._sizes:
+                    digest = await self._download(s3_key)
+                folder = held.enter_context(self._in_use_here(digest))
+            if not lock.locked():
+                self._fetching.pop(s3_key, None)
+            await self._make_room()
+            yield folder
+
+    @asynccontextmanager
+    async def written(self, name: str, source: bytes) -> AsyncIterator[Path]:
+        """A folder with one source file in it, at the relative path `name`, safe from eviction inside the block."""
+        # A digest of a digest: no bundle that is a zip can have the same.
+        inner = hashlib.sha256(name.encode() + b"\n" + source).digest()
+        digest = hashlib.sha256(b"inline" + inner).hexdigest()
+        if digest not in self._sizes:
+            await self._write(digest, name, source)
+        with self._in_use_here(digest) as folder:
+            await self._make_room()
+            yield folder
+
+    @contextmanager
+    def _in_use_here(self, digest: str) -> Iterator[Path]:
+        """Enter without awaiting anything after the folder was found: what nobody uses may be evicted."""
+        self._in_use[digest] = self._in_use.get(digest, 0) + 1
         self._sizes.move_to_end(digest)
         try:
             yield self._root / digest
@@ -58,6 +78,17 @@ class CodeCache:
             if not self._in_use[digest]:
                 del self._in_use[digest]
 
+    async def _write(self, digest: str, name: str, source: bytes) -> None:
+        with tempfile.TemporaryDirectory(dir=self._root, prefix="incoming-") as folder:
+            code = Path(folder, "code")
+            await asyncio.to_thread(_write, code, name, source)
+            self._keep(digest, code, len(source))
+
+    def _keep(self, digest: str, folder: Path, size: int) -> None:
+        if digest not in self._sizes:  # somebody else may have brought the same code meanwhile
+            folder.rename(self._root / digest)
+            self._sizes[digest] = size
+
     async def _download(self, s3_key: str) -> str:
         with tempfile.TemporaryDirectory(dir=self._root, prefix="incoming-") as folder:
             bundle, unpacked = Path(folder, "code.zip"), Path(folder, "code")
@@ -65,10 +96,7 @@ class CodeCache:
             if digest in self._sizes:
                 return digest
             size = await asyncio.to_thread(_unpack, bundle, unpacked, self._limits)
-            if digest not in self._sizes:  # another key may have brought the same code meanwhile
-                os.rename(unpacked, self._root / digest)  # noqa: PTH104 - not awaited: nothing may come in between
-                self._sizes[digest] = size
-        await self._make_room(keep=digest)
+            self._keep(digest, unpacked, size)
         return digest
 
     async def _receive(self, s3_key: str, bundle: Path) -> str:
@@ -83,14 +111,24 @@ class CodeCache:
                 await asyncio.to_thread(file.write, part)
         return seen.hexdigest()
 
-    async def _make_room(self, keep: str) -> None:
+    async def _make_room(self) -> None:
         for digest in list(self._sizes):
             if sum(self._sizes.values()) <= self._size_bytes:
                 return
-            if digest != keep and digest not in self._in_use:
+            if digest in self._sizes and digest not in self._in_use:
                 del self._sizes[digest]
-                await asyncio.to_thread(shutil.rmtree, self._root / digest)
+                # Under another name first: the same code may be wanted again before it is gone.
+                gone = (self._root / digest).rename(self._root / f"gone-{secrets.token_hex(8)}")
+                await asyncio.to_thread(shutil.rmtree, gone)
                 log.info("code evicted", digest=digest)
+
+
+def _write(folder: Path, name: str, source: bytes) -> None:
+    path = folder / name
+    path.parent.mkdir(parents=True)
+    path.write_bytes(source)
+    for made in (folder, *folder.rglob("*")):  # whatever the umask
+        made.chmod(0o755 if made.is_dir() else 0o644)
 
 
 def _unpack(bundle: Path, destination: Path, limits: BundleLimits) -> int:

@@ -28,7 +28,11 @@ S = TypeVar("S", bound=SlotView)
 
 def warmest(slots: Iterable[S]) -> S | None:
     """The slot to serve a call with: the last used, so that the others grow old and go."""
-    return max((slot for slot in slots if slot.is_resting), key=lambda slot: slot.used_at, default=None)
+    found: S | None = None
+    for slot in slots:
+        if slot.is_resting and (found is None or slot.used_at > found.used_at):
+            found = slot
+    return found
 
 
 def may_grow(serving: int, max_concurrency: int) -> bool:
@@ -50,3 +54,13 @@ def ready_target(least: int, most: int, recent_takes: int) -> int:
 def retry_delay_s(attempt: int) -> float:
     """How long to leave a message alone after its `attempt`-th try failed: 1, 2, 4 … s, at most a minute."""
     return float(min(_MOST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))
+
+
+def patient_room(places: int, patient: int, *, calls_come: bool) -> int:
+    """How many more jobs that nobody waits for may be begun, when `patient` of them run.
+
+    A quarter of the places is kept for calls that somebody waits for; while such calls keep coming, the others go on
+    one at a time, so that a long queue costs those who wait next to nothing.
+    """
+    most = 1 if calls_come else places - places // 4
+    return max(0, most - patient)

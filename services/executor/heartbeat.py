@@ -1,15 +1,17 @@
 """Keeping running jobs ours: the lease in the job store, the message's visibility on the queue."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import JobStore, LeaseLostError
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
+from nanogrid.v1.resources_pb2 import Job
 
 log = logger()
 
@@ -25,16 +27,17 @@ class Pace:
 @dataclass(slots=True)
 class _Held:
     delivery: Delivery
-    job_id: str
+    job: Job | None  # None when it has ended and only its message is held
     token: int
     owner: "asyncio.Task[object]"
     renew_at: float
     extend_at: float
+    set_aside_at: float
     lost: bool = False
 
 
 class Heart:
-    """Beats for every job this executor runs. A call that ends before its first beat costs nothing."""
+    """Beats for every job and message this executor holds. What ends before its first beat costs nothing."""
 
     def __init__(self, jobs: JobStore, queue: TaskQueue, pace: Pace) -> None:
         self._jobs = jobs
@@ -42,23 +45,39 @@ class Heart:
         self.pace = pace
         self._held: dict[int, _Held] = {}  # by identity
 
-    @asynccontextmanager
-    async def beating(self, delivery: Delivery, job_id: str, token: int) -> AsyncIterator[None]:
-        """Renew both inside the block; LeaseLostError out of the block the moment one is refused.
+    def beating(self, delivery: Delivery, job: Job, token: int) -> AbstractContextManager[None]:
+        """Renew lease and visibility inside the block; LeaseLostError out of the block the moment one is refused.
 
         An outage is no refusal: nobody else can take the job from a store that is down.
         """
+        return self._holding(delivery, job, token)
+
+    def holding(self, delivery: Delivery) -> AbstractContextManager[None]:
+        """Extend the visibility of a message whose job has ended."""
+        return self._holding(delivery, None, 0)
+
+    @contextmanager
+    def _holding(self, delivery: Delivery, job: Job | None, token: int) -> Iterator[None]:
         owner = asyncio.current_task()
         assert owner is not None
         now = time.monotonic()
-        held = _Held(delivery, job_id, token, owner, now + self.pace.lease_s / 3, now + self.pace.visibility_s / 3)
+        held = _Held(
+            delivery,
+            job,
+            token,
+            owner,
+            renew_at=now + self.pace.lease_s / 3 if job else math.inf,
+            extend_at=now + self.pace.visibility_s / 3,
+            # Where the queue lets nobody hold a message for longer, a copy is put in its place in good time.
+            set_aside_at=now + self._queue.hold_s - self.pace.visibility_s,
+        )
         self._held[id(held)] = held
         try:
             yield
         except asyncio.CancelledError:
             if held.lost:
                 owner.uncancel()
-                raise LeaseLostError(job_id) from None
+                raise LeaseLostError(job.job_id if job else delivery.receipt) from None
             raise
         finally:
             del self._held[id(held)]
@@ -73,15 +92,26 @@ class Heart:
 
     async def _beat(self, held: _Held, now: float) -> None:
         try:
-            if held.renew_at <= now:
+            if held.job is not None and held.renew_at <= now:
                 held.renew_at = now + self.pace.lease_s / 3
-                await self._jobs.renew(held.job_id, held.token, self.pace.lease_s)
+                await self._jobs.renew(held.job, held.token, self.pace.lease_s)
             if held.extend_at <= now:
-                held.extend_at = now + self.pace.visibility_s / 3
-                await self._queue.extend(held.delivery)
+                await self._extend(held, now)
         except UnavailableError as error:
-            log.warning("heartbeat missed", job_id=held.job_id, error=error.message)
-        except (LeaseLostError, ReceiptLostError):
+            log.warning("heartbeat missed", receipt=held.delivery.receipt, error=error.message)
+        except ReceiptLostError:
+            # Somebody else has the message. The lease, not the receipt, says who owns the job: they find it alive.
+            held.extend_at = math.inf
+        except LeaseLostError:
             if id(held) in self._held:  # it may have ended meanwhile
                 held.lost = True
                 held.owner.cancel()
+
+    async def _extend(self, held: _Held, now: float) -> None:
+        if now < held.set_aside_at:
+            held.extend_at = now + self.pace.visibility_s / 3
+            await self._queue.extend(held.delivery)
+        else:
+            # Whoever receives the copy finds the job's lease alive and sets it aside again, or finds the job ended.
+            held.extend_at = math.inf
+            await self._queue.set_aside(held.delivery, self.pace.visibility_s)

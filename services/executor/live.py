@@ -36,12 +36,13 @@ class JobOutput:
     def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
         self.owner = owner
         self._limit = limit
-        self._file: IO[bytes] = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(folder))  # noqa: SIM115
+        self._folder = folder
+        self._opened: IO[bytes] | None = None  # most jobs print nothing
         self._size = 0
         self._cut = False
         self._ended = False
         self._readers = 0
-        self._grown = asyncio.Event()
+        self._grown: asyncio.Event | None = None  # made by who waits
 
     def take(self, stream: OutputStream, data: bytes) -> None:
         """Append a piece; beyond the limit a mark, then nothing."""
@@ -84,15 +85,23 @@ class JobOutput:
                 sequence += 1
             if self._ended:
                 return
+            self._grown = self._grown or asyncio.Event()
             await self._grown.wait()
 
+    @property
+    def _file(self) -> IO[bytes]:
+        if self._opened is None:
+            self._opened = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self._folder))  # noqa: SIM115
+        return self._opened
+
     def _close_if_done(self) -> None:
-        if self._ended and not self._readers:
-            self._file.close()
+        if self._ended and not self._readers and self._opened is not None:
+            self._opened.close()
 
     def _wake(self) -> None:
-        self._grown.set()
-        self._grown = asyncio.Event()  # who waits holds the old one
+        if self._grown is not None:
+            self._grown.set()
+            self._grown = None  # who waits holds it
 
 
 class LiveOutput:

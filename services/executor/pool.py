@@ -41,7 +41,7 @@ class Pool:
         self._limits = limits
         self._own: dict[str, list[Slot]] = {}  # function id -> its slots
         self._starting = 0
-        self._freed = asyncio.Condition()
+        self._waiting: set[asyncio.Future[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
 
     def slots(self) -> list[Slot]:
@@ -63,8 +63,7 @@ class Pool:
                 continue
             if may_grow(len(own), function.max_concurrency) and self._has_room(key):
                 return await self._newcomer(key, runtime)
-            async with self._freed:
-                await self._freed.wait()
+            await self._until_freed()
 
     async def _wake(self, slot: Slot) -> bool:
         """Take a resting slot; False, and it is gone, when its sandbox died while it rested."""
@@ -92,7 +91,7 @@ class Pool:
             try:
                 slot = Slot(await self._provider.create(runtime))
             except BaseException:
-                self._later(self._tell())
+                self._tell()
                 raise
             finally:
                 self._starting -= 1
@@ -108,7 +107,7 @@ class Pool:
             log.warning("a sandbox could not be made ready again", error=str(error))
         if slot.state is not SlotState.IDLE:
             self._drop(slot)
-        await self._tell()
+        self._tell()
 
     def evict(self, count: int) -> None:
         """Remove up to `count` resting sandboxes, the longest unused first."""
@@ -152,9 +151,19 @@ class Pool:
                     del self._own[key]
         self._later(slot.destroy())
 
-    async def _tell(self) -> None:
-        async with self._freed:
-            self._freed.notify_all()
+    async def _until_freed(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def _tell(self) -> None:
+        """Let all who wait look again."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

@@ -2,6 +2,7 @@
 
 import orjson
 
+from nanogrid.moments import set_now
 from nanogrid.v1.resources_pb2 import Job, JobError, JobState
 from services.executor.capture import Capture
 from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
@@ -18,7 +19,7 @@ def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
 
 def conclude(job: Job, error: CallError | None, result: bytes | None) -> None:
     """Make the job's state final."""
-    job.ended_at.GetCurrentTime()
+    set_now(job.ended_at)
     if error is None:
         job.state = JobState.JOB_STATE_SUCCESS
         job.result = result or b"null"

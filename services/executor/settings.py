@@ -6,7 +6,7 @@ import secrets
 import socket
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
 from nanogrid.settings import GridSettings
 
@@ -38,6 +38,8 @@ class ExecutorSettings(GridSettings):
     )  # how long jobs may go on after SIGTERM before they are handed back
     executor_idle_s: float = Field(default=600.0, gt=0)  # a sandbox unused for this long is removed
     executor_visibility_s: float = Field(default=30.0, gt=0)  # how long a message stays ours without a heartbeat
+    executor_poll_s: float | None = Field(default=None, ge=0, le=20)  # one wait for messages; empty: 2 s, on SQS 20 s
+    executor_record_bytes: int = Field(default=262_144, ge=1024)  # a larger record is kept in artifacts, not in Redis
     executor_lease_s: float = Field(default=15.0, gt=0)  # how long a job stays ours without one
     executor_init_timeout_s: float = Field(default=60.0, gt=0)  # loading a handler, imports included
     executor_cpus: float = Field(default=0.5, gt=0)  # CPU limit of a sandbox
@@ -46,6 +48,15 @@ class ExecutorSettings(GridSettings):
     executor_build_memory_mb: int = Field(default=2048, ge=64)  # memory limit of a build
     executor_build_timeout_s: float = Field(default=300.0, gt=0)
 
+    # Where peak memory goes: cloudwatch: or cloudwatch://Namespace, "" = nowhere; auto: CloudWatch if the queue is SQS.
+    executor_metrics_url: str = "auto"
+    executor_metrics_flush_s: float = Field(default=60.0, gt=0)  # between two deliveries; metrics have minutes anyway
+
+    # The only bucket that messages put on the queue by hand may name.
+    executor_code_bucket: str = Field(
+        default="nanogrid-code-bucket",
+        validation_alias=AliasChoices("NANOGRID_EXECUTOR_CODE_BUCKET", "S3_CODE_BUCKET", "S3_BUCKET"),
+    )
     ai_endpoint: str = Field(default="", validation_alias="AI_ENDPOINT")
 
     @property
@@ -60,6 +71,20 @@ class ExecutorSettings(GridSettings):
         if not re.fullmatch(r"\s*(([\w.]+=)?\d+\s*(,\s*([\w.]+=)?\d+\s*)*)?", value):
             raise ValueError(f'{value!r} is not understood; write "2" or "python3.11=4,nodejs18.x=2"')
         return value
+
+    @property
+    def poll_s(self) -> float:
+        """One wait for messages. On SQS every wait costs money, whether a message comes or not."""
+        if self.executor_poll_s is not None:
+            return self.executor_poll_s
+        return 20.0 if self.task_queue_url.startswith("sqs:") else 2.0
+
+    @property
+    def metrics_url(self) -> str:
+        """URL of the metrics sink, "" for none."""
+        if self.executor_metrics_url != "auto":
+            return self.executor_metrics_url
+        return "cloudwatch:" if self.task_queue_url.startswith("sqs:") else ""
 
     @property
     def root(self) -> Path:

@@ -1,6 +1,6 @@
 """What the executor asks of artifacts, having no storage credentials: bundles in, outputs out, builds both ways."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from nanogrid.v1 import artifacts_pb2 as pb
@@ -33,8 +33,21 @@ class Stored:
             yield pb.UploadBuildRequest(header=_build_key(key))
             async for chunk in content:
                 yield pb.UploadBuildRequest(chunk=chunk)
+            yield pb.UploadBuildRequest(end=True)
 
         await self._artifacts.UploadBuild(parts())
+
+    async def keep_records(self, records: Sequence[pb.FinishedRecord]) -> Sequence[pb.KeptRecord]:
+        """Keep finished records durably; what was kept earlier stays, and is answered."""
+        return (await self._artifacts.KeepResults(pb.KeepResultsRequest(records=records))).kept
+
+    async def read_record(self, job_id: str) -> bytes:
+        """The durable record of a job. NotFoundError when there is none."""
+        return (await self._artifacts.GetResult(pb.GetResultRequest(job_id=job_id))).record
+
+    async def read_payload(self, job_id: str) -> bytes:
+        """The payload of a job that was too large for its message. NotFoundError when it is gone."""
+        return (await self._artifacts.GetPayload(pb.GetPayloadRequest(job_id=job_id))).payload
 
     async def store_output(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
         """Store one output file; storing it again overwrites."""
@@ -43,6 +56,7 @@ class Stored:
             yield pb.UploadOutputRequest(header=pb.UploadOutputHeader(job_id=job_id, path=path))
             async for chunk in content:
                 yield pb.UploadOutputRequest(chunk=chunk)
+            yield pb.UploadOutputRequest(end=True)
 
         answer = await self._artifacts.UploadOutput(parts())
         return OutputFile(key=answer.key, size_bytes=answer.size_bytes)

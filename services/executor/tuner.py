@@ -1,7 +1,9 @@
 """The auto-tuner: what memory a function needs, learnt from what its calls used."""
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 _MIB = 1024 * 1024
 _WINDOW = 100  # calls remembered per function
@@ -27,26 +29,29 @@ class Advice:
 NO_ADVICE = Advice(0, 0, 0, "")
 
 
-def needed_mb(peaks: list[int]) -> int:
+def needed_mb(peaks: Collection[int]) -> int:
     """The limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
     steps = -(-max(peaks) * _HEADROOM // (_STEP_MB * _MIB))
     return min(_MOST_MB, max(_LEAST_MB, int(steps) * _STEP_MB))
 
 
-def advise(peaks: list[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:
+def advise(peaks: Collection[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:
     """Advice from the peak bytes of past calls, the runtime's share included. Pure. Never below what was seen."""
-    if not peaks:
-        return NO_ADVICE
-    highest, wanted = max(peaks), needed_mb(peaks)
-    calls = f"{len(peaks)} call{'s' if len(peaks) > 1 else ''}"
+    return _advise(max(peaks), len(peaks), memory_mb, runtime_bytes) if peaks else NO_ADVICE
+
+
+@lru_cache(maxsize=1024)  # a function in use has a full window and the same highest peak for many calls
+def _advise(highest: int, count: int, memory_mb: int, runtime_bytes: int) -> Advice:
+    wanted = needed_mb([highest])
+    calls = f"{count} call{'s' if count > 1 else ''}"
     own = f" + {_mib(runtime_bytes)} MiB for the runtime" if runtime_bytes else ""
     used = f"memory peaked at {_mib(highest - runtime_bytes)} MiB{own} of {memory_mb} MiB over {calls}"
     if highest > _TIGHT * memory_mb * _MIB and wanted > memory_mb:
-        return Advice(wanted, 0, len(peaks), f"{used}, close to the limit; set memory_mb to {wanted}")
+        return Advice(wanted, 0, count, f"{used}, close to the limit; set memory_mb to {wanted}")
     if wanted >= memory_mb:
-        return Advice(memory_mb, 0, len(peaks), f"{used}; the setting fits")
+        return Advice(memory_mb, 0, count, f"{used}; the setting fits")
     saving = round(100 * (memory_mb - wanted) / memory_mb)
-    return Advice(wanted, saving, len(peaks), f"{used}; {wanted} MiB would do and save {saving} %")
+    return Advice(wanted, saving, count, f"{used}; {wanted} MiB would do and save {saving} %")
 
 
 @dataclass(slots=True)
@@ -65,18 +70,18 @@ class Tuner:
 
     def learn(self, function_id: str, memory_mb: int, peak_bytes: int, runtime_bytes: int = 0) -> Advice:
         """Count a call in, and advise about the setting `memory_mb`. A peak of 0 was not measured, teaches nothing."""
-        seen = self._seen.setdefault(function_id, _Seen())
+        seen = self._of(function_id)
         self._seen.move_to_end(function_id)
         if len(self._seen) > _FUNCTIONS:
             self._seen.popitem(last=False)
         seen.backing_off = max(0, seen.backing_off - 1)
         if peak_bytes:
             seen.peaks.append(peak_bytes)
-        return advise(list(seen.peaks), memory_mb, runtime_bytes)
+        return advise(seen.peaks, memory_mb, runtime_bytes)
 
     def ran_out(self, function_id: str) -> None:
         """A call ended in OutOfMemory: `limit_mb` answers the setting for a while, and forgets what it thought."""
-        seen = self._seen.setdefault(function_id, _Seen())
+        seen = self._of(function_id)
         seen.peaks.clear()
         seen.backing_off = _BACK_OFF_CALLS
 
@@ -85,7 +90,12 @@ class Tuner:
         seen = self._seen.get(function_id)
         if seen is None or seen.backing_off or len(seen.peaks) < _SURE_CALLS:
             return memory_mb
-        return min(memory_mb, needed_mb(list(seen.peaks)))
+        return min(memory_mb, needed_mb(seen.peaks))
+
+    def _of(self, function_id: str) -> _Seen:
+        if (seen := self._seen.get(function_id)) is None:
+            seen = self._seen[function_id] = _Seen()
+        return seen
 
 
 def _mib(size_bytes: int) -> int:

@@ -1,19 +1,26 @@
 """Running a job: code, sandbox, call, outputs, and what the record says of it all."""
 
+import asyncio
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
+from pathlib import Path
 
-from nanogrid.errors import RuntimeNotSupportedError
+from nanogrid.errors import UnavailableError
 from nanogrid.jobs.task import Task
-from nanogrid.runtimes import resolve
-from nanogrid.v1.resources_pb2 import Function, Job, SandboxMode
+from nanogrid.logs import logger
+from nanogrid.moments import set_now
+from nanogrid.runtimes import Runtime, resolve
+from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
 from services.executor.builds import BuildFailedError, Builds
 from services.executor.capture import Capture
 from services.executor.code import CodeCache
+from services.executor.handlers import default_handler, source_name
 from services.executor.live import LiveOutput
-from services.executor.outputs import OutputLimits, OutputRefusedError, StoreOutput, collect, refuse_if_full
+from services.executor.metrics import PeakSink
+from services.executor.outputs import OutputLimits, OutputRefusedError, StoreOutput, collect, is_empty, refuse_if_full
 from services.executor.pool import Pool
-from services.executor.report import conclude, report
+from services.executor.report import report
 from services.executor.sandbox import (
     CallError,
     CallRequest,
@@ -23,6 +30,10 @@ from services.executor.sandbox import (
 )
 from services.executor.slot import Slot, SlotState
 from services.executor.tuner import Tuner
+
+log = logger()
+
+_RETRY_S = 0.5  # between tries while artifacts is down
 
 
 class Work:
@@ -39,6 +50,7 @@ class Work:
         builds: Builds,
         offered: Callable[[], frozenset[str]],
         limits: OutputLimits,
+        peaks: PeakSink,
     ) -> None:
         self._pool = pool
         self._code = code
@@ -48,6 +60,7 @@ class Work:
         self._store = store
         self._offered = offered
         self._limits = limits
+        self._peaks = peaks
 
     async def run(self, task: Task) -> None:
         """Run the job and write everything but its id into `task.job`, whose state is final afterwards.
@@ -55,12 +68,8 @@ class Work:
         Only faults of the platform are raised: SandboxStartError and NanoGridError.
         """
         job = task.job
-        job.started_at.GetCurrentTime()
-        try:
-            runtime = resolve(task.function.runtime, self._offered())
-        except RuntimeNotSupportedError as error:
-            conclude(job, CallError("RuntimeNotSupported", error.message), None)
-            return
+        set_now(job.started_at)
+        runtime = resolve(task.function.runtime, self._offered())
         with self._live.of(job.job_id, job.owner) as output:
             capture = Capture(output.take)
             slot = await self._pool.take(task.function, runtime)
@@ -78,7 +87,7 @@ class Work:
         memory_mb = self._memory_mb(function)
         if slot.state is SlotState.GENERIC:
             try:
-                error = await self._specialise(function, slot, memory_mb, capture)
+                error = await self._specialise(task, slot, memory_mb, capture)
             except BuildFailedError as failed:
                 error = failed.error
             if error is not None:
@@ -90,21 +99,25 @@ class Work:
             raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
         return outcome
 
-    async def _specialise(self, function: Function, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
-        async with (
-            self._code.checked_out(function.s3_key, function.code_sha256) as folder,
-            self._builds.program_of(slot.sandbox.runtime, folder) as program,
-        ):
+    async def _specialise(self, task: Task, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
+        function, runtime = task.function, slot.sandbox.runtime
+        async with self._code_of(task, runtime) as folder, self._builds.program_of(runtime, folder) as program:
             what = Specialisation(
                 function_id=function.function_id,
                 code_dir=folder,
-                handler=function.handler,
+                handler=function.handler or default_handler(runtime, _names(folder)),
                 memory_mb=memory_mb,
                 fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
                 env=dict(function.env),
                 program=program,
             )
             return await slot.specialise(what, capture.take)
+
+    def _code_of(self, task: Task, runtime: Runtime) -> AbstractAsyncContextManager[Path]:
+        function = task.function
+        if task.inline_code:
+            return self._code.written(source_name(runtime, function.handler), task.inline_code)
+        return self._code.checked_out(function.s3_key, function.code_sha256)
 
     def _memory_mb(self, function: Function) -> int:
         if not function.auto_memory:
@@ -114,20 +127,36 @@ class Work:
     async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
         """The outcome after its files are stored; what cannot be stored makes it a failure."""
         folder = slot.sandbox.output_dir
+        if is_empty(folder):
+            return outcome
         try:
             refuse_if_full(folder, outcome.error)
-            job.output_files.extend(await collect(job.job_id, folder, self._limits, self._store))
+            job.output_files.extend(await self._stored(job.job_id, folder))
         except OutputRefusedError as refused:
             return replace(outcome, error=refused.error, result=None)
         return outcome
+
+    async def _stored(self, job_id: str, folder: Path) -> list[OutputFile]:
+        """Store what the call left. While artifacts is down it is kept here: the job ran, and must not run again."""
+        while True:
+            try:
+                return await collect(job_id, folder, self._limits, self._store)
+            except UnavailableError as error:
+                log.warning("output files wait for artifacts", error=error.message)
+            await asyncio.sleep(_RETRY_S)
 
     def _advise(self, task: Task, slot: Slot, outcome: CallResult) -> None:
         job, function, own = task.job, task.function, slot.sandbox.runtime_bytes
         job.memory_mb = slot.memory_mb
         job.runtime_memory_bytes = own
         job.peak_memory_bytes = max(0, outcome.peak_memory_bytes - own)
+        self._peaks.observe(job.function_id, slot.sandbox.runtime.name, job.peak_memory_bytes)
         if outcome.error is not None and outcome.error.type == "OutOfMemory":
             self._tuner.ran_out(function.function_id)
         advice = self._tuner.learn(function.function_id, function.memory_mb, outcome.peak_memory_bytes, own)
         job.optimization_tip, job.recommended_memory_mb = advice.tip, advice.recommended_memory_mb
         job.estimated_saving_percent, job.advice_calls = advice.saving_percent, advice.calls
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]

@@ -104,11 +104,11 @@ def remove_leftovers(root: Path) -> list[str]:
 
 
 def write_payload(descriptor: int, payload: bytes) -> None:
-    """Replace what payload.json says."""
-    os.ftruncate(descriptor, 0)
+    """Replace what payload.json says. Its blocks are written over: emptying it first would find new ones each time."""
     view, offset = memoryview(payload), 0
     while offset < len(payload):
         offset += os.pwrite(descriptor, view[offset:], offset)
+    os.ftruncate(descriptor, len(payload))
 
 
 def _link_tree(source: Path, target: Path) -> None:

@@ -44,23 +44,28 @@ class Link(asyncio.Protocol):
         """Whether a question could still be answered."""
         return self._end is None
 
-    async def ask(self, frame: bytes | None, limit: int) -> Frame:
+    async def ask(self, frame: bytes | None, limit: int, timeout_s: float | None = None) -> Frame:
         """Send `frame` (None: only listen) and wait for the next one, of at most `limit` bytes.
 
-        Gone, TooLarge or ProtocolError end the link. No timeout of its own: the caller has one.
+        Gone, TooLarge or ProtocolError end the link; TimeoutError after `timeout_s`.
         """
         if self._end is not None:
             raise self._end
         self._limit = limit
         self._greeted = True
-        self._answer = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Frame] = loop.create_future()
+        self._answer = answer
+        timer = None if timeout_s is None else loop.call_later(timeout_s, _time_out, answer)
         try:
             if frame is not None and self._transport is not None:
                 self._transport.write(frame)
             self._take()
-            return await self._answer
+            return await answer
         finally:
             self._answer = None
+            if timer is not None:
+                timer.cancel()
 
     def close(self) -> None:
         """Hang up. Idempotent."""
@@ -106,6 +111,11 @@ class Link(asyncio.Protocol):
                 self._answer.set_exception(why)
         if self._transport is not None:
             self._transport.abort()
+
+
+def _time_out(answer: "asyncio.Future[Frame]") -> None:
+    if not answer.done():
+        answer.set_exception(TimeoutError())
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,6 +101,8 @@ class Resident:
             await asyncio.to_thread(self._folder.place_code, what.code_dir, what.program)
             cgroup.limit_memory(what.memory_mb << 20)
             cgroup.begin()
+            # Less than at its start, when the kernel took files back that only starting had read.
+            self.runtime_bytes = min(self.runtime_bytes, cgroup.end().peak_bytes)
             # The processor's limit comes after loading: imports are the slow part of a first call.
             loaded = await self._load(what, cgroup)
             if isinstance(loaded, Kind):
@@ -189,8 +191,7 @@ class Resident:
         self, question: bytes, limit: int, timeout_s: float | None
     ) -> frames.Frame | Exited | TimedOut | Oversized | Broken:
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._link.ask(question, limit)
+            return await self._link.ask(question, limit, timeout_s)
         except TimeoutError:
             return TimedOut(timeout_s or 0)
         except Gone:

@@ -1,0 +1,46 @@
+"""The port PeakSink: where the peak memory of every call is noted for the operator's graphs."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+__all__ = ["NAMESPACE", "PeakSink", "open_peaks"]
+
+NAMESPACE = "NanoGrid/FunctionRunner"
+
+_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/-][A-Za-z0-9._/:-]{0,254}")  # CloudWatch's own rule, without `#`
+
+
+class PeakSink(Protocol):
+    """Forgets rather than delays: what cannot be delivered is dropped, and how much is said in the log."""
+
+    def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
+        """Note the peak of one call; 0 was not measured and is not noted. Returns at once, and never fails."""
+
+
+class _Nowhere:
+    """For grids that have no such graphs."""
+
+    def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
+        """See the port."""
+
+
+@asynccontextmanager
+async def open_peaks(url: str, flush_s: float) -> AsyncIterator[PeakSink]:
+    """Open the sink behind `url`: "" for none, `cloudwatch:` or `cloudwatch://Namespace`.
+
+    What was noted travels every `flush_s`, and once more at the end, for which little time is taken.
+    """
+    if not url:
+        yield _Nowhere()
+        return
+    scheme, colon, rest = url.partition(":")
+    namespace = rest.removeprefix("//") or NAMESPACE
+    if scheme + colon != "cloudwatch:" or not _NAMESPACE.fullmatch(namespace):
+        able = 'cloudwatch: or cloudwatch://Namespace, or "" for no metrics'
+        raise ValueError(f"NANOGRID_EXECUTOR_METRICS_URL: {url!r} is not understood; use {able}")
+    from services.executor.metrics.cloudwatch import open_cloudwatch  # noqa: PLC0415 - an SDK is loaded on use
+
+    async with open_cloudwatch(namespace, flush_s) as sink:
+        yield sink
