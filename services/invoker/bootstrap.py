@@ -13,11 +13,14 @@ from nanogrid.v1 import invoker_pb2, invoker_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import Function
+from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
+from services.invoker.kept import Kept
+from services.invoker.results import Results
 from services.invoker.sent import Sent
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
-from services.invoker.submitter import Submitter
+from services.invoker.submitter import SubmitLimits, Submitter
 from services.invoker.sweeper import Sweeper
 
 
@@ -42,10 +45,16 @@ async def serve(settings: InvokerSettings) -> None:
             return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
 
         functions = Functions(read_function, settings.invoker_function_cache_s)
+        kept = Kept(artifacts)
         sent = Sent(jobs)
-        submitter = Submitter(
-            functions, jobs, queue, sent, wait_s=settings.invoker_wait_s, payload_bytes=settings.invoker_payload_bytes
+        results = Results(jobs, kept.read)
+        limits = SubmitLimits(
+            settings.invoker_wait_s, settings.invoker_payload_bytes, message_bytes=settings.invoker_message_bytes
         )
+        submitter = Submitter(
+            functions, jobs, queue, sent=sent, results=results, keep_payload=kept.keep_payload, limits=limits
+        )
+        dead_letters = DeadLetters(queue, jobs, kept.keep, kept.forget)
         sweeper = Sweeper(jobs, queue, artifacts, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
             required=settings.auth_required(settings.invoker_listen), internal_token=token, verify=verify
@@ -53,9 +62,15 @@ async def serve(settings: InvokerSettings) -> None:
         bound = Bound(
             invoker_pb2.DESCRIPTOR.services_by_name["InvokerService"],
             invoker_pb2_grpc.add_InvokerServiceServicer_to_server,
-            InvokerServicer(submitter, jobs, functions, registry),
+            InvokerServicer(
+                submitter, jobs, results=results, dead_letters=dead_letters, functions=functions, registry=registry
+            ),
         )
-        for loop in (sweeper.run(settings.invoker_sweep_s), sent.run()):
+        for loop in (
+            sweeper.run(settings.invoker_sweep_s),
+            sent.run(),
+            dead_letters.watch(settings.invoker_dead_letters_s),
+        ):
             stack.callback(asyncio.create_task(loop).cancel)
         await stack.enter_async_context(serving(settings.invoker_listen, authenticator, [bound]))
         await until_stopped()

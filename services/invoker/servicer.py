@@ -5,42 +5,54 @@ from typing import TYPE_CHECKING, Any
 from grpc.aio import ServicerContext
 
 from nanogrid import pages
+from nanogrid.auth import require_internal
 from nanogrid.context import caller
-from nanogrid.errors import NotFoundError
 from nanogrid.jobs import JobFilter, JobStore
+from nanogrid.queue import DeadLetter
 from nanogrid.v1 import invoker_pb2 as pb
 from nanogrid.v1 import registry_pb2
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceServicer
+from services.invoker.dead_letters import DeadLetters, job_in
 from services.invoker.functions import Functions
-from services.invoker.submitter import Submitter
+from services.invoker.results import Results, unknown
+from services.invoker.submitter import Call, Submitter
 
 if TYPE_CHECKING:
     from nanogrid.v1.registry_pb2_grpc import RegistryServiceAsyncStub
 
 Context = ServicerContext[Any, Any]
 
+_EXCERPT_BYTES = 1024
+
 
 class InvokerServicer(InvokerServiceServicer):
-    """Translates; the rules are in Submitter, the truth is in the job store."""
+    """Translates; the rules are in Submitter, Results and DeadLetters, the truth is in the job store."""
 
     def __init__(
-        self, submitter: Submitter, jobs: JobStore, functions: Functions, registry: "RegistryServiceAsyncStub"
+        self,
+        submitter: Submitter,
+        jobs: JobStore,
+        *,
+        results: Results,
+        dead_letters: DeadLetters,
+        functions: Functions,
+        registry: "RegistryServiceAsyncStub",
     ) -> None:
         self._submitter = submitter
         self._jobs = jobs
+        self._results = results
+        self._dead_letters = dead_letters
         self._functions = functions
         self._registry = registry
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
-        job = await self._submitter.submit(request.function_id, request.payload, request.dialect)
-        return pb.SubmitJobResponse(job=job)
+        return pb.SubmitJobResponse(job=await self._submitter.submit(_call(request)))
 
     async def InvokeJob(self, request: pb.InvokeJobRequest, context: Context) -> pb.InvokeJobResponse:
-        job = await self._submitter.invoke(request.function_id, request.payload, request.dialect, request.wait_s)
-        return pb.InvokeJobResponse(job=job)
+        return pb.InvokeJobResponse(job=await self._submitter.invoke(_call(request), request.wait_s))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
-        job = await self._jobs.get(request.job_id)
+        job = await self._results.get(request.job_id)
         _require_visible(job.owner, request.job_id)
         return pb.GetJobResponse(job=job)
 
@@ -56,6 +68,26 @@ class InvokerServicer(InvokerServiceServicer):
         self._functions.forget(request.function_id)
         return pb.RetireFunctionResponse()
 
+    async def ListDeadLetters(self, request: pb.ListDeadLettersRequest, context: Context) -> pb.ListDeadLettersResponse:
+        require_internal()
+        letters, total = await self._dead_letters.page(pages.size(request.page_size))
+        return pb.ListDeadLettersResponse(letters=[_letter(one) for one in letters], total=total)
+
+    async def RedriveDeadLetters(
+        self, request: pb.RedriveDeadLettersRequest, context: Context
+    ) -> pb.RedriveDeadLettersResponse:
+        require_internal()
+        redriven = await self._dead_letters.redrive(request.letter_ids, everything=request.all)
+        return pb.RedriveDeadLettersResponse(redriven=redriven)
+
+    async def PurgeDeadLetters(
+        self, request: pb.PurgeDeadLettersRequest, context: Context
+    ) -> pb.PurgeDeadLettersResponse:
+        require_internal()
+        return pb.PurgeDeadLettersResponse(
+            purged=await self._dead_letters.purge(request.letter_ids, everything=request.all)
+        )
+
     async def ListExecutors(self, request: pb.ListExecutorsRequest, context: Context) -> pb.ListExecutorsResponse:
         return pb.ListExecutorsResponse(executors=await self._jobs.executors())
 
@@ -64,6 +96,24 @@ def _principal() -> str | None:
     return caller().principal
 
 
+def _call(request: pb.SubmitJobRequest | pb.InvokeJobRequest) -> Call:
+    return Call(request.function_id, request.payload, request.dialect, request.idempotency_key)
+
+
+def _letter(letter: DeadLetter) -> pb.DeadLetter:
+    job = job_in(letter)
+    told = pb.DeadLetter(
+        letter_id=letter.letter_id,
+        job_id=job.job_id if job else "",
+        function_id=job.function_id if job else "",
+        reason=letter.reason or "the queue gave it up after too many receives",
+        receives=letter.receives,
+        excerpt=letter.body[:_EXCERPT_BYTES],
+    )
+    told.died_at.FromMilliseconds(letter.died_at_ms)
+    return told
+
+
 def _require_visible(owner: str, job_id: str) -> None:
     if not caller().may_see(owner):
-        raise NotFoundError(f"job {job_id} is unknown, or ended more than 24 hours ago", field="job_id")
+        raise unknown(job_id)

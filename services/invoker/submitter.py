@@ -1,95 +1,195 @@
 """Accepting a job: recorded first, then queued; what is answered is never lost."""
 
+import time
 import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid import context
-from nanogrid.errors import InvalidFieldError, TooLargeError, UnavailableError
-from nanogrid.jobs import JobStore
+from nanogrid.errors import (
+    ConflictError,
+    InvalidFieldError,
+    NotFoundError,
+    TooLargeError,
+    UnavailableError,
+    UnprocessableError,
+)
+from nanogrid.jobs import FINAL_STATES, Asked, JobStore, Question
 from nanogrid.jobs.task import Task, encode
 from nanogrid.logs import logger
+from nanogrid.moments import set_millis
 from nanogrid.queue import TaskQueue
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 from services.invoker.functions import Functions
+from services.invoker.questions import question
+from services.invoker.results import Results
 from services.invoker.sent import Sent
 
 log = logger()
+
+# Keeps a payload apart from its message: job id, payload.
+KeepPayload = Callable[[str, bytes], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class SubmitLimits:
+    """Longest wait; largest payload; largest message, above which the payload travels apart."""
+
+    wait_s: float
+    payload_bytes: int
+    message_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}; `key` may be ""."""
+
+    function_id: str
+    payload: bytes
+    dialect: Dialect.ValueType
+    key: str
 
 
 class Submitter:
     """Submits jobs, with or without waiting for their end. Safe to use concurrently."""
 
     def __init__(
-        self, functions: Functions, jobs: JobStore, queue: TaskQueue, sent: Sent, *, wait_s: float, payload_bytes: int
+        self,
+        functions: Functions,
+        jobs: JobStore,
+        queue: TaskQueue,
+        *,
+        sent: Sent,
+        results: Results,
+        keep_payload: KeepPayload,
+        limits: SubmitLimits,
     ) -> None:
         self._functions = functions
         self._jobs = jobs
         self._queue = queue
-        self._wait_s = wait_s
-        self._payload_bytes = payload_bytes
         self._sent = sent
+        self._results = results
+        self._keep_payload = keep_payload
+        self._limits = limits
 
-    async def submit(self, function_id: str, payload: bytes, dialect: Dialect.ValueType) -> Job:
-        """Record and queue a job; answers it PENDING.
+    async def submit(self, call: Call) -> Job:
+        """Record and queue a job; answers it PENDING, or as it is where the key made it earlier.
 
-        NotFoundError, InvalidFieldError, TooLargeError or UnavailableError mean that nothing was accepted.
+        NotFoundError, InvalidFieldError, TooLargeError, UnprocessableError or UnavailableError mean that nothing was
+        accepted.
         """
-        task = await self._task(function_id, payload, dialect)
-        await self._accept(task)
-        return task.job
+        task = await self._task(call)
+        asked = await self._accept(task, named := _question(task, call), urgent=False)
+        if asked is None:
+            return task.job
+        _require_same(asked, named)
+        return await self._made(asked)
 
-    async def invoke(self, function_id: str, payload: bytes, dialect: Dialect.ValueType, wait_s: float) -> Job:
+    async def invoke(self, call: Call, wait_s: float) -> Job:
         """Submit and wait up to `wait_s` (0 = the setting, which is also the most) for the job's end.
 
         Subscribed before it is queued, so the result cannot slip by. Answers the job as it is when the time is over.
+        ConflictError while another call under the same key waits.
         """
-        task = await self._task(function_id, payload, dialect)
+        task = await self._task(call)
         async with self._jobs.waiting(task.job.job_id) as waiter:
-            await self._accept(task)
-            ended = await waiter.wait(min(wait_s or self._wait_s, self._wait_s))
-        return ended or await self._as_it_is(task.job)
-
-    async def _as_it_is(self, job: Job) -> Job:
+            asked = await self._accept(task, named := _question(task, call), urgent=True)
+            if asked is not None:
+                return await self._answer_again(asked, named)
+            ended = await waiter.wait(min(wait_s or self._limits.wait_s, self._limits.wait_s))
         try:
-            return await self._jobs.get(job.job_id)
+            return await self._results.whole(ended) if ended else await self._as_it_is(task.job, named)
         except UnavailableError:
-            return job  # accepted, and all we know
+            return task.job  # accepted, and all that can be said now
 
-    async def _task(self, function_id: str, payload: bytes, dialect: Dialect.ValueType) -> Task:
-        if not function_id:
+    async def _as_it_is(self, job: Job, named: Question | None) -> Job:
+        if named is not None:
+            await self._jobs.answered(named)
+        try:
+            return await self._results.get(job.job_id)
+        except NotFoundError:  # the store was flushed; the job's message will rebuild its record
+            return job
+
+    async def _answer_again(self, asked: Asked, named: Question | None) -> Job:
+        _require_same(asked, named)
+        job = await self._made(asked)
+        if job.state not in FINAL_STATES and not asked.answered:
+            raise ConflictError(
+                f"the first call with this Idempotency-Key still waits for its answer; see job {asked.job_id}",
+                field="idempotency_key",
+            )
+        return job
+
+    async def _made(self, asked: Asked) -> Job:
+        """The job that the question made. UnavailableError when its record was lost in between: asking again helps."""
+        try:
+            return await self._results.get(asked.job_id)
+        except NotFoundError:
+            raise UnavailableError("the job store forgot what this Idempotency-Key made; try again") from None
+
+    async def _task(self, call: Call) -> Task:
+        if not call.function_id:
             raise InvalidFieldError("function_id", "is missing; it is the id that the upload answered")
-        if len(payload) > self._payload_bytes:
-            raise TooLargeError("payload", limit=self._payload_bytes, actual=len(payload))
-        if payload:
-            _require_json(payload)
-        function = await self._functions.get(function_id)
+        if len(call.payload) > self._limits.payload_bytes:
+            raise TooLargeError("payload", limit=self._limits.payload_bytes, actual=len(call.payload))
+        if call.payload:
+            _require_json(call.payload)
+        function = await self._functions.get(call.function_id)
         created_at = Timestamp()
-        created_at.GetCurrentTime()
-        created_at.nanos -= created_at.nanos % 1_000_000  # records keep milliseconds
+        set_millis(created_at, time.time_ns() // 1_000_000)  # records keep milliseconds
         job = Job(
             job_id=f"job-{uuid.uuid4()}",
-            function_id=function_id,
+            function_id=call.function_id,
             owner=context.caller().principal or function.owner,
             state=JobState.JOB_STATE_PENDING,
-            dialect=dialect or Dialect.DIALECT_STANDARD,
+            dialect=call.dialect or Dialect.DIALECT_STANDARD,
             runtime=function.runtime,
             memory_mb=function.memory_mb,
+            s3_key=function.s3_key,
+            code_sha256=function.code_sha256,
             created_at=created_at,
         )
-        return Task(job, function, payload or b"{}")
+        return Task(job, function, call.payload or b"{}")
 
-    async def _accept(self, task: Task) -> None:
+    async def _accept(self, task: Task, named: Question | None, *, urgent: bool) -> Asked | None:
+        """Record and queue it; None, or what the same question made earlier."""
+        job_id = task.job.job_id
         message = encode(task)
-        await self._jobs.create(task.job, message)
+        if len(message) > self._limits.message_bytes:
+            await self._keep_payload(job_id, task.payload)
+            message = encode(task, payload_elsewhere=True)
         try:
-            await self._queue.send(message)
+            asked = await self._jobs.create(task.job, message, named)
+        except UnavailableError:
+            if named is None:  # with a key, whoever asks again gets this job, should it be recorded
+                self._sent.doubt(job_id)
+            raise
+        if asked is not None:
+            return asked
+        try:
+            await self._queue.send(message, urgent=urgent)
         except UnavailableError:
             # Recorded, so it may not be refused any more: the sweeper sends its message once the queue is back.
-            log.warning("recorded without a message", job_id=task.job.job_id)
-            return
-        self._sent.note(task.job.job_id)
+            log.warning("recorded without a message", job_id=job_id)
+        else:
+            self._sent.note(job_id)
+        return None
+
+
+def _question(task: Task, call: Call) -> Question | None:
+    return question(
+        task.job.owner, call.key, function_id=call.function_id, payload=call.payload, dialect=task.job.dialect
+    )
+
+
+def _require_same(asked: Asked, named: Question | None) -> None:
+    if named is None or asked.fingerprint != named.fingerprint:
+        raise UnprocessableError(
+            "this Idempotency-Key was used for another call; take a new key for a new call", field="idempotency_key"
+        )
 
 
 def _require_json(payload: bytes) -> None:

@@ -1,0 +1,124 @@
+"""Messages that were given up: listed, queued again, deleted, and told to whoever waits for their jobs."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from nanogrid.errors import InvalidFieldError, NanoGridError, NotFoundError
+from nanogrid.jobs import FINAL_STATES, ClaimOutcome, JobStore, record
+from nanogrid.jobs.task import GarbageError, decode
+from nanogrid.logs import logger
+from nanogrid.queue import DeadLetter, TaskQueue
+from nanogrid.v1.artifacts_pb2 import FinishedRecord
+from nanogrid.v1.resources_pb2 import Job, JobError, JobState
+
+log = logger()
+
+_AT_ONCE = 100  # letters looked at, moved or deleted in one step
+_LEASE_S = 30.0  # for as long as it takes to record a failure
+_MOST = 10_000  # letters looked at in one round
+
+KeepRecord = Callable[[FinishedRecord], Awaitable[bytes]]
+ForgetRecord = Callable[[str], Awaitable[None]]
+
+
+class DeadLetters:
+    """Several invokers may look at once: every step is one that may be taken twice."""
+
+    def __init__(self, queue: TaskQueue, jobs: JobStore, keep: KeepRecord, forget: ForgetRecord) -> None:
+        self._queue = queue
+        self._jobs = jobs
+        self._keep = keep
+        self._forget = forget
+        self._seen: set[str] = set()
+
+    async def page(self, size: int) -> tuple[Sequence[DeadLetter], int]:
+        """Up to `size` letters, and how many there are."""
+        return await self._queue.dead_letters(size), (await self._queue.depth()).dead
+
+    async def redrive(self, letter_ids: Sequence[str], *, everything: bool) -> int:
+        """Queue letters again; their jobs are PENDING again. How many were there. InvalidFieldError."""
+        _require_choice(letter_ids, everything=everything)
+        moved = 0
+        for letters in await self._chosen(letter_ids):
+            for letter in letters:
+                await self._revive(letter)
+            moved += await self._queue.redrive([letter.letter_id for letter in letters])
+        return moved
+
+    async def purge(self, letter_ids: Sequence[str], *, everything: bool) -> int:
+        """Delete letters; how many were there. InvalidFieldError."""
+        _require_choice(letter_ids, everything=everything)
+        chosen = await self._chosen(letter_ids)
+        return sum([await self._queue.purge([letter.letter_id for letter in letters]) for letters in chosen])
+
+    async def watch(self, every_s: float) -> None:
+        """Look for ever for what the queue itself gave up; an outage only postpones."""
+        while True:
+            try:
+                await self.look()
+            except NanoGridError as error:
+                log.warning("dead letters not looked at", error=error.message)
+            await asyncio.sleep(every_s)
+
+    async def look(self) -> None:
+        """Mark the jobs FAILED whose messages the queue moved after too many receives, so nobody waits for nothing."""
+        dead = (await self._queue.depth()).dead
+        letters = await self._queue.dead_letters(min(dead, _MOST)) if dead else []
+        self._seen &= {letter.letter_id for letter in letters}
+        for letter in letters:
+            if letter.letter_id not in self._seen and (letter.reason or await self._fail(letter)):
+                self._seen.add(letter.letter_id)
+
+    async def _chosen(self, letter_ids: Sequence[str]) -> list[list[DeadLetter]]:
+        """What is there of these letters, or of all, in steps."""
+        dead = await self._queue.dead_letters((await self._queue.depth()).dead + _AT_ONCE)
+        wanted = set(letter_ids)
+        chosen = [letter for letter in dead if not wanted or letter.letter_id in wanted]
+        return [chosen[at : at + _AT_ONCE] for at in range(0, len(chosen), _AT_ONCE)]
+
+    async def _revive(self, letter: DeadLetter) -> None:
+        job = job_in(letter)
+        if job is None:
+            return  # garbage goes round once more
+        try:
+            known = await self._jobs.get(job.job_id)
+        except NotFoundError:
+            known = job
+        if not known.owner or (known is not job and known.state not in FINAL_STATES):
+            return  # the message alone will do
+        job.owner = known.owner
+        await self._forget(job.job_id)
+        await self._jobs.revive(job)
+        log.info("revived", job_id=job.job_id)
+
+    async def _fail(self, letter: DeadLetter) -> bool:
+        """Whether nothing is left to do for it."""
+        job = job_in(letter)
+        if job is None or not job.owner:
+            return True
+        claim = await self._jobs.claim(job, _LEASE_S)
+        if claim.outcome is not ClaimOutcome.OWNED:
+            return claim.outcome is ClaimOutcome.FINISHED
+        job.state = JobState.JOB_STATE_FAILED
+        message = f"the queue gave its message up after {letter.receives} receives"
+        job.error.CopyFrom(JobError(type="Lost", message=message))
+        job.ended_at.GetCurrentTime()
+        encoded = record.encode(job)
+        # Kept first: if an owner that died got as far as keeping a result, that is the job's.
+        earlier = await self._keep(FinishedRecord(job_id=job.job_id, record=encoded))
+        await self._jobs.adopt(record.decode(earlier or encoded), earlier or encoded)
+        log.error("given up by the queue", job_id=job.job_id)
+        return True
+
+
+def job_in(letter: DeadLetter) -> Job | None:
+    """The job a letter asks for; None for garbage."""
+    try:
+        return decode(letter.body).job
+    except GarbageError:
+        return None
+
+
+def _require_choice(letter_ids: Sequence[str], *, everything: bool) -> None:
+    if bool(letter_ids) == everything:
+        raise InvalidFieldError("letter_ids", "say which letters: their ids, or `all` without ids")

@@ -1,0 +1,45 @@
+"""A job as its caller may see it: from the job store, and from its durable result where the store knows less."""
+
+from collections.abc import Awaitable, Callable
+
+from nanogrid.errors import NotFoundError, UnavailableError
+from nanogrid.jobs import JobStore, record
+from nanogrid.v1.resources_pb2 import Job
+
+ReadRecord = Callable[[str], Awaitable[bytes]]
+
+
+class Results:
+    """Reads jobs. Safe to use concurrently."""
+
+    def __init__(self, jobs: JobStore, read_record: ReadRecord) -> None:
+        self._jobs = jobs
+        self._read_record = read_record
+
+    async def get(self, job_id: str) -> Job:
+        """The job. NotFoundError when neither knows it; UnavailableError when the store cannot be asked."""
+        try:
+            job = await self._jobs.get(job_id)
+        except NotFoundError:
+            return await self._durable(job_id)
+        except UnavailableError as outage:
+            try:
+                return await self._durable(job_id)
+            except NotFoundError:
+                raise outage from None
+        return await self.whole(job)
+
+    async def whole(self, job: Job) -> Job:
+        """The job with what was too large for the job store. UnavailableError."""
+        return await self._durable(job.job_id) if job.kept_in_artifacts else job
+
+    async def _durable(self, job_id: str) -> Job:
+        try:
+            return record.decode(await self._read_record(job_id))
+        except NotFoundError:
+            raise unknown(job_id) from None
+
+
+def unknown(job_id: str) -> NotFoundError:
+    """What callers are told of a job that is not there, or not theirs."""
+    return NotFoundError(f"job {job_id} is unknown, or ended longer ago than results are kept", field="job_id")
