@@ -7,6 +7,7 @@ import uvicorn
 
 from gateway.app import create_app
 from gateway.settings import GatewaySettings
+from gateway.shortcut import Shortcut
 from nanogrid import logs
 
 log = logs.logger()
@@ -18,7 +19,7 @@ def server(settings: GatewaySettings) -> uvicorn.Server:
     """An HTTP server for these settings, not yet started."""
     host, _, port = settings.gateway_listen.rpartition(":")
     config = uvicorn.Config(
-        create_app(settings),
+        Shortcut(create_app(settings)),
         host=host.strip("[]"),
         port=int(port),
         loop="uvloop",

@@ -15,6 +15,7 @@ from gateway.edge import Edge
 from gateway.metrics import Metrics
 from gateway.routes import functions, jobs, ops, outputs, uploads
 from gateway.settings import GatewaySettings
+from nanogrid.garbage import settle
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -44,4 +45,5 @@ async def _lifespan(settings: GatewaySettings, app: FastAPI) -> AsyncIterator[No
     async with open_backends(settings) as backends:
         app.state.backends = backends
         app.state.doorkeeper = Doorkeeper(settings, backends.registry)
+        settle()
         yield

@@ -10,6 +10,8 @@ from nanogrid.v1.resources_pb2 import Dialect
 # Per spelling: the function's id, its name, the payload.
 _STANDARD = ("function_id", "function_name", "payload")
 _CAMEL = ("functionId", "functionName", "inputData")
+# Looked up once: an enum of protobuf finds its members by a function of Python's.
+_IS_STANDARD, _IS_CAMEL = Dialect.DIALECT_STANDARD, Dialect.DIALECT_CAMEL
 _YES = frozenset({"true", "1", "yes"})
 _NO = frozenset({"false", "0", "no", ""})
 
@@ -51,7 +53,7 @@ def _spelling(body: dict[str, Any]) -> tuple[Dialect.ValueType, tuple[str, str, 
     if camel and standard:
         mixed = ", ".join(standard + camel)
         raise InvalidFieldError(camel[0], f"{mixed} mix two spellings; use {_STANDARD} or {_CAMEL}")
-    dialect, names = (Dialect.DIALECT_CAMEL, _CAMEL) if camel else (Dialect.DIALECT_STANDARD, _STANDARD)
+    dialect, names = (_IS_CAMEL, _CAMEL) if camel else (_IS_STANDARD, _STANDARD)
     for name in body:
         if name not in names:
             raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field of this call; use {', '.join(names)}")

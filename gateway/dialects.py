@@ -1,6 +1,8 @@
 """A job as JSON, in the spelling it was asked in."""
 
+import time
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -10,6 +12,7 @@ from nanogrid.errors import InvalidFieldError
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 
 TIP = "💡 Tip:"
+_IS_CAMEL = Dialect.DIALECT_CAMEL
 _MIB = 1024 * 1024
 
 _STANDARD_STATES: Mapping[JobState.ValueType, str] = {
@@ -26,14 +29,14 @@ _CAMEL_STATES: Mapping[JobState.ValueType, str] = {
 
 def whole(job: Job, urls: Sequence[str]) -> bytes:
     """Everything about a job; `urls` are its output files'."""
-    fields = _camel(job, urls) if job.dialect == Dialect.DIALECT_CAMEL else _standard(job, urls)
+    fields = _camel(job, urls) if job.dialect == _IS_CAMEL else _standard(job, urls)
     return orjson.dumps(fields)
 
 
 def accepted(job: Job) -> bytes:
     """What a caller needs who has to come back for the result."""
     message = f"Job submitted. Poll GET /status/{job.job_id} for results."
-    if job.dialect == Dialect.DIALECT_CAMEL:
+    if job.dialect == _IS_CAMEL:
         return orjson.dumps({"requestId": job.job_id, "status": _CAMEL_STATES[job.state], "message": message})
     return orjson.dumps({"job_id": job.job_id, "status": _STANDARD_STATES[job.state], "message": message})
 
@@ -129,9 +132,21 @@ def _error(job: Job) -> dict[str, Any]:
 
 def _times(job: Job, names: tuple[str, str, str]) -> dict[str, str]:
     times = (job.created_at, job.started_at, job.ended_at)
-    return {name: instant(time) for name, time in zip(names, times, strict=True) if time.seconds}
+    return {name: instant(moment) for name, moment in zip(names, times, strict=True) if moment.seconds}
 
 
-def instant(time: Timestamp) -> str:
-    """ISO 8601 in UTC with a `Z`."""
-    return time.ToJsonString()
+def instant(moment: Timestamp) -> str:
+    """ISO 8601 in UTC with a `Z`, and as many digits as it has: none, three, six or nine."""
+    nanos = moment.nanos
+    if nanos == 0:
+        return f"{_second(moment.seconds)}Z"
+    if nanos % 1_000_000 == 0:
+        return f"{_second(moment.seconds)}.{nanos // 1_000_000:03d}Z"
+    if nanos % 1_000 == 0:
+        return f"{_second(moment.seconds)}.{nanos // 1_000:06d}Z"
+    return f"{_second(moment.seconds)}.{nanos:09d}Z"
+
+
+@lru_cache(maxsize=64)  # the times of a call lie within one second, as do those of calls at the same time
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

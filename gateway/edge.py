@@ -3,7 +3,6 @@
 import re
 import time
 
-import structlog
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -34,7 +33,6 @@ class Edge:
         request_id = _request_id(scope["headers"])
         answer = _Answer(send, request_id)
         started = time.perf_counter()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             await self._serve(scope, receive, answer, request_id)
         except ClientDisconnect:

@@ -18,13 +18,15 @@ _ID = "2f1e6a3c-6e0b-4c5e-9d59-0c4f5ad3a1b7"
 _JOB_ID = f"job-{_ID}"
 _WHEN = "2026-11-21T02:33:46.120000Z"
 
+_PROBLEM = "application/problem+json"
 _PROBLEMS = {
     400: ("A field is missing, unknown or out of range; `field` names it.", "INVALID_FIELD", "INVALID_ARGUMENT"),
     401: ("No valid API key.", "UNAUTHENTICATED", "UNAUTHENTICATED"),
     404: ("No such thing, or it belongs to another owner.", "NOT_FOUND", "NOT_FOUND"),
-    409: ("It exists already.", "CONFLICT", "ALREADY_EXISTS"),
+    409: ("It exists already, or the first request with this key is under way.", "CONFLICT", "ALREADY_EXISTS"),
     413: ("Larger than a limit; `limit` and `actual` say both numbers.", "TOO_LARGE", "OUT_OF_RANGE"),
     415: ("The body's media type is not taken here.", "UNSUPPORTED_MEDIA_TYPE", "INVALID_ARGUMENT"),
+    422: ("The key was used for something else.", "UNPROCESSABLE", "FAILED_PRECONDITION"),
     503: ("A service is down; nothing was accepted. Try again.", "UNAVAILABLE", "UNAVAILABLE"),
 }
 
@@ -107,7 +109,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
     return {
         "description": meaning,
-        "content": {"application/problem+json": {"schema": {"type": "object"}, "example": example}},
+        "content": {_PROBLEM: {"schema": {"type": "object"}, "example": example}},
     }
 
 
@@ -126,7 +128,17 @@ _PAGE = [
     _query("cursor", "`next_cursor` of the page before."),
 ]
 
+_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "description": "Your own name for this request. Sent again within 24 hours with the same body, it is answered with "
+    "what it made then.",
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "example": "8e03978e-40d5-43dd-bc93-6894a57f9324",
+}
+
 UPLOAD = {
+    "parameters": [_KEY],
     "requestBody": {
         "required": True,
         "content": {
@@ -143,10 +155,13 @@ UPLOAD = {
             }
         },
     },
-    **_answers({201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 413, 415, 503)),
+    **_answers(
+        {201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
+    ),
 }
 
 REGISTER = {
+    "parameters": [_KEY],
     "requestBody": {
         "required": True,
         "content": _json(
@@ -164,7 +179,9 @@ REGISTER = {
             },
         ),
     },
-    **_answers({201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 503)),
+    **_answers(
+        {201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
+    ),
 }
 
 LIST_FUNCTIONS = {
@@ -183,7 +200,8 @@ RUN = {
             "in": "header",
             "description": "`true`: answer 202 at once.",
             "schema": {"type": "string", "enum": ["true", "false"]},
-        }
+        },
+        _KEY,
     ],
     "requestBody": {
         "required": True,
@@ -217,7 +235,7 @@ RUN = {
             200: {"description": "The job ended; `status` says how.", "content": _json(_JOB)},
             202: {"description": "The job goes on; `Location` says where to ask.", "content": _json(_ACCEPTED)},
         },
-        (400, 404, 413, 415, 503),
+        (400, 404, 409, 413, 415, 422, 503),
     ),
 }
 GET_JOB = _answers({200: {"description": "The job.", "content": _json(_JOB)}}, (404, 503))
@@ -254,12 +272,13 @@ METRICS = _answers({200: {"description": "Prometheus text.", "content": {"text/p
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. Made once; FastAPI's own 422 is left out, because it is never answered."""
+    """The OpenAPI document. Made once; FastAPI's own 422, which is no problem document, is never answered: left out."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in document["paths"].values():
             for operation in path.values():
-                operation["responses"].pop("422", None)
+                if _PROBLEM not in operation["responses"].get("422", {}).get("content", {}):
+                    operation["responses"].pop("422", None)
         document["components"] = {
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},

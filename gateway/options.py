@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from nanogrid.errors import InvalidFieldError
-from nanogrid.runtimes import Runtime
+from nanogrid.runtimes import Runtime, archive_handler
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 _INT32 = 2**31  # the contract's integers; the registry knows the sensible ranges
@@ -73,18 +73,11 @@ def check_fits(suffix: str, runtime: Runtime) -> None:
 
 
 def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
-    """`<file>.handler` for a single file, `main.handler` for an archive (`index.handler` for Node without a main).
-
-    Compiled runtimes have no handler but a program: it is named by its file, `main.cpp` or `main.go` in an archive.
-    """
+    """`<file>.handler` for a single file, or the program's file where the runtime is compiled; else the archive's."""
     path = PurePosixPath(filename)
-    if runtime.compiled:
-        return f"main{runtime.suffixes[0]}" if path.suffix.lower() == _ARCHIVE else path.name
-    if path.suffix.lower() != _ARCHIVE:
-        return f"{path.stem}.handler"
-    if runtime.language == "node" and not any(PurePosixPath(name).stem == "main" for name in root_files):
-        return "index.handler"
-    return "main.handler"
+    if path.suffix.lower() == _ARCHIVE:
+        return archive_handler(runtime, root_files)
+    return path.name if runtime.compiled else f"{path.stem}.handler"
 
 
 def _function(given: Mapping[str, Any]) -> Function:

@@ -17,7 +17,12 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_S = "1"  # when a retryable error may be tried again
 
 # What REST calls by another name than the contract.
-_REST_NAMES = {"timeout_s": "timeout", "page_size": "limit", "page_token": "cursor"}
+_REST_NAMES = {
+    "timeout_s": "timeout",
+    "page_size": "limit",
+    "page_token": "cursor",
+    "idempotency_key": "Idempotency-Key",
+}
 _NUMBERS = ("limit", "actual")
 
 log = logger()

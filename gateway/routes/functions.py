@@ -1,7 +1,9 @@
 """Functions: register, list, read and delete them. Uploading is next door."""
 
+import asyncio
 import re
 import uuid
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -9,7 +11,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, openapi, options
+from gateway import backends, idempotency, openapi, options
 from gateway.bodies import read_object
 from gateway.dialects import instant
 from gateway.queries import page_of
@@ -17,7 +19,7 @@ from nanogrid import runtimes
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.v1.artifacts_pb2 import CodeInfo, InspectCodeRequest
 from nanogrid.v1.invoker_pb2 import RetireFunctionRequest
-from nanogrid.v1.registry_pb2 import CreateFunctionRequest, GetFunctionRequest, ListFunctionsRequest
+from nanogrid.v1.registry_pb2 import CreateFunctionRequest, GetFunctionRequest, ListFunctionsRequest, UploadReservation
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 router = APIRouter()
@@ -31,12 +33,20 @@ _UPLOADED = re.compile(r"functions/([^/]+)/code\.zip")
 async def register(request: Request) -> Response:
     """Register code that already lies in the code bucket."""
     grid = backends.of(request)
-    function = options.from_json(await read_object(request, _BODY_BYTES))
-    function.function_id = function.function_id or await _free_id(grid, function.s3_key)
-    runtime = runtimes.resolve(function.runtime, await grid.offered.names())
-    code = await _inspect(grid, function.s3_key)
-    recorded = await record(grid, function, runtime, code, code.s3_key)
-    return created(recorded)
+    attempt = idempotency.Attempt(grid, idempotency.key_of(request))
+    body = await read_object(request, _BODY_BYTES)
+    function, fingerprint = options.from_json(body), idempotency.of_json(body)
+    if (earlier := await attempt.reserve()) is not None:
+        return created(idempotency.same(earlier, fingerprint))
+    try:
+        function.function_id = function.function_id or await _free_id(grid, function.s3_key)
+        runtime = runtimes.resolve(function.runtime, await grid.offered.names())
+        code = await _inspect(grid, function.s3_key)
+        stored = Stored(function, runtime, code, code.s3_key)
+        return created(await record(grid, stored, attempt.reservation, fingerprint))
+    except BaseException:
+        await asyncio.shield(attempt.give_up())
+        raise
 
 
 @router.get("/functions", openapi_extra=openapi.LIST_FUNCTIONS)
@@ -75,17 +85,32 @@ async def delete_function(request: Request, function_id: str) -> Response:
     return Response(status_code=204)
 
 
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A function as it was asked for, and its code, which is stored."""
+
+    wanted: Function
+    runtime: runtimes.Runtime
+    code: CodeInfo
+    filename: str
+
+    @property
+    def function(self) -> Function:
+        """The function to record; what was not chosen follows from the code."""
+        function, code = Function(), self.code
+        function.CopyFrom(self.wanted)
+        function.runtime = self.runtime.name
+        function.handler = function.handler or options.default_handler(self.runtime, self.filename, code.root_files)
+        function.s3_key, function.code_sha256, function.code_size_bytes = code.s3_key, code.code_sha256, code.size_bytes
+        return function
+
+
 async def record(
-    grid: backends.Backends, wanted: Function, runtime: runtimes.Runtime, code: CodeInfo, filename: str
+    grid: backends.Backends, stored: Stored, reservation: UploadReservation | None, fingerprint: str
 ) -> Function:
-    """Have the registry record a function whose code is stored; what was not chosen follows from the code."""
-    function = Function()
-    function.CopyFrom(wanted)
-    function.runtime = runtime.name
-    function.handler = function.handler or options.default_handler(runtime, filename, code.root_files)
-    function.s3_key, function.code_sha256, function.code_size_bytes = code.s3_key, code.code_sha256, code.size_bytes
-    answer = await grid.registry.CreateFunction(CreateFunctionRequest(function=function), timeout=backends.ANSWER_S)
-    return answer.function
+    """Have the registry record a function, and in the same step what its caller's key made."""
+    request = CreateFunctionRequest(function=stored.function, reservation=reservation, fingerprint=fingerprint)
+    return (await grid.registry.CreateFunction(request, timeout=backends.ANSWER_S)).function
 
 
 def created(function: Function) -> Response:

@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, dialects, openapi
+from gateway import backends, dialects, idempotency, openapi
 from gateway.bodies import read_object
 from gateway.calls import Call, read_call, wants_async
 from gateway.queries import page_of
@@ -31,12 +31,12 @@ async def run(request: Request) -> Response:
     """Call a function and wait for its result; with `X-Async: true`, do not wait."""
     settings = backends.settings_of(request)
     limit = settings.gateway_payload_bytes
-    asynchronous = wants_async(request.headers.get("x-async", ""))
+    asynchronous, key = wants_async(request.headers.get("x-async", "")), idempotency.key_of(request)
     call = read_call(await read_object(request, limit + _ENVELOPE_BYTES), limit)
     grid = backends.of(request)
     if asynchronous:
-        return _accepted(await _submit(grid, call))
-    job = await _invoke(grid, call, settings.gateway_wait_s)
+        return _accepted(await _submit(grid, call, key))
+    job = await _invoke(grid, call, key, settings.gateway_wait_s)
     return await _finished(request, job) if job.state in FINAL_STATES else _accepted(job)
 
 
@@ -66,14 +66,20 @@ async def list_jobs(request: Request) -> Response:
     return Response(orjson.dumps(body), media_type=_JSON)
 
 
-async def _submit(grid: backends.Backends, call: Call) -> Job:
-    request = SubmitJobRequest(function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect)
+async def _submit(grid: backends.Backends, call: Call, key: str) -> Job:
+    request = SubmitJobRequest(
+        function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect, idempotency_key=key
+    )
     return (await grid.invoker.SubmitJob(request, timeout=backends.ANSWER_S)).job
 
 
-async def _invoke(grid: backends.Backends, call: Call, wait_s: float) -> Job:
+async def _invoke(grid: backends.Backends, call: Call, key: str, wait_s: float) -> Job:
     request = InvokeJobRequest(
-        function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect, wait_s=wait_s
+        function_id=await _function_id(grid, call),
+        payload=call.payload,
+        dialect=call.dialect,
+        wait_s=wait_s,
+        idempotency_key=key,
     )
     return (await grid.invoker.InvokeJob(request, timeout=wait_s + _SLACK_S)).job
 

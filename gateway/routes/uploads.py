@@ -1,6 +1,7 @@
 """POST /upload: code on its way to artifacts, never held whole here, and then the function it becomes."""
 
 import asyncio
+import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
@@ -8,9 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, openapi, options
+from gateway import backends, idempotency, openapi, options
 from gateway.forms import Form
-from gateway.routes.functions import created, record
+from gateway.routes.functions import Stored, created, record
 from nanogrid import runtimes
 from nanogrid.errors import NanoGridError
 from nanogrid.logs import logger
@@ -26,17 +27,25 @@ log = logger()
 async def upload(request: Request) -> Response:
     """Upload code as a new function."""
     grid = backends.of(request)
+    attempt = idempotency.Attempt(grid, idempotency.key_of(request))
     form = Form(request, backends.settings_of(request).gateway_upload_bytes, options.UPLOAD_FIELDS)
-    await form.until_file()
-    arriving = _Upload(grid, form)
-    await arriving.check_what_came_first()
+    if (earlier := await attempt.reserve()) is not None:
+        return created(idempotency.same(earlier, await _read_only(form)))
+    arriving = _Upload(grid, form, attempt)
     try:
-        code = await arriving.store()
-        function = await record(grid, arriving.function, arriving.runtime, code, form.filename)
+        return created(await arriving.become_function())
     except BaseException:
-        await asyncio.shield(_undo(grid, arriving.function_id))
+        await asyncio.shield(arriving.undo())
         raise
-    return created(function)
+
+
+async def _read_only(form: Form) -> str:
+    """Read a form to its end and keep nothing; its fingerprint."""
+    await form.until_file()
+    file = hashlib.sha256()
+    async for piece in form.file():
+        file.update(piece)
+    return idempotency.of_form(form.fields, form.filename, file.digest())
 
 
 class _Upload:
@@ -46,22 +55,45 @@ class _Upload:
     the same: to the other side a cancelled stream may look like one that came to its end.
     """
 
-    def __init__(self, grid: backends.Backends, form: Form) -> None:
+    def __init__(self, grid: backends.Backends, form: Form, attempt: idempotency.Attempt) -> None:
         self._grid = grid
         self._form = form
-        self._suffix = options.suffix_of(form.filename)
+        self._attempt = attempt
         self._refusal: Exception | None = None
-        self.function_id = str(uuid.uuid4())
-        self.function = Function()
-        self.runtime: runtimes.Runtime
+        self._function_id = str(uuid.uuid4())
+        self._begun = False
+        self._file = hashlib.sha256()
+        self._function = Function()
+        self._runtime: runtimes.Runtime
 
-    async def check_what_came_first(self) -> None:
-        """Refuse fields that came before the file, before a gigabyte is sent for nothing."""
-        if "runtime" in self._form.fields:
+    async def become_function(self) -> Function:
+        """Store the code and record its function. Raises what was wrong with the form."""
+        await self._form.until_file()
+        options.suffix_of(self._form.filename)
+        if "runtime" in self._form.fields:  # refused before a gigabyte is sent for nothing
             await self._settle()
+        code = await self._store()
+        stored = Stored(self._function, self._runtime, code, self._form.filename)
+        fingerprint = idempotency.of_form(self._form.fields, self._form.filename, self._file.digest())
+        return await record(self._grid, stored, self._attempt.reservation, fingerprint)
 
-    async def store(self) -> CodeInfo:
-        """Store the code; `function` and `runtime` are known then. Raises what was wrong with the form."""
+    async def undo(self) -> None:
+        """Leave nothing; a function that may have been recorded unheard under its key stays for who asks again."""
+        if not await self._attempt.give_up() or not self._begun:
+            return
+        registry, artifacts, function_id = self._grid.registry, self._grid.artifacts, self._function_id
+        for step in (
+            # If the registry did record it unheard, not that either.
+            lambda: registry.DeleteFunction(DeleteFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S),
+            lambda: artifacts.DeleteCode(DeleteCodeRequest(function_id=function_id), timeout=backends.ANSWER_S),
+        ):
+            try:
+                await step()
+            except NanoGridError as error:
+                log.debug("upload not undone", function_id=function_id, error=error.message)
+
+    async def _store(self) -> CodeInfo:
+        self._begun = True
         try:
             return (await self._grid.artifacts.UploadCode(self._requests())).code
         except asyncio.CancelledError:
@@ -72,28 +104,20 @@ class _Upload:
 
     async def _requests(self) -> AsyncIterator[UploadCodeRequest]:
         try:
-            yield UploadCodeRequest(header=UploadCodeHeader(function_id=self.function_id, filename=self._form.filename))
+            header = UploadCodeHeader(function_id=self._function_id, filename=self._form.filename)
+            yield UploadCodeRequest(header=header)
             async for piece in self._form.file():
+                if self._attempt.reservation is not None:  # a second of CPU for a gigabyte: only where it is of use
+                    self._file.update(piece)
                 yield UploadCodeRequest(chunk=piece)
             await self._settle()
+            yield UploadCodeRequest(end=True)
         except Exception as refusal:
             self._refusal = refusal
             raise
 
     async def _settle(self) -> None:
-        self.function = options.from_form(self._form.fields)
-        self.function.function_id = self.function_id
-        self.runtime = runtimes.resolve(self.function.runtime, await self._grid.offered.names())
-        options.check_fits(self._suffix, self.runtime)
-
-
-async def _undo(grid: backends.Backends, function_id: str) -> None:
-    """Leave nothing of an upload that could not be recorded; if the registry did record it unheard, not that either."""
-    for step in (
-        grid.registry.DeleteFunction(DeleteFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S),
-        grid.artifacts.DeleteCode(DeleteCodeRequest(function_id=function_id), timeout=backends.ANSWER_S),
-    ):
-        try:
-            await step
-        except NanoGridError as error:
-            log.debug("upload not undone", function_id=function_id, error=error.message)
+        self._function = options.from_form(self._form.fields)
+        self._function.function_id = self._function_id
+        self._runtime = runtimes.resolve(self._function.runtime, await self._grid.offered.names())
+        options.check_fits(options.suffix_of(self._form.filename), self._runtime)

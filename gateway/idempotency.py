@@ -1,0 +1,97 @@
+"""`Idempotency-Key`: a caller's own name for what it asks; asked again, it is answered with what it made."""
+
+import hashlib
+import json
+import re
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.requests import Request
+
+from gateway import backends
+from nanogrid.errors import InvalidFieldError, NanoGridError, UnavailableError, UnprocessableError
+from nanogrid.logs import logger
+from nanogrid.v1.registry_pb2 import EarlierUpload, ReleaseUploadRequest, ReserveUploadRequest, UploadReservation
+from nanogrid.v1.resources_pb2 import Function
+
+log = logger()
+
+_HEADER = "Idempotency-Key"
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def key_of(request: Request) -> str:
+    """The key that the caller sent, "" without one. InvalidFieldError for what cannot be one, and for two."""
+    keys = request.headers.getlist(_HEADER)
+    if not keys:
+        return ""
+    if len(keys) > 1:
+        raise InvalidFieldError(_HEADER, "is there twice; send one")
+    if not _KEY.fullmatch(keys[0]):
+        raise InvalidFieldError(_HEADER, "is not 1 to 255 printable ASCII characters without blanks")
+    return keys[0]
+
+
+class Attempt:
+    """One try to make a function under a key. Without a key nothing is asked of the registry."""
+
+    def __init__(self, grid: backends.Backends, key: str) -> None:
+        self._registry = grid.registry
+        known = {"idempotency_key": key, "reservation_id": str(uuid.uuid4())}
+        self.reservation = UploadReservation(**known) if key else None
+
+    async def reserve(self) -> EarlierUpload | None:
+        """Take the key; None, or what it made earlier. ConflictError while another attempt has it."""
+        if self.reservation is None:
+            return None
+        request = ReserveUploadRequest(reservation=self.reservation)
+        try:
+            answer = await self._registry.ReserveUpload(request, timeout=backends.ANSWER_S)
+        except UnavailableError:
+            await self.give_up()  # it may have been reserved unheard
+            raise
+        return answer.earlier if answer.HasField("earlier") else None
+
+    async def give_up(self) -> bool:
+        """Free the key; True when it is sure that no function was, or will be, recorded with it.
+
+        Otherwise whoever asks again may be answered with that function.
+        """
+        if self.reservation is None:
+            return True
+        request = ReleaseUploadRequest(reservation=self.reservation)
+        try:
+            return not (await self._registry.ReleaseUpload(request, timeout=backends.ANSWER_S)).recorded
+        except NanoGridError as error:
+            log.warning("idempotency key not freed; it lapses by itself", error=error.message)
+            return False
+
+
+def same(earlier: EarlierUpload, fingerprint: str) -> Function:
+    """What the key made earlier. UnprocessableError where it was another question."""
+    if earlier.fingerprint != fingerprint:
+        raise UnprocessableError(
+            f"this {_HEADER} was used for something else; take a new key for a new question", field="idempotency_key"
+        )
+    return earlier.function
+
+
+def of_form(fields: Mapping[str, str], filename: str, file_sha256: bytes) -> str:
+    """The fingerprint of an upload; in which order its fields were sent does not count."""
+    named = [part for pair in sorted(fields.items()) for part in pair]
+    return _digest(b"upload", filename.encode(), file_sha256, *(part.encode() for part in named))
+
+
+def of_json(body: Mapping[str, Any]) -> str:
+    """The fingerprint of a JSON object; null counts as left out, and neither order nor blanks count."""
+    given = {name: value for name, value in body.items() if value is not None}
+    return _digest(b"json", json.dumps(given, sort_keys=True).encode())
+
+
+def _digest(*parts: bytes) -> str:
+    seen = hashlib.sha256()
+    for part in parts:
+        seen.update(b"%d:" % len(part))  # so that no two lists of parts read the same
+        seen.update(part)
+    return seen.hexdigest()
