@@ -1,0 +1,51 @@
+"""Whether the experiments see: each breakage is committed, and its experiment has to find it."""
+
+import asyncio
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from chaos.experiments import Run
+from chaos.experiments.all import named
+from chaos.ledger import ledger_folder
+from chaos.sabotage import Breakage
+
+SCALE = 0.02  # a broken promise shows early
+AT_ONCE = 3  # most of the time is spent waiting for jobs that never end
+
+
+@dataclass(frozen=True, slots=True)
+class Catch:
+    """`found` is what the audit said, "" where it noticed nothing of the kind."""
+
+    breakage: str
+    experiment: str
+    found: str
+
+    def line(self) -> str:
+        return f"{self.breakage}: {'caught by ' + self.experiment if self.found else 'NOT CAUGHT'}: {self.found}"
+
+
+async def catch(breakage: Breakage, scale: float, seed: int) -> Catch:
+    """Run its experiment on a broken grid."""
+    folder = ledger_folder()
+    verdict = await named(breakage.experiment).play(Run(folder, scale, seed, breakage.name))
+    found = [problem for problem in (*verdict.lost, *verdict.duplicated) if breakage.symptom in problem]
+    if found:
+        shutil.rmtree(folder)
+    return Catch(breakage.name, breakage.experiment, found[0] if found else "")
+
+
+async def catch_all(
+    breakages: Sequence[Breakage], seed: int, say: Callable[[str], None], scale: float = SCALE
+) -> list[Catch]:
+    """All of them, some at a time; `say` is told of each."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(breakage: Breakage) -> Catch:
+        async with places:
+            caught = await catch(breakage, scale, seed)
+            say(caught.line())
+            return caught
+
+    return list(await asyncio.gather(*(one(breakage) for breakage in breakages)))

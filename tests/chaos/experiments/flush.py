@@ -1,0 +1,23 @@
+"""The job store is emptied, the queue being elsewhere: jobs are rebuilt from messages, results read from storage."""
+
+from chaos.audit import Verdict
+from chaos.client import Plan
+from chaos.cluster import Shape
+from chaos.experiments import Experiment, Run
+from chaos.faults import flushing
+from chaos.scene import staged
+
+_EVERY_S = 3.0
+_WAIT_S = 30.0  # no job takes so long: who is not answered by then was forgotten
+
+
+async def play(run: Run) -> Verdict:
+    jobs, times = run.count(5_000, 100), run.count(20, 2)
+    shape = Shape(queue="apart", fsync="always", env={"NANOGRID_GATEWAY_WAIT_S": str(_WAIT_S)})
+    async with staged(run, shape, "flush") as scene:
+        plan = Plan(jobs, over_s=times * _EVERY_S, sleep_s=lambda rng: rng.uniform(0.01, 0.5), waiters=12)
+        await scene.play(plan, flushing(scene.cluster, _EVERY_S, times, scene.rng))
+        return await scene.verdict()
+
+
+EXPERIMENT = Experiment("flush", "5,000 jobs while the job store is flushed, the queue being elsewhere", play)

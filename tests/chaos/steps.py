@@ -1,0 +1,63 @@
+"""Dying at an exact step: a method of an adapter is wrapped so that its n-th call is the process's last."""
+
+import functools
+import importlib
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+Method = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """`where` is `module:Class.method`; the process dies before or after that method's `count`-th call."""
+
+    where: str
+    when: str = "after"
+    count: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.where}={self.when}={self.count}"
+
+
+def arm(text: str) -> None:
+    """Wrap what `str(Step)` names."""
+    where, when, count = text.split("=")
+    owner, name = find(where)
+    setattr(owner, name, dying(getattr(owner, name), when, int(count)))
+
+
+def find(where: str) -> tuple[Any, str]:
+    """The class and the method's name. AttributeError where the product has no such thing any more."""
+    module, _, path = where.partition(":")
+    class_name, _, method = path.partition(".")
+    owner = getattr(importlib.import_module(module), class_name)
+    getattr(owner, method)
+    return owner, method
+
+
+def dying(method: Method, when: str, count: int) -> Method:
+    """The method, whose `count`-th call (begun or completed, as `when` says) kills this process as `kill -9` would."""
+    left = count
+
+    @functools.wraps(method)
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        nonlocal left
+        if when == "before":
+            left -= 1
+            _die(left)
+        answer = await method(*args, **kwargs)
+        if when == "after":
+            left -= 1
+            _die(left)
+        return answer
+
+    return wrapped
+
+
+def _die(left: int) -> None:
+    if left <= 0:
+        os.kill(os.getpid(), signal.SIGKILL)
