@@ -5,7 +5,9 @@ from collections.abc import Iterator
 import pytest
 from redis.asyncio import Redis
 
+from support.moto_server import MotoServer, moto_server
 from support.redis_server import RedisServer, redis_server
+from support.sqs_server import SqsServer, sqs_server
 
 
 @pytest.fixture(scope="session")
@@ -20,3 +22,33 @@ async def redis_url(shared_redis: RedisServer) -> str:
     async with Redis.from_url(shared_redis.url) as client:
         await client.flushall()
     return shared_redis.url
+
+
+@pytest.fixture(scope="session")
+def shared_moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MotoServer]:
+    with moto_server(tmp_path_factory.mktemp("moto")) as server:
+        yield server
+
+
+@pytest.fixture
+def aws(shared_moto: MotoServer, monkeypatch: pytest.MonkeyPatch) -> MotoServer:
+    """An empty AWS, and the environment in which every AWS client of this process finds it."""
+    shared_moto.reset()
+    for name, value in shared_moto.env.items():
+        monkeypatch.setenv(name, value)
+    return shared_moto
+
+
+@pytest.fixture(scope="session")
+def shared_sqs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SqsServer]:
+    with sqs_server(tmp_path_factory.mktemp("sqs")) as server:
+        yield server
+
+
+@pytest.fixture
+def sqs(shared_sqs: SqsServer, monkeypatch: pytest.MonkeyPatch) -> SqsServer:
+    """An SQS without queues that behaves, and the environment in which SQS clients of this process find it."""
+    shared_sqs.reset()
+    for name, value in shared_sqs.env.items():
+        monkeypatch.setenv(name, value)
+    return shared_sqs

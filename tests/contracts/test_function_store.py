@@ -10,10 +10,9 @@ from services.registry.store import open_store
 from support.functions import stored
 
 
-@pytest.fixture(params=["sqlite"])
-async def store(request, tmp_path):
-    urls = {"sqlite": f"sqlite://{tmp_path}/registry.db"}
-    async with open_store(urls[request.param]) as opened:
+@pytest.fixture
+async def store(store_url):
+    async with open_store(store_url) as opened:
         yield opened
 
 
@@ -47,9 +46,10 @@ async def test_an_id_is_taken_only_once_and_the_first_stays(store):
 
 
 async def test_of_many_inserting_one_id_at_once_exactly_one_wins(store):
-    function = stored("kim", "race", 1)
+    first = stored("kim", "race", 1)
+    functions = [stored("kim", f"race{number}", 1, function_id=first.function_id) for number in range(8)]
 
-    outcomes = await asyncio.gather(*(store.insert_function(function) for _ in range(8)), return_exceptions=True)
+    outcomes = await asyncio.gather(*(store.insert_function(one) for one in functions), return_exceptions=True)
 
     assert outcomes.count(None) == 1
     assert sum(isinstance(one, ConflictError) for one in outcomes) == 7
@@ -142,6 +142,25 @@ async def test_deleting_returns_the_function_and_forgets_it_everywhere(store):
         await store.newest_function("kim", "hello")
 
 
+@pytest.mark.parametrize("odd", ["", "\0", "가" * 2000, "x' OR '1'='1"])
+async def test_an_odd_id_is_only_not_there(store, odd):
+    with pytest.raises(NotFoundError):
+        await store.get_function(odd)
+    with pytest.raises(NotFoundError):
+        await store.delete_function(odd)
+
+
+async def test_large_functions_are_paged_too(store):
+    functions = [stored("kim", f"f{number}", number, env={"LARGE": "x" * 60_000}) for number in range(25)]
+    for function in functions:
+        await store.insert_function(function)
+
+    page, token = await store.page_functions("kim", 24, "")
+
+    assert page == functions[:0:-1]
+    assert (await store.page_functions("kim", 24, token))[0] == functions[:1]
+
+
 async def test_of_two_deleting_at_once_one_is_told_it_is_gone(store):
     function = stored("kim", "hello", 1)
     await store.insert_function(function)
@@ -153,10 +172,10 @@ async def test_of_two_deleting_at_once_one_is_told_it_is_gone(store):
     assert sorted(type(one).__name__ for one in outcomes) == ["Function", "NotFoundError"]
 
 
-async def test_functions_outlive_the_process(tmp_path):
-    url, function = f"sqlite://{tmp_path}/deep/folder/registry.db", stored("kim", "hello", 1)
-    async with open_store(url) as before:
+async def test_functions_outlive_the_process(store_url):
+    function = stored("kim", "hello", 1)
+    async with open_store(store_url) as before:
         await before.insert_function(function)
 
-    async with open_store(url) as after:
+    async with open_store(store_url) as after:
         assert await after.get_function(function.function_id) == function

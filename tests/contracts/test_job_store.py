@@ -9,7 +9,7 @@ import pytest
 from redis.asyncio import Redis
 
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
-from nanogrid.jobs import ClaimOutcome, JobFilter, JobStore, LeaseLostError, open_jobs
+from nanogrid.jobs import Asked, ClaimOutcome, JobFilter, JobStore, LeaseLostError, Question, open_jobs, record
 from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Job, JobError, JobState, OutputFile
 
 LEASE_S = 30.0
@@ -54,6 +54,15 @@ def done(job: Job, **fields: object) -> Job:
     return finished
 
 
+async def flush(redis_url: str) -> None:
+    async with Redis.from_url(redis_url) as client:
+        await client.flushall()
+
+
+async def finish(jobs: JobStore, job: Job, token: int) -> None:
+    await jobs.finish(job, token, record.encode(job))
+
+
 async def test_a_created_job_reads_back_pending(jobs: JobStore) -> None:
     job = a_job()
 
@@ -69,10 +78,20 @@ async def test_an_unknown_job_is_not_found(jobs: JobStore) -> None:
 
 async def test_a_job_is_created_once(jobs: JobStore) -> None:
     job = a_job()
-    await jobs.create(job, b"")
+    await jobs.create(job, b"one")
 
     with pytest.raises(ConflictError):
-        await jobs.create(job, b"")
+        await jobs.create(job, b"two")
+
+
+async def test_creating_again_after_a_lost_answer_is_no_conflict(jobs: JobStore) -> None:
+    job = a_job()
+    await jobs.create(job, b"same")
+
+    assert await jobs.create(job, b"same") is None
+
+    found, _ = await jobs.page(JobFilter(), 10, "")
+    assert len(found) == 1
 
 
 async def test_a_job_whose_message_was_not_sent_is_listed_with_it(jobs: JobStore) -> None:
@@ -126,13 +145,13 @@ async def test_a_lease_that_ran_out_goes_to_the_next_and_fences_the_old_owner(jo
     assert (new.outcome, new.attempt) == (ClaimOutcome.OWNED, 2)
     assert new.token > old.token
     for stale in (
-        jobs.renew(job.job_id, old.token, LEASE_S),
+        jobs.renew(job, old.token, LEASE_S),
         jobs.hand_back(job.job_id, old.token, count_try=True),
-        jobs.finish(done(job), old.token),
+        finish(jobs, done(job), old.token),
     ):
         with pytest.raises(LeaseLostError):
             await stale
-    await jobs.finish(done(job, stdout="from e2"), new.token)
+    await finish(jobs, done(job, stdout="from e2"), new.token)
     assert (await jobs.get(job.job_id)).stdout == "from e2"
 
 
@@ -141,7 +160,7 @@ async def test_a_renewed_lease_holds(jobs: JobStore) -> None:
     await jobs.create(job, b"")
     claim = await jobs.claim(by("e1", job), lease_s=0)
 
-    await jobs.renew(job.job_id, claim.token, LEASE_S)
+    await jobs.renew(job, claim.token, LEASE_S)
 
     assert (await jobs.claim(by("e2", job), LEASE_S)).outcome is ClaimOutcome.BUSY
 
@@ -150,7 +169,7 @@ async def test_a_finished_job_is_never_claimed_again(jobs: JobStore) -> None:
     job = a_job()
     await jobs.create(job, b"")
     claim = await jobs.claim(by("e1", job), LEASE_S)
-    await jobs.finish(done(job), claim.token)
+    await finish(jobs, done(job), claim.token)
 
     assert (await jobs.claim(by("e2", job), LEASE_S)).outcome is ClaimOutcome.FINISHED
 
@@ -160,8 +179,8 @@ async def test_finishing_twice_with_the_same_token_is_no_error(jobs: JobStore) -
     await jobs.create(job, b"")
     claim = await jobs.claim(by("e1", job), LEASE_S)
 
-    await jobs.finish(done(job), claim.token)
-    await jobs.finish(done(job), claim.token)
+    await finish(jobs, done(job), claim.token)
+    await finish(jobs, done(job), claim.token)
 
     assert (await jobs.get(job.job_id)).state == JobState.JOB_STATE_SUCCESS
 
@@ -214,7 +233,7 @@ async def test_every_field_of_a_finished_job_survives(jobs: JobStore) -> None:
     )
     finished.ended_at.nanos = 5_000_000
 
-    await jobs.finish(finished, claim.token)
+    await finish(jobs, finished, claim.token)
 
     assert await jobs.get(job.job_id) == finished
 
@@ -226,7 +245,7 @@ async def test_a_failed_job_keeps_its_error(jobs: JobStore) -> None:
     failed = done(job, error=JobError(type="HandlerError", message="no", stack="line 1"))
     failed.state, failed.result = JobState.JOB_STATE_FAILED, b""
 
-    await jobs.finish(failed, claim.token)
+    await finish(jobs, failed, claim.token)
 
     found = await jobs.get(job.job_id)
     assert (found.state, found.error, found.result) == (JobState.JOB_STATE_FAILED, failed.error, b"")
@@ -239,7 +258,7 @@ async def test_a_waiter_gets_the_result_that_is_published(jobs: JobStore) -> Non
         claim = await jobs.claim(by("e1", job), LEASE_S)
         waiting = asyncio.create_task(waiter.wait(10))
 
-        await jobs.finish(done(job), claim.token)
+        await finish(jobs, done(job), claim.token)
 
         found = await waiting
     assert found is not None
@@ -254,7 +273,7 @@ async def test_the_result_is_published_on_a_channel_of_the_jobs_own(jobs: JobSto
         await channel.subscribe(f"result:{job.job_id}")
         await channel.get_message(timeout=5)
 
-        await jobs.finish(done(job), claim.token)
+        await finish(jobs, done(job), claim.token)
 
         message = await channel.get_message(timeout=5)
     assert orjson.loads(message["data"])["status"] == "SUCCESS"
@@ -264,7 +283,7 @@ async def test_a_result_from_before_the_wait_is_not_missed(jobs: JobStore) -> No
     job = a_job()
     await jobs.create(job, b"")
     claim = await jobs.claim(by("e1", job), LEASE_S)
-    await jobs.finish(done(job), claim.token)
+    await finish(jobs, done(job), claim.token)
 
     async with jobs.waiting(job.job_id) as waiter:
         found = await waiter.wait(10)
@@ -320,9 +339,185 @@ async def test_jobs_of_one_instant_page_without_loss_or_repetition(jobs: JobStor
     assert sorted(seen) == sorted(ids)
 
 
+async def test_a_rare_state_is_found_however_many_jobs_there_are(jobs: JobStore) -> None:
+    born = a_job().created_at.ToMilliseconds()
+    rare = a_job()
+    rare.created_at.FromMilliseconds(born - 10_000)
+    await jobs.create(rare, b"")
+    await jobs.claim(by("e1", rare), LEASE_S)
+    for number in range(650):
+        job = a_job()
+        job.created_at.FromMilliseconds(born + number // 300)  # many of one instant
+        await jobs.create(job, b"")
+
+    seen: list[str] = []
+    token = ""
+    for _ in range(20):
+        found, token = await jobs.page(JobFilter(owner="alice", state=JobState.JOB_STATE_PROCESSING), 10, token)
+        seen += [job.job_id for job in found]
+        if not token:
+            break
+
+    assert seen == [rare.job_id]
+
+
 async def test_a_foreign_page_token_is_refused(jobs: JobStore) -> None:
     with pytest.raises(InvalidFieldError, match="page_token"):
         await jobs.page(JobFilter(), 10, "nonsense")
+
+
+async def test_a_question_asked_twice_makes_one_job(jobs: JobStore) -> None:
+    first, again, other = a_job(), a_job(), a_job()
+    question = Question("q1", "print")
+
+    assert await jobs.create(first, b"1", question) is None
+    assert await jobs.create(again, b"2", Question("q1", "another")) == Asked("print", first.job_id, answered=False)
+    await jobs.answered(question)
+    assert await jobs.create(again, b"2", question) == Asked("print", first.job_id, answered=True)
+    assert await jobs.create(other, b"3", Question("q2", "print")) is None
+
+    found, _ = await jobs.page(JobFilter(), 10, "")
+    assert {job.job_id for job in found} == {first.job_id, other.job_id}
+
+
+async def test_of_one_question_asked_many_times_at_once_one_makes_a_job(jobs: JobStore) -> None:
+    answers = await asyncio.gather(
+        *(jobs.create(a_job(), b"%d" % number, Question("q", "same")) for number in range(20))
+    )
+
+    assert answers.count(None) == 1
+    assert len({asked.job_id for asked in answers if asked}) == 1
+
+
+async def test_a_withdrawn_job_is_gone_unless_it_may_have_begun(jobs: JobStore) -> None:
+    doubtful, queued = a_job(), a_job()
+    await jobs.create(doubtful, b"1")
+    await jobs.create(queued, b"2")
+    await jobs.sent([queued.job_id])
+
+    for job in (doubtful, queued):
+        await jobs.withdraw_job(job.job_id)
+
+    with pytest.raises(NotFoundError):
+        await jobs.get(doubtful.job_id)
+    assert (await jobs.get(queued.job_id)).state == JobState.JOB_STATE_PENDING
+    assert await jobs.unsent(older_than_s=-5, limit=10) == []
+    await jobs.retire_function("f1")
+    assert await jobs.retired_and_done() == []
+
+
+async def test_a_record_that_was_lost_is_rebuilt_by_its_owners_heartbeat(jobs: JobStore, redis_url: str) -> None:
+    job = by("e1", a_job(attempt=2))
+    await jobs.create(job, b"")
+    claim = await jobs.claim(job, LEASE_S)
+    await flush(redis_url)
+
+    await jobs.renew(job, claim.token, LEASE_S)
+
+    found = await jobs.get(job.job_id)
+    assert (found.state, found.executor_id, found.owner, found.attempt) == (
+        JobState.JOB_STATE_PROCESSING,
+        "e1",
+        "alice",
+        2,
+    )
+    assert (await jobs.claim(by("e2", job), LEASE_S)).outcome is ClaimOutcome.BUSY
+    await finish(jobs, done(job), claim.token)
+
+
+async def test_an_owner_whose_record_was_lost_finishes_all_the_same(jobs: JobStore, redis_url: str) -> None:
+    job = a_job()
+    claim = await jobs.claim(by("e1", job), LEASE_S)
+    await flush(redis_url)
+
+    await finish(jobs, done(job), claim.token)
+
+    assert (await jobs.get(job.job_id)).state == JobState.JOB_STATE_SUCCESS
+    assert [one.job_id for one in (await jobs.page(JobFilter(), 10, ""))[0]] == [job.job_id]
+
+
+async def test_a_lost_record_leaves_its_owner_time_to_speak_before_another_takes_the_job(
+    jobs: JobStore, redis_url: str
+) -> None:
+    job = a_job()
+    old = await jobs.claim(by("e1", job), LEASE_S)
+    await flush(redis_url)
+
+    first = await jobs.claim(by("e2", job), LEASE_S, received_before=True)
+    second = await jobs.claim(by("e2", job), LEASE_S, received_before=True)
+
+    assert (first.outcome, second.outcome) == (ClaimOutcome.BUSY, ClaimOutcome.OWNED)
+    assert second.token > old.token
+    with pytest.raises(LeaseLostError):
+        await finish(jobs, done(job), old.token)
+
+
+async def test_between_two_receivers_of_a_lost_record_the_living_owner_wins(jobs: JobStore, redis_url: str) -> None:
+    job = a_job()
+    old = await jobs.claim(by("e1", job), LEASE_S)
+    await flush(redis_url)
+    await jobs.claim(by("e2", job), LEASE_S, received_before=True)
+
+    await finish(jobs, done(job, stdout="from e1"), old.token)
+
+    assert (await jobs.claim(by("e2", job), LEASE_S)).outcome is ClaimOutcome.FINISHED
+    assert (await jobs.get(job.job_id)).stdout == "from e1"
+
+
+async def test_a_claim_says_when_the_record_had_to_be_rebuilt(jobs: JobStore) -> None:
+    known, unknown = a_job(), a_job()
+    await jobs.create(known, b"")
+
+    assert not (await jobs.claim(by("e1", known), LEASE_S)).rebuilt
+    assert (await jobs.claim(by("e1", unknown), LEASE_S)).rebuilt
+
+
+async def test_a_durable_result_is_recorded_whoever_owns_the_job(jobs: JobStore) -> None:
+    job = a_job()
+    await jobs.create(job, b"")
+    claim = await jobs.claim(by("e2", job), LEASE_S)
+    earlier = done(job, stdout="from e1")
+
+    async with jobs.waiting(job.job_id) as waiter:
+        await jobs.adopt(earlier, record.encode(earlier))
+        waited = await waiter.wait(10)
+
+    assert waited is not None
+    assert waited.stdout == (await jobs.get(job.job_id)).stdout == "from e1"
+    with pytest.raises(LeaseLostError):
+        await jobs.renew(by("e2", job), claim.token, LEASE_S)
+
+
+async def test_a_revived_job_is_pending_with_all_its_tries_and_fences_its_last_owner(jobs: JobStore) -> None:
+    job = a_job()
+    await jobs.create(job, b"")
+    old = await jobs.claim(by("e1", job), LEASE_S)
+    assert not await jobs.revive(job)
+    failed = done(job)
+    failed.state = JobState.JOB_STATE_FAILED
+    await finish(jobs, failed, old.token)
+
+    assert await jobs.revive(job)
+
+    found = await jobs.get(job.job_id)
+    assert (found.state, found.attempt) == (JobState.JOB_STATE_PENDING, 0)
+    claim = await jobs.claim(by("e2", job), LEASE_S)
+    assert (claim.attempt, claim.token > old.token) == (1, True)
+    with pytest.raises(LeaseLostError):
+        await finish(jobs, failed, old.token)
+    await finish(jobs, done(job), claim.token)
+    assert [one.job_id for one in (await jobs.page(JobFilter(), 10, ""))[0]] == [job.job_id]
+
+
+async def test_a_stub_keeps_everything_but_what_lies_in_artifacts(jobs: JobStore) -> None:
+    job = a_job()
+    claim = await jobs.claim(by("e1", job), LEASE_S)
+    big = done(job, stdout="x" * 1000, peak_memory_bytes=5)
+
+    await jobs.finish(big, claim.token, record.stub(big))
+
+    found = await jobs.get(job.job_id)
+    assert (found.kept_in_artifacts, found.stdout, found.peak_memory_bytes) == (True, "", 5)
 
 
 async def test_a_retired_function_takes_no_more_jobs_and_is_done_after_its_last(jobs: JobStore) -> None:
@@ -335,7 +530,7 @@ async def test_a_retired_function_takes_no_more_jobs_and_is_done_after_its_last(
         await jobs.create(a_job(), b"")
     assert await jobs.retired_and_done() == []
     claim = await jobs.claim(by("e1", job), LEASE_S)
-    await jobs.finish(done(job), claim.token)
+    await finish(jobs, done(job), claim.token)
     assert await jobs.retired_and_done() == ["f1"]
     await jobs.forget_retired("f1")
     assert await jobs.retired_and_done() == []

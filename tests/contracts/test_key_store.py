@@ -1,5 +1,7 @@
 """What every KeyStore promises."""
 
+import asyncio
+
 import pytest
 
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
@@ -7,10 +9,9 @@ from nanogrid.v1.resources_pb2 import ApiKey
 from services.registry.store import KeyRecord, open_store
 
 
-@pytest.fixture(params=["sqlite"])
-async def store(request, tmp_path):
-    urls = {"sqlite": f"sqlite://{tmp_path}/registry.db"}
-    async with open_store(urls[request.param]) as opened:
+@pytest.fixture
+async def store(store_url):
+    async with open_store(store_url) as opened:
         yield opened
 
 
@@ -43,6 +44,15 @@ async def test_revoking_marks_the_key_and_keeps_the_first_time(store):
 
     assert again.revoked_at.ToMicroseconds() == 5
     assert (await store.get_key("aa")).key == again
+
+
+async def test_of_many_revoking_at_once_one_sets_the_time(store):
+    await store.insert_key(record("aa"))
+
+    revoked = await asyncio.gather(*(store.revoke_key("aa", at_us) for at_us in range(5, 10)))
+
+    assert all(one.HasField("revoked_at") for one in revoked)
+    assert (await store.get_key("aa")).key in revoked
 
 
 async def test_a_revoked_key_is_revoked_in_lists_too(store):

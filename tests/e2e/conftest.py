@@ -1,13 +1,21 @@
-"""One grid with two executors and Docker sandboxes for the whole folder; it is started as a user starts it."""
+"""One grid a family of backends for the whole folder, with two executors and Docker sandboxes, as a user starts it.
+
+A test marked `backends("embedded")` says nothing new about AWS, or would take it too long: the server that stands in
+for it holds everything in memory and takes some 50 messages a second.
+"""
 
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 import docker
 import pytest
 from docker.errors import DockerException
 
+from support.aws_resources import created
 from support.grid import Grid, running_grid
+from support.moto_server import moto_server
 
 
 def docker_is_there() -> bool:
@@ -29,8 +37,39 @@ def sandbox_url() -> str:
     return "process:"
 
 
+FAMILIES = ("embedded", "aws")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "backends(*families): the families of backends that a test needs the grid on")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "grid" in metafunc.fixturenames:
+        marked = metafunc.definition.get_closest_marker("backends")
+        metafunc.parametrize("grid", marked.args if marked else FAMILIES, indirect=True, scope="session")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests with a grid of their own come first: the shared ones, once they run, take a good part of a processor."""
+    items.sort(key=lambda item: "grid" in getattr(item, "fixturenames", ()))
+
+
 @pytest.fixture(scope="session")
-def grid(tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Iterator[Grid]:
-    folder = tmp_path_factory.mktemp("grid")
-    with running_grid(folder, NANOGRID_EXECUTORS="2", NANOGRID_EXECUTOR_SANDBOX_URL=sandbox_url) as running:
+def grid(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, sandbox_url: str) -> Iterator[Grid]:
+    folder = tmp_path_factory.mktemp(f"grid-{request.param}")
+    settings = {"NANOGRID_EXECUTORS": "2", "NANOGRID_EXECUTOR_SANDBOX_URL": sandbox_url}
+    with backends(request.param, folder) as env, running_grid(folder, **settings, **env) as running:
         yield running
+
+
+@contextmanager
+def backends(family: str, folder: Path) -> Iterator[dict[str, str]]:
+    """The environment that chooses a family, for as long as its servers run."""
+    if family == "embedded":
+        yield {}
+        return
+    with moto_server(folder) as aws:
+        # SQS does not know that a receiver died, only that it was silent.
+        yield aws.env | created(aws.env) | {"NANOGRID_EXECUTOR_VISIBILITY_S": "6"}

@@ -5,6 +5,8 @@ import pytest
 
 from support.grid import Grid
 
+pytestmark = pytest.mark.backends("embedded")  # refused before any backend hears of it
+
 HANDLER = "def handler(event, context): return event"
 
 

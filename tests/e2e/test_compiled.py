@@ -12,6 +12,9 @@ from support.programs import CPP, GO, require
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
+pytestmark = pytest.mark.backends("embedded")  # a language is the executor's affair, and a build takes seconds
+
+
 @pytest.fixture(autouse=True)
 def docker_sandboxes(sandbox_url: str) -> None:
     if sandbox_url != "docker:":

@@ -18,6 +18,9 @@ exports.handler = async (event, context) => {
 """
 
 
+pytestmark = pytest.mark.backends("embedded")  # the language is the executor's affair, whatever the backends
+
+
 @pytest.fixture(autouse=True)
 def node_is_there(sandbox_url: str) -> None:
     missing = absent(sandbox_url, here(sandbox_url, NODE))

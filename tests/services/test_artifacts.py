@@ -188,7 +188,8 @@ class TestCode:
     async def test_a_client_that_vanishes_leaves_nothing(self, address, stored) -> None:
         async def endless() -> AsyncIterator[pb.UploadCodeRequest]:
             async for part in code_parts(FUNCTION, "main.py", b"x = 1\n"):
-                yield part
+                if not part.end:
+                    yield part
             await asyncio.Event().wait()
 
         channel = grpc.aio.insecure_channel(address)
@@ -394,6 +395,8 @@ class TestStreams:
             ([pb.UploadCodeRequest()], "header"),
             ([HEADER, pb.UploadCodeRequest(chunk=b"x"), HEADER], "chunk"),
             ([HEADER, pb.UploadCodeRequest()], "chunk"),
+            ([HEADER, pb.UploadCodeRequest(chunk=b"x = 1")], "end"),
+            ([HEADER], "end"),
             ([HEADER, pb.UploadCodeRequest(chunk=bytes(1024 * 1024 + 1))], "chunk"),
         ],
     )

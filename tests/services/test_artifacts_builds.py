@@ -40,6 +40,7 @@ async def upload(stub, content: bytes, key: pb.BuildKey = KEY) -> pb.BuildInfo:
         yield pb.UploadBuildRequest(header=key)
         for start in range(0, len(content), 1 << 20):
             yield pb.UploadBuildRequest(chunk=content[start : start + (1 << 20)])
+        yield pb.UploadBuildRequest(end=True)
 
     return (await stub.UploadBuild(parts())).build
 

@@ -185,7 +185,8 @@ async def test_the_contract_describes_every_route_with_an_example(stranger):
     operations = {f"{method} {path}": what for path, ways in document["paths"].items() for method, what in ways.items()}
     assert {"post /upload", "post /run", "get /status/{job_id}", "delete /functions/{function_id}"} <= operations.keys()
     for name, what in operations.items():
-        assert "422" not in what["responses"], name
+        keyed = "Idempotency-Key" in [one["name"] for one in what.get("parameters", ())]
+        assert keyed == ("422" in what["responses"]) == (name in ("post /upload", "post /functions", "post /run")), name
         for status, answer in what["responses"].items():
             content = answer.get("content", {}).get("application/json")
             assert content is None or "example" in content, (name, status)

@@ -1,91 +1,17 @@
 """Accepting jobs and finishing what crashes left, over a real queue and a real job store that can be killed."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from nanogrid import context
-from nanogrid.context import Caller
 from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnavailableError
-from nanogrid.jobs import JobFilter, JobStore, open_jobs
+from nanogrid.jobs import JobFilter
 from nanogrid.jobs.task import decode
-from nanogrid.queue import TaskQueue, open_queue
-from nanogrid.v1.artifacts_pb2 import DeleteCodeRequest
-from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Function, Job, JobState
-from services.invoker.functions import Functions
-from services.invoker.sent import Sent
-from services.invoker.submitter import Submitter
-from services.invoker.sweeper import Sweeper
-from support.redis_server import RedisServer, redis_server
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
+from support.invoker_rig import BOB, FUNCTION_ID, Rig, invoker_rig
 
-FUNCTION_ID = "3e7f5dd4-9c38-4b39-9f43-6c2a2ef21f35"
-STANDARD = Dialect.DIALECT_STANDARD
-ALICE, BOB = Caller("alice", internal=False, request_id="r"), Caller("bob", internal=False, request_id="r")
-
-
-@dataclass
-class Catalog:
-    """Stands for the registry: one function of alice's, and how often it was asked."""
-
-    asked: int = 0
-
-    async def read(self, function_id: str) -> Function:
-        self.asked += 1
-        if function_id != FUNCTION_ID:
-            raise NotFoundError("unknown")
-        return Function(
-            function_id=FUNCTION_ID, owner="alice", runtime="python3.11", handler="a.b", s3_key="k", timeout_s=0
-        )
-
-
-@dataclass
-class Code:
-    """Stands for artifacts."""
-
-    deleted: list[str] = field(default_factory=list)
-
-    async def DeleteCode(self, request: DeleteCodeRequest) -> None:  # noqa: N802 - the contract's name
-        self.deleted.append(request.function_id)
-
-
-@dataclass
-class Rig:
-    server: RedisServer
-    jobs: JobStore
-    queue: TaskQueue
-    catalog: Catalog
-    code: Code
-    submitter: Submitter
-    sent: Sent
-    sweeper: Sweeper
-
-    async def submit(self, payload: bytes = b'{"a":1}', function_id: str = FUNCTION_ID) -> Job:
-        return await self.submitter.submit(function_id, payload, STANDARD)
-
-    async def run_one(self, result: bytes) -> None:
-        """Be an executor for one job."""
-        [delivery] = await self.queue.receive(1, 10)
-        job = decode(delivery.body).job
-        claim = await self.jobs.claim(job, 60)
-        job.state, job.result = JobState.JOB_STATE_SUCCESS, result
-        await self.jobs.finish(job, claim.token)
-        await self.queue.delete(delivery)
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    with redis_server(tmp_path) as server:
-        async with open_jobs(server.url) as jobs, open_queue(server.url, "test") as queue:
-            catalog, code = Catalog(), Code()
-            functions = Functions(catalog.read, ttl_s=30)
-            sent = Sent(jobs)
-            submitter = Submitter(functions, jobs, queue, sent, wait_s=20, payload_bytes=1000)
-            sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]
-            context.set_caller(ALICE)
-            yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper)
+rig = invoker_rig
 
 
 async def test_an_accepted_job_is_visible_at_once_and_its_message_holds_all(rig: Rig) -> None:
@@ -113,7 +39,7 @@ async def test_a_warm_function_costs_no_call_of_the_registry(rig: Rig) -> None:
         (b"{}", "", InvalidFieldError),
         (b"{", FUNCTION_ID, InvalidFieldError),
         (b'{"a":NaN}', FUNCTION_ID, InvalidFieldError),
-        (b"x" * 1001, FUNCTION_ID, TooLargeError),
+        (b"x" * 3001, FUNCTION_ID, TooLargeError),
     ],
 )
 async def test_what_is_refused_leaves_no_job(
@@ -137,14 +63,14 @@ async def test_another_owners_function_does_not_exist_though_it_is_remembered(ri
 async def test_a_waiting_call_gets_the_result(rig: Rig) -> None:
     running = asyncio.create_task(rig.run_one(b'"done"'))
 
-    job = await rig.submitter.invoke(FUNCTION_ID, b"", STANDARD, 0)
+    job = await rig.invoke(b"", 0)
 
     assert (job.state, job.result) == (JobState.JOB_STATE_SUCCESS, b'"done"')
     await running
 
 
 async def test_a_wait_that_ends_early_answers_the_job_as_it_is(rig: Rig) -> None:
-    job = await rig.submitter.invoke(FUNCTION_ID, b"", STANDARD, 0.05)
+    job = await rig.invoke(b"", 0.05)
 
     assert job.state == JobState.JOB_STATE_PENDING
     await rig.run_one(b"1")
@@ -152,7 +78,7 @@ async def test_a_wait_that_ends_early_answers_the_job_as_it_is(rig: Rig) -> None
 
 
 async def test_a_waiter_outlives_a_restart_of_redis(rig: Rig) -> None:
-    waiting = asyncio.create_task(rig.submitter.invoke(FUNCTION_ID, b"", STANDARD, 0))
+    waiting = asyncio.create_task(rig.invoke(b"", 0))
     async with asyncio.timeout(10):
         while not (await rig.queue.depth()).waiting:
             await asyncio.sleep(0.02)
@@ -171,7 +97,7 @@ async def test_while_redis_is_down_nothing_is_accepted_and_afterwards_all_is_wel
     with pytest.raises(UnavailableError):
         await rig.submit()
     with pytest.raises(UnavailableError):
-        await rig.submitter.invoke(FUNCTION_ID, b"", STANDARD, 1)
+        await rig.invoke(b"", 1)
 
     rig.server.start()
     async with asyncio.timeout(10):

@@ -1,125 +1,20 @@
 """The executor's delivery rules over a real queue and a real job store; only the sandbox is a fake behind its port."""
 
 import asyncio
-import io
-import uuid
-import zipfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
-from nanogrid.bundle import BundleLimits
 from nanogrid.errors import NotFoundError, UnavailableError
-from nanogrid.jobs import ClaimOutcome, JobStore, open_jobs
+from nanogrid.jobs import ClaimOutcome
 from nanogrid.jobs.task import Task, encode
-from nanogrid.queue import Depth, TaskQueue, open_queue
-from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
-from services.executor.builds import Builds
-from services.executor.code import CodeCache
-from services.executor.compiler import BuildLimits
-from services.executor.heartbeat import Heart, Pace
-from services.executor.live import LiveOutput
-from services.executor.outputs import OutputLimits
-from services.executor.poller import Poller
-from services.executor.pool import Pool, PoolLimits
-from services.executor.ready import Ready
-from services.executor.runner import Runner
+from nanogrid.queue import Depth
+from nanogrid.v1.resources_pb2 import Function, Job, JobState, OutputFile
 from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
-from services.executor.tuner import Tuner
-from services.executor.work import Work
-from support.fake_sandboxes import FakeProvider
+from support.runner_rig import EMPTY, Rig, runner_rig
+from support.waiting import until
 
-EMPTY = Depth(0, 0, 0, 0)
-
-
-class Bundles:
-    """Stands for artifacts: bundles by key, and the error to answer with instead."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w") as archive:
-            archive.writestr("main.py", "def handler(event, context): return 1")
-        self._zip = packed.getvalue()
-        self.stored: list[str] = []
-
-    async def fetch(self, s3_key: str) -> AsyncIterator[str | bytes]:
-        if self.error is not None:
-            raise self.error
-        yield "0" * 64
-        yield self._zip
-
-    async def keep(self, key: str, content: AsyncIterator[bytes]) -> None:
-        raise AssertionError("nothing is built here")
-
-    async def store(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
-        size = sum([len(chunk) async for chunk in content])
-        self.stored.append(path)
-        return OutputFile(key=f"outputs/{job_id}/{path}", size_bytes=size)
-
-
-@dataclass
-class Rig:
-    queue: TaskQueue
-    jobs: JobStore
-    provider: FakeProvider
-    bundles: Bundles
-    runner: Runner
-    poller: Poller
-
-    async def submit(self, **fields: object) -> str:
-        function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
-        function.MergeFrom(Function(memory_mb=128, **fields))  # type: ignore[arg-type]
-        job = Job(job_id=f"job-{uuid.uuid4()}", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
-        job.created_at.GetCurrentTime()
-        message = encode(Task(job, function, b'{"a":1}'))
-        await self.jobs.create(job, message)
-        await self.queue.send(message)
-        return job.job_id
-
-    async def ended(self, job_id: str) -> Job:
-        async with self.jobs.waiting(job_id) as waiter:
-            job = await waiter.wait(20)
-        assert job is not None, "the job did not end"
-        return job
-
-    async def settled(self, depth: Depth) -> None:
-        async with asyncio.timeout(10):
-            while await self.queue.depth() != depth:
-                await asyncio.sleep(0.02)
-
-
-@pytest.fixture
-async def rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
-    (tmp_path / "sandboxes").mkdir()
-    provider, bundles = FakeProvider(tmp_path / "sandboxes"), Bundles()
-    async with open_jobs(redis_url) as jobs, open_queue(redis_url, "executor", visibility_s=60) as queue:
-        pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
-        code = CodeCache(tmp_path / "code", 10_000_000, bundles.fetch, BundleLimits())
-        work = Work(
-            pool,
-            code,
-            Tuner(),
-            LiveOutput(tmp_path / "live"),
-            bundles.store,
-            builds=Builds(provider, code, bundles.keep, BuildLimits(), tmp_path / "building"),
-            offered=lambda: frozenset(["python3.11"]),
-            limits=OutputLimits(),
-        )
-        heart = Heart(jobs, queue, Pace(lease_s=0.6, visibility_s=60))
-        runner = Runner(work, jobs, queue, ExecutorInfo(executor_id="e1", address="e1:1"), heart)
-        beating = asyncio.create_task(heart.run())
-        poller = Poller(queue, runner, 4, wait_s=0.2)
-        polling = asyncio.create_task(poller.run())
-        yield Rig(queue, jobs, provider, bundles, runner, poller)
-        poller.stop()
-        await polling
-        await poller.drain(0)
-        beating.cancel()
-        await pool.close()
+rig = runner_rig
 
 
 async def test_a_job_runs_is_recorded_and_its_message_goes(rig: Rig) -> None:
@@ -193,11 +88,12 @@ async def test_a_programs_last_line_is_its_result_when_it_is_json(rig: Rig, prin
     assert (job.state, job.result.replace(b" ", b"")) == (JobState.JOB_STATE_SUCCESS, result)
 
 
-async def test_a_runtime_that_is_not_offered_fails_the_job(rig: Rig) -> None:
+async def test_a_runtime_that_is_not_offered_is_tried_again_and_then_dead_lettered(rig: Rig) -> None:
     job = await rig.ended(await rig.submit(runtime="python3.9"))
 
-    assert job.error.type == "RuntimeNotSupported"
+    assert (job.error.type, job.attempt) == ("RuntimeNotSupported", 3)
     assert "python3.11" in job.error.message
+    await rig.settled(Depth(0, 0, 0, dead=1))
 
 
 async def test_a_sandbox_that_does_not_start_is_tried_again(rig: Rig) -> None:
@@ -329,6 +225,43 @@ async def test_an_owner_whose_job_was_taken_stops_and_publishes_nothing(rig: Rig
     found = await rig.jobs.get(job_id)
     assert (found.state, found.executor_id, found.attempt) == (JobState.JOB_STATE_PROCESSING, "e2", 2)
     assert len(rig.provider.destroyed) == 1
+
+
+async def test_a_call_is_served_while_jobs_that_nobody_waits_for_hold_their_places(rig: Rig) -> None:
+    rig.provider.gate.clear()
+    for _ in range(6):  # more than there are places
+        await rig.submit()
+    await until(lambda: len(rig.provider.calls) == 3)  # of four places one is kept
+
+    called = await rig.submit(urgent=True)
+
+    await until(lambda: called in rig.provider.calls)
+    assert len(rig.provider.calls) == 4
+    rig.provider.gate.set()
+    await rig.settled(EMPTY)
+
+
+async def test_a_backlog_goes_on_as_soon_as_a_place_is_free(rig: Rig) -> None:
+    jobs = [await rig.submit() for _ in range(30)]
+
+    for job_id in jobs:
+        await rig.ended(job_id)
+
+    assert sorted(rig.provider.calls) == sorted(jobs)
+
+
+async def test_no_more_jobs_are_begun_while_too_many_endings_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.executor.ending._CROWD", 2)
+    rig.kept.is_down = True
+    for _ in range(2):
+        await rig.ended(await rig.submit())
+    await until(lambda: rig.ending.crowded)
+
+    waiting = await rig.submit()
+    assert not await rig.runner.ready()
+    rig.kept.is_down = False
+
+    assert (await rig.ended(waiting)).state == JobState.JOB_STATE_SUCCESS
 
 
 async def test_a_drained_executor_hands_back_what_it_could_not_finish(rig: Rig) -> None:

@@ -23,6 +23,7 @@ async def code_parts(
     yield pb.UploadCodeRequest(header=pb.UploadCodeHeader(function_id=function_id, filename=filename))
     async for piece in _pieces(content):
         yield pb.UploadCodeRequest(chunk=piece)
+    yield pb.UploadCodeRequest(end=True)
 
 
 async def upload_code(stub: Any, function_id: str, filename: str, content: bytes | AsyncIterable[bytes]) -> pb.CodeInfo:
@@ -36,6 +37,7 @@ async def output_parts(
     yield pb.UploadOutputRequest(header=pb.UploadOutputHeader(job_id=job_id, path=path))
     async for piece in _pieces(content):
         yield pb.UploadOutputRequest(chunk=piece)
+    yield pb.UploadOutputRequest(end=True)
 
 
 async def upload_output(

@@ -41,6 +41,7 @@ class FakeSandbox:
     async def call(self, request: CallRequest) -> CallResult:
         assert not self.frozen
         self.provider.calls.append(request.job_id)
+        self.provider.payloads.append(bytes(request.payload))
         self.provider.calling.set()
         await self.provider.gate.wait()
         for stream, data in self.provider.prints:
@@ -75,6 +76,7 @@ class FakeProvider:
         self.folder = folder
         self.made = 0
         self.calls: list[str] = []
+        self.payloads: list[bytes] = []
         self.specialised: list[Specialisation] = []
         self.destroyed: list[str] = []
         self.init: CallError | Kind = Kind.HANDLER

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ START_S = 60.0
 
 
 class Grid:
-    """A running grid and a client for it."""
+    """A running grid and a client for it. `env` is what it was started with beyond the tests' own environment."""
 
-    def __init__(self, folder: Path, url: str, process: "subprocess.Popen[bytes]") -> None:
+    def __init__(self, folder: Path, url: str, process: "subprocess.Popen[bytes]", env: Mapping[str, str]) -> None:
         self.folder = folder
+        self.env = env
         self.url = url
         self.process = process
         self.http = httpx.Client(base_url=url, timeout=120)
@@ -74,16 +75,33 @@ class Grid:
                 return int(line.split()[1]) * 1024
         raise AssertionError("no VmHWM")
 
+    @property
+    def queue_url(self) -> str:
+        """The queue, as `open_queue` takes it."""
+        if "SQS_QUEUE_URL" in self.env:
+            return f"sqs:{self.env['SQS_QUEUE_URL']}"
+        return str(json.loads((self.folder / "grid.json").read_text())["redis_url"])
+
     def address(self, service: str) -> str:
         """host:port of a gRPC service."""
-        return json.loads((self.folder / "grid.json").read_text())[f"{service}_address"]
+        return self.described(f"{service}_address")
+
+    def described(self, what: str) -> str:
+        """What the grid wrote about itself."""
+        return json.loads((self.folder / "grid.json").read_text())[what]
 
 
 @contextmanager
 def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
     """Start a grid and stop it as `make down` does; fails with its logs when it does not come up."""
     listen = f"127.0.0.1:{free_port()}"
-    settings = {"NANOGRID_DATA_DIR": str(folder), "NANOGRID_GATEWAY_LISTEN": listen, "PYTHONUNBUFFERED": "1"} | env
+    settings = {
+        "NANOGRID_DATA_DIR": str(folder),
+        "NANOGRID_GATEWAY_LISTEN": listen,
+        "NANOGRID_EXECUTOR_POLL_S": "1",  # so that it stops as soon: a wait on SQS cannot be broken off
+        "PYTHONUNBUFFERED": "1",
+        **env,
+    }
     with (folder / "stack.log").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "services"],
@@ -92,7 +110,7 @@ def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
             stderr=log,
             start_new_session=True,
         )
-    grid = Grid(folder, f"http://{listen}", process)
+    grid = Grid(folder, f"http://{listen}", process, env)
     try:
         _wait_ready(grid)
         yield grid

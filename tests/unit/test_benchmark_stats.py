@@ -117,7 +117,7 @@ def test_every_moonshot_of_a_kind_is_harder_than_its_commitment():
     for goal in GOALS:
         for bound in goal.moonshot:
             for easier in goal.commit:
-                if bound.over == easier.over:
+                if (bound.arm, bound.over) == (easier.arm, easier.over):
                     assert bound.limit > easier.limit if bound.at_least else bound.limit < easier.limit, goal.goal_id
 
 

@@ -107,3 +107,38 @@ async def test_missing_and_hostile_code_leave_nothing(cache: CodeCache, bundles:
         await read(cache, "bad", "")
 
     assert list((tmp_path / "code").iterdir()) == []
+
+
+async def test_a_source_file_becomes_a_folder_of_its_own(cache: CodeCache, tmp_path: Path) -> None:
+    async with cache.written("pkg/app.py", b"one") as first, cache.written("pkg/app.py", b"one") as again:
+        assert first == again
+        assert (first / "pkg" / "app.py").read_bytes() == b"one"
+        modes = [oct(path.stat().st_mode & 0o7777) for path in (first, first / "pkg", first / "pkg" / "app.py")]
+        assert modes == ["0o755", "0o755", "0o644"]
+    async with cache.written("pkg/app.py", b"two") as other, cache.written("app.py", b"one") as elsewhere:
+        assert len({first, other, elsewhere}) == 3
+        assert len(elsewhere.name) == 64, "builds are known by a digest"
+
+
+async def test_source_files_are_evicted_like_bundles(cache: CodeCache, tmp_path: Path) -> None:
+    async with cache.written("main.py", b"x" * 600) as used:
+        for letter in (b"a", b"b", b"c"):
+            async with cache.written("main.py", letter * 600) as folder:
+                assert folder.exists()
+
+        assert used.exists()
+        assert {path.name for path in (tmp_path / "code").iterdir()} == {used.name, folder.name}
+
+
+async def test_many_at_once_in_a_cache_that_is_too_small_all_find_their_code(
+    cache: CodeCache, bundles: Bundles
+) -> None:
+    digests = {name: bundles.put(name, name * 400) for name in "abcdefgh"}
+
+    async def use(name: str) -> None:
+        for _ in range(10):
+            assert await read(cache, name, digests[name]) == name * 400
+            async with cache.written("main.py", name.encode() * 400) as folder:
+                assert (folder / "main.py").read_text() == name * 400
+
+    await asyncio.gather(*(use(name) for name in digests for _ in range(2)))

@@ -1,0 +1,407 @@
+"""What only the SQS queue promises: few calls, nothing lost when a call fails or the service misbehaves."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, suppress
+from pathlib import Path
+
+import pytest
+
+from nanogrid.errors import TooLargeError, UnavailableError
+from nanogrid.queue import Delivery, Depth, ReceiptLostError, TaskQueue, open_queue
+from support.sqs.shelf import Shelf
+from support.sqs_server import SqsHere, client_env, create_queues, sqs_here
+from support.waiting import until
+
+VISIBILITY_S = 30.0
+Opener = Callable[..., AbstractAsyncContextManager[TaskQueue]]
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[SqsHere]:
+    async with sqs_here() as server:
+        for name, value in client_env(server.url, tmp_path).items():
+            monkeypatch.setenv(name, value)
+        await asyncio.to_thread(create_queues, "tasks", receives=3)
+        server.cloud.calls.clear()
+        yield server
+
+
+@pytest.fixture
+async def queue(server: SqsHere) -> AsyncIterator[TaskQueue]:
+    async with open_queue("sqs://tasks", "one", VISIBILITY_S) as opened:
+        yield opened
+
+
+def shelf(server: SqsHere) -> Shelf:
+    return server.cloud.shelves["tasks"]
+
+
+async def only(queue: TaskQueue) -> Delivery:
+    [delivery] = await queue.receive(1, 5)
+    return delivery
+
+
+async def extend_for_ever(queue: TaskQueue, delivery: Delivery) -> None:
+    while True:
+        await queue.extend(delivery)
+
+
+async def take(queue: TaskQueue, count: int) -> list[Delivery]:
+    taken: list[Delivery] = []
+    while len(taken) < count:
+        taken += await queue.receive(10, 5)
+    return taken
+
+
+async def test_a_call_costs_a_send_a_receive_and_a_delete(server: SqsHere, queue: TaskQueue) -> None:
+    server.cloud.calls.clear()
+
+    await queue.send(b"one")
+    await queue.delete(await only(queue))
+    await until(lambda: not shelf(server).counts.total())
+
+    assert server.cloud.calls == {"SendMessage": 1, "ReceiveMessage": 1, "DeleteMessage": 1}
+
+
+async def test_under_load_ten_messages_share_each_call(server: SqsHere, queue: TaskQueue) -> None:
+    server.cloud.calls.clear()
+
+    await asyncio.gather(*(queue.send(b"%d" % number) for number in range(100)))
+    for delivery in await take(queue, 100):
+        await queue.delete(delivery)
+    assert await queue.depth() == Depth(0, 0, 0, 0)
+
+    calls = server.cloud.calls
+    assert (calls["SendMessageBatch"], calls["ReceiveMessage"], calls["DeleteMessageBatch"]) == (10, 10, 10)
+    assert calls.total() == 30 + 2  # the depth of two queues
+
+
+async def test_an_idle_wait_is_one_call(server: SqsHere, queue: TaskQueue) -> None:
+    server.cloud.calls.clear()
+
+    assert await queue.receive(1, 2.5) == []
+
+    assert server.cloud.calls["ReceiveMessage"] == 1
+
+
+async def test_a_waiting_poll_keeps_no_other_call_waiting(server: SqsHere, queue: TaskQueue) -> None:
+    await asyncio.gather(*(queue.send(b"%d" % number) for number in range(3)))
+    first, second, third = await take(queue, 3)
+    polling = asyncio.create_task(queue.receive(1, 20))
+    await until(lambda: server.cloud.calls["ReceiveMessage"] >= 2)
+
+    await asyncio.gather(*(queue.extend(first) for _ in range(30)))
+    await queue.delete(second)
+    await queue.bury(third, "bad")
+    assert await queue.depth() == Depth(waiting=0, in_flight=1, delayed=0, dead=1)
+
+    assert not polling.done()
+    assert [thread.name for thread in threading.enumerate()].count("sqs-poll_0") == 1
+    await queue.release(first, 0)
+    assert [one.body for one in await polling] == [first.body]
+
+
+async def test_what_a_cancelled_receive_still_brings_is_given_back(server: SqsHere, queue: TaskQueue) -> None:
+    polling = asyncio.create_task(queue.receive(1, 20))
+    await until(lambda: server.cloud.calls["ReceiveMessage"])
+    polling.cancel()
+    await asyncio.wait([polling])
+    assert polling.cancelled()
+
+    await queue.send(b"given back")
+
+    delivery = await only(queue)
+    assert (delivery.body, delivery.receives) == (b"given back", 2)
+
+
+async def test_closing_waits_for_the_poll_and_gives_back_what_it_brings(server: SqsHere) -> None:
+    async with open_queue("sqs://tasks", "one", VISIBILITY_S) as queue:
+        polling = asyncio.create_task(queue.receive(1, 3))
+        await until(lambda: server.cloud.calls["ReceiveMessage"])
+        polling.cancel()
+        await asyncio.wait([polling])
+        shelf(server).put("id", "late", {}, 0.5)
+
+    assert shelf(server).counts["waiting"] == 1
+
+
+async def test_closing_deletes_what_is_done(server: SqsHere) -> None:
+    async with open_queue("sqs://tasks", "one", VISIBILITY_S) as queue:
+        await queue.send(b"done")
+        await queue.delete(await only(queue))
+
+    assert shelf(server).counts.total() == 0
+
+
+async def test_each_sender_learns_how_its_own_message_fared(server: SqsHere, queue: TaskQueue) -> None:
+    server.cloud.mischief.batch_faults = 0.5
+    bodies = [b"%d" % number for number in range(100)]
+
+    ends = await asyncio.gather(*(queue.send(body) for body in bodies), return_exceptions=True)
+
+    server.cloud.mischief.batch_faults = 0
+    sent = [body for body, end in zip(bodies, ends, strict=True) if end is None]
+    assert {type(end) for end in ends} == {type(None), UnavailableError}
+    assert len(sent) > 60  # a quarter fails twice
+    assert sorted(one.body for one in await take(queue, len(sent))) == sorted(sent)
+
+
+async def test_large_messages_do_not_share_a_call_that_is_too_small_for_them(server: SqsHere, queue: TaskQueue) -> None:
+    bodies = [b"%d" % number + b"x" * 100_000 for number in range(7)]
+
+    await asyncio.gather(*(queue.send(body) for body in bodies))
+
+    assert sorted(one.body for one in await take(queue, 7)) == sorted(bodies)
+    assert server.cloud.calls["SendMessageBatch"] == 3
+
+
+async def test_a_message_the_queue_does_not_take_is_told_with_both_numbers(queue: TaskQueue) -> None:
+    with pytest.raises(TooLargeError, match=r"1048577 bytes; the limit is 1048576"):
+        await queue.send(b"x" * (1024 * 1024 + 1))
+    await queue.send(b"x" * 1024 * 1024)
+
+
+async def test_deletions_of_a_moment_share_a_call(server: SqsHere, queue: TaskQueue) -> None:
+    await asyncio.gather(*(queue.send(b"%d" % number) for number in range(10)))
+
+    for delivery in await take(queue, 10):
+        await queue.delete(delivery)
+        await asyncio.sleep(0)
+    await until(lambda: not shelf(server).counts.total())
+
+    assert (server.cloud.calls["DeleteMessageBatch"], server.cloud.calls["DeleteMessage"]) == (1, 0)
+
+
+async def test_deletions_that_fail_are_tried_again(server: SqsHere, queue: TaskQueue) -> None:
+    await asyncio.gather(*(queue.send(b"%d" % number) for number in range(40)))
+    deliveries = await take(queue, 40)
+
+    server.cloud.mischief.batch_faults = 0.4  # six stay after a second try
+    for delivery in deliveries:
+        await queue.delete(delivery)
+
+    await until(lambda: not shelf(server).counts.total())
+    assert server.cloud.mischief.struck["batch_faults"] >= 5
+
+
+async def test_an_outage_is_told_and_loses_nothing(server: SqsHere, queue: TaskQueue) -> None:
+    await queue.send(b"before")
+    held = await only(queue)
+
+    await server.stop()
+    for doing in (queue.send(b"x"), queue.receive(1, 1), queue.extend(held), queue.set_aside(held, 0), queue.depth()):
+        with pytest.raises(UnavailableError, match="the queue"):
+            await doing
+    with pytest.raises(UnavailableError, match="the queue"):
+        await queue.bury(held, "bad")
+    await server.start()
+
+    await queue.extend(held)
+    await queue.release(held, 0)
+    assert (await only(queue)).body == b"before"
+
+
+async def test_the_services_limit_ends_a_hold_and_setting_aside_begins_another(server: SqsHere) -> None:
+    shelf(server).hold_s = 3
+    async with open_queue("sqs://tasks?hold_s=3", "one", 1) as queue:
+        assert queue.hold_s == 3
+        await queue.send(b"long")
+        first = await only(queue)
+        began = time.monotonic()
+        with pytest.raises(ReceiptLostError):
+            await extend_for_ever(queue, first)
+        assert 1.5 < time.monotonic() - began < 3
+
+        await queue.set_aside(first, 0)
+        again = await only(queue)
+        assert (again.body, again.receives) == (b"long", 1)
+        while time.monotonic() - began < 3.5:
+            await queue.extend(again)
+        assert shelf(server).counts["held"] == 1
+
+
+async def test_what_reached_the_limit_can_still_be_given_back_with_a_delay(server: SqsHere) -> None:
+    shelf(server).hold_s = 2
+    async with open_queue("sqs://tasks?hold_s=2", "one", 1) as queue:
+        await queue.send(b"long")
+
+        await queue.release(await only(queue), 60)
+
+        assert (await only(queue)).receives == 2
+
+
+async def test_a_receipt_that_ran_out_is_lost_although_the_service_would_take_it(server: SqsHere) -> None:
+    async with open_queue("sqs://tasks", "one", 1) as queue, open_queue("sqs://tasks", "two", 1) as other:
+        await queue.send(b"slow")
+        first = await only(queue)
+        second = await only(other)
+        server.cloud.mischief.stale_receipts = 1.0
+
+        with pytest.raises(ReceiptLostError):
+            await queue.extend(first)
+        with pytest.raises(ReceiptLostError):
+            await queue.set_aside(first, 0)
+        await other.extend(second)
+
+
+async def test_a_message_handed_out_too_early_is_lost_to_its_first_receiver(server: SqsHere, queue: TaskQueue) -> None:
+    server.cloud.mischief.early_redelivery = 1.0
+    server.cloud.mischief.seed = 2
+    await queue.send(b"twice")
+    async with open_queue("sqs://tasks", "early", 1) as early:
+        first = await only(early)
+        await until(lambda: not shelf(server).counts["held"] or shelf(server).ripen(), within_s=1)
+        server.cloud.mischief.early_redelivery = 0
+        second = await only(queue)
+
+        with pytest.raises(ReceiptLostError):
+            await early.extend(first)
+        await queue.extend(second)
+
+
+async def test_the_backends_own_dead_letters_have_no_reason(server: SqsHere, queue: TaskQueue) -> None:
+    await queue.send(b"poison")
+    for _ in range(3):
+        await queue.release(await only(queue), 0)
+    assert await queue.receive(1, 1) == []
+
+    [letter] = await queue.dead_letters(5)
+
+    assert (letter.body, letter.reason, letter.receives) == (b"poison", "", 3)
+    assert await queue.redrive([letter.letter_id]) == 1
+    assert (await only(queue)).receives == 1
+
+
+async def test_a_letter_carries_the_id_of_the_message_it_was(server: SqsHere, queue: TaskQueue) -> None:
+    shelf(server).put("the-original", "bad", {}, 0)
+
+    await queue.bury(await only(queue), "")
+
+    [letter] = server.cloud.shelves["tasks-dlq"]._messages.values()
+    told = {name: value["StringValue"] for name, value in letter.attributes.items()}
+    assert told == {"original-id": "the-original", "receives": "1"}
+
+
+async def test_a_message_put_there_by_hand_is_received(server: SqsHere, queue: TaskQueue) -> None:
+    attributes = {
+        "earlier-receives": {"DataType": "String", "StringValue": "many"},
+        "encoding": {"DataType": "String", "StringValue": "zlib+base64"},
+    }
+    shelf(server).put("by-hand", '{"by": "hand"}', attributes, 0)
+
+    delivery = await only(queue)
+
+    assert (delivery.body, delivery.receives) == (b'{"by": "hand"}', 1)
+
+
+async def test_a_letter_is_never_lost_between_queue_and_dead_letter_queue(server: SqsHere, queue: TaskQueue) -> None:
+    await queue.send(b"bad")
+    await queue.bury(await only(queue), "bad")
+    [letter] = await queue.dead_letters(1)
+
+    server.cloud.down = {"SendMessage", "SendMessageBatch"}
+    with pytest.raises(UnavailableError):
+        await queue.redrive([letter.letter_id])
+    assert await queue.depth() == Depth(waiting=0, in_flight=0, delayed=0, dead=1)
+
+    server.cloud.down = {"DeleteMessage", "DeleteMessageBatch"}
+    with pytest.raises(UnavailableError):
+        await queue.purge([letter.letter_id])
+    with pytest.raises(UnavailableError):
+        await queue.redrive([letter.letter_id])
+    assert await queue.depth() == Depth(waiting=1, in_flight=0, delayed=0, dead=1)
+
+
+async def test_a_message_that_cannot_be_buried_or_set_aside_stays_ours(server: SqsHere, queue: TaskQueue) -> None:
+    await queue.send(b"bad")
+    delivery = await only(queue)
+
+    server.cloud.down = {"SendMessage"}
+    with pytest.raises(UnavailableError):
+        await queue.bury(delivery, "bad")
+    with pytest.raises(UnavailableError):
+        await queue.set_aside(delivery, 0)
+
+    await queue.extend(delivery)
+    assert await queue.depth() == Depth(waiting=0, in_flight=1, delayed=0, dead=0)
+
+
+async def test_too_many_messages_in_flight_look_like_an_empty_queue(server: SqsHere, queue: TaskQueue) -> None:
+    shelf(server).most_in_flight = 1
+    await asyncio.gather(queue.send(b"1"), queue.send(b"2"))
+    held = await only(queue)
+
+    assert await queue.receive(1, 0.1) == []
+    await queue.delete(held)
+    assert len(await queue.receive(1, 5)) == 1
+
+
+async def test_a_queue_that_is_not_there_is_named(server: SqsHere) -> None:
+    del server.cloud.shelves["tasks-dlq"]
+    for url, name in (("sqs://nothing", "queue nothing"), ("sqs://tasks", "dead-letter queue tasks-dlq")):
+        with pytest.raises(UnavailableError, match=f"the {name} does not exist"):
+            async with open_queue(url, "one"):
+                pass
+
+
+async def test_a_queue_is_found_by_its_url_and_its_dead_letters_without_a_policy(server: SqsHere) -> None:
+    shelf(server).attributes["RedrivePolicy"] = ""
+
+    async with open_queue(f"sqs:{server.url}/000000000000/tasks", "one") as queue:
+        await queue.send(b"x")
+        await queue.bury(await only(queue), "bad")
+
+        assert (await queue.depth()).dead == 1
+
+
+class Crowd:
+    """Sends until each message is accepted, and receives until all have been seen and the queue is empty."""
+
+    def __init__(self, shelf: Shelf, count: int) -> None:
+        self._shelf = shelf
+        self._count = count
+        self.accepted: set[bytes] = set()
+        self.received: list[bytes] = []
+
+    async def run(self, *queues: TaskQueue) -> None:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            for number in range(self._count):
+                group.create_task(self._send(queues[number % len(queues)], b"%d" % number))
+            for queue in queues:
+                group.create_task(self._consume(queue))
+
+    async def _send(self, queue: TaskQueue, body: bytes) -> None:
+        while body not in self.accepted:
+            with suppress(UnavailableError):
+                await queue.send(body)
+                self.accepted.add(body)
+
+    async def _consume(self, queue: TaskQueue) -> None:
+        while len(set(self.received)) < self._count or self._shelf.counts.total():
+            with suppress(UnavailableError, ReceiptLostError):
+                for delivery in await queue.receive(10, 1):
+                    await queue.extend(delivery)
+                    self.received.append(delivery.body)
+                    await queue.delete(delivery)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_through_all_adversity_every_accepted_message_is_received_and_the_queue_runs_empty(
+    server: SqsHere, seed: int
+) -> None:
+    mischief = server.cloud.mischief
+    shelf(server).most_receives = 1000  # the misfortunes of one message may be many
+    mischief.seed, mischief.reorder = seed, 0.3
+    mischief.duplicates = mischief.lost_deletes = mischief.early_redelivery = 0.1
+    mischief.scarce = mischief.batch_faults = mischief.throttle = mischief.errors = mischief.cut = 0.03
+    crowd = Crowd(shelf(server), 300)
+
+    async with open_queue("sqs://tasks", "one", 1) as queue, open_queue("sqs://tasks", "two", 1) as other:
+        await crowd.run(queue, other)
+
+    assert crowd.accepted == set(crowd.received)
+    assert len(crowd.received) > 300
+    assert {"duplicates", "lost_deletes", "early_redelivery", "cut", "throttle"} <= mischief.struck.keys()

@@ -1,0 +1,60 @@
+"""Requests that pass FastAPI by are answered as if they had not."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from support.gateway_grid import GatewayGrid, gateway_grid
+
+
+@pytest.fixture
+async def grid(tmp_path: Path) -> AsyncIterator[GatewayGrid]:
+    async with gateway_grid(tmp_path) as grid:
+        yield grid
+
+
+async def test_other_methods_are_refused_by_name(grid: GatewayGrid) -> None:
+    for method, path in (("GET", "/run"), ("DELETE", "/status/job-1"), ("POST", "/status/job-1")):
+        answer = await grid.http.request(method, path)
+
+        assert (answer.status_code, answer.json()["reason"]) == (405, "METHOD_NOT_ALLOWED")
+
+
+async def test_paths_that_only_begin_alike_are_unknown(grid: GatewayGrid) -> None:
+    for path in ("/status/", "/status/job-1/", "/status/job-1/logs", "/status", "/run/"):
+        answer = await grid.http.get(path)
+
+        assert answer.status_code == 404
+        assert answer.json()["detail"].startswith(f"there is nothing at {path};")
+
+
+async def test_both_spellings_of_a_jobs_address_answer_alike(grid: GatewayGrid) -> None:
+    answers = [await grid.http.get(f"/{room}/job-%31") for room in ("status", "jobs")]
+
+    [told, same] = [answer.json() | {"request_id": ""} for answer in answers]
+    assert told == same
+
+
+async def test_an_error_carries_the_callers_request_id(grid: GatewayGrid) -> None:
+    answer = await grid.http.post("/run", content=b"{", headers={"x-request-id": "mine"})
+
+    assert (answer.status_code, answer.headers["x-request-id"], answer.json()["request_id"]) == (400, "mine", "mine")
+
+
+async def test_without_a_key_nothing_is_answered(grid: GatewayGrid) -> None:
+    for method, path in (("POST", "/run"), ("GET", "/status/job-1")):
+        answer = await grid.http.request(method, path, headers={"authorization": ""})
+
+        assert answer.status_code == 401
+
+
+async def test_requests_are_counted_by_route(grid: GatewayGrid) -> None:
+    await grid.http.post("/run", content=b"{")
+    await grid.http.get("/status/job-nobody")
+
+    counted = (await grid.http.get("/metrics")).text
+
+    assert 'nanogrid_gateway_requests_total{method="POST",route="/run",status="400"} 1.0' in counted
+    assert 'route="/status/{job_id}"' in counted
+    assert "job-nobody" not in counted

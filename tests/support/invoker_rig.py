@@ -1,0 +1,114 @@
+"""The invoker's rules over a real queue and a real job store that can be killed."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from nanogrid import context
+from nanogrid.context import Caller
+from nanogrid.errors import NotFoundError
+from nanogrid.jobs import JobStore, open_jobs, record
+from nanogrid.jobs.task import decode
+from nanogrid.queue import Delivery, TaskQueue, open_queue
+from nanogrid.v1.artifacts_pb2 import DeleteCodeRequest
+from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
+from services.invoker.dead_letters import DeadLetters
+from services.invoker.functions import Functions
+from services.invoker.results import Results
+from services.invoker.sent import Sent
+from services.invoker.submitter import Call, SubmitLimits, Submitter
+from services.invoker.sweeper import Sweeper
+from support.kept import KeptResults, kept_results
+from support.redis_server import RedisServer, redis_server
+
+FUNCTION_ID = "3e7f5dd4-9c38-4b39-9f43-6c2a2ef21f35"
+STANDARD = Dialect.DIALECT_STANDARD
+ALICE, BOB = Caller("alice", internal=False, request_id="r"), Caller("bob", internal=False, request_id="r")
+
+
+@dataclass
+class Catalog:
+    """Stands for the registry: one function of alice's, and how often it was asked."""
+
+    asked: int = 0
+
+    async def read(self, function_id: str) -> Function:
+        self.asked += 1
+        if function_id != FUNCTION_ID:
+            raise NotFoundError("unknown")
+        return Function(
+            function_id=FUNCTION_ID, owner="alice", runtime="python3.11", handler="a.b", s3_key="k", timeout_s=0
+        )
+
+
+@dataclass
+class Code:
+    """Stands for artifacts."""
+
+    deleted: list[str] = field(default_factory=list)
+
+    async def DeleteCode(self, request: DeleteCodeRequest) -> None:  # noqa: N802 - the contract's name
+        self.deleted.append(request.function_id)
+
+
+@dataclass
+class Rig:
+    server: RedisServer
+    jobs: JobStore
+    queue: TaskQueue
+    catalog: Catalog
+    code: Code
+    submitter: Submitter
+    sent: Sent
+    sweeper: Sweeper
+    kept: KeptResults
+    results: Results
+    letters: DeadLetters
+
+    async def submit(self, payload: bytes = b'{"a":1}', function_id: str = FUNCTION_ID, key: str = "") -> Job:
+        return await self.submitter.submit(Call(function_id, payload, STANDARD, key))
+
+    async def invoke(self, payload: bytes = b"{}", wait_s: float = 0, key: str = "") -> Job:
+        return await self.submitter.invoke(Call(FUNCTION_ID, payload, STANDARD, key), wait_s)
+
+    async def run_one(self, result: bytes) -> None:
+        """Be an executor for one job."""
+        [delivery] = await self.queue.receive(1, 10)
+        await self.finish(delivery, result)
+
+    async def finish(self, delivery: Delivery, result: bytes) -> None:
+        """Be its executor."""
+        job = decode(delivery.body).job
+        claim = await self.jobs.claim(job, 60)
+        job.state, job.result = JobState.JOB_STATE_SUCCESS, result
+        await self.jobs.finish(job, claim.token, record.encode(job))
+        await self.queue.delete(delivery)
+
+
+@pytest.fixture
+async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
+    with redis_server(tmp_path) as server:
+        async with (
+            open_jobs(server.url) as jobs,
+            open_queue(server.url, "test") as queue,
+            kept_results(tmp_path / "kept") as kept,
+        ):
+            catalog, code = Catalog(), Code()
+            functions = Functions(catalog.read, ttl_s=30)
+            sent = Sent(jobs)
+            results = Results(jobs, kept.read)
+            submitter = Submitter(
+                functions,
+                jobs,
+                queue,
+                sent=sent,
+                results=results,
+                keep_payload=kept.keep_payload,
+                limits=SubmitLimits(wait_s=20, payload_bytes=3000, message_bytes=1500),
+            )
+            sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]
+            letters = DeadLetters(queue, jobs, kept.keep, kept.forget)
+            context.set_caller(ALICE)
+            yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper, kept, results, letters)

@@ -1,0 +1,70 @@
+"""Durable results as artifacts keeps them, in a folder and without the network between; with an outage at will."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nanogrid.errors import NotFoundError, UnavailableError
+from nanogrid.v1.artifacts_pb2 import FinishedRecord, KeptRecord
+from services.artifacts.blobs import open_blobs
+from services.artifacts.results import Results
+
+
+class KeptResults:
+    """What executor and invoker ask of artifacts about records and payloads."""
+
+    def __init__(self, results: Results) -> None:
+        self._results = results
+        self.is_down = False
+        self.asked: list[str] = []  # the job ids of every record that was to be kept
+
+    async def keep_records(self, records: Sequence[FinishedRecord]) -> list[KeptRecord]:
+        self.asked += [one.job_id for one in records]
+        self._answer()
+        return await self._results.keep(records)
+
+    async def keep(self, record: FinishedRecord) -> bytes:
+        [kept] = await self.keep_records([record])
+        return kept.earlier
+
+    async def read(self, job_id: str) -> bytes:
+        self._answer()
+        return await self._results.get(job_id)
+
+    async def forget(self, job_id: str) -> None:
+        self._answer()
+        await self._results.delete(job_id)
+
+    async def keep_payload(self, job_id: str, payload: bytes) -> None:
+        self._answer()
+        await self._results.keep_payload(job_id, payload)
+
+    async def read_payload(self, job_id: str) -> bytes:
+        self._answer()
+        return await self._results.get_payload(job_id)
+
+    async def holds(self, job_id: str) -> bool:
+        """Whether there is a durable result, outage or not."""
+        try:
+            await self._results.get(job_id)
+        except NotFoundError:
+            return False
+        return True
+
+    async def holds_payload(self, job_id: str) -> bool:
+        """Whether a payload is kept, outage or not."""
+        try:
+            await self._results.get_payload(job_id)
+        except NotFoundError:
+            return False
+        return True
+
+    def _answer(self) -> None:
+        if self.is_down:
+            raise UnavailableError("artifacts cannot be reached")
+
+
+@asynccontextmanager
+async def kept_results(folder: Path, payload_bytes: int = 1_000_000) -> AsyncIterator[KeptResults]:
+    async with open_blobs(folder.as_uri()) as data:
+        yield KeptResults(Results(data, payload_bytes, lambda _job_id, _record: None))

@@ -1,0 +1,166 @@
+"""The executor's delivery rules over a real queue and a real job store; only the sandbox is a fake behind its port."""
+
+import asyncio
+import io
+import math
+import uuid
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from nanogrid.bundle import BundleLimits
+from nanogrid.errors import NotFoundError, UnavailableError
+from nanogrid.jobs import JobStore, open_jobs
+from nanogrid.jobs.task import Task, encode
+from nanogrid.queue import Depth, TaskQueue, open_queue
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
+from services.executor.builds import Builds
+from services.executor.code import CodeCache
+from services.executor.compiler import BuildLimits
+from services.executor.ending import Ending
+from services.executor.foreign import Foreign
+from services.executor.heartbeat import Heart, Pace
+from services.executor.keeper import Keeper
+from services.executor.live import LiveOutput
+from services.executor.outputs import OutputLimits
+from services.executor.poller import Poller
+from services.executor.pool import Pool, PoolLimits
+from services.executor.ready import Ready
+from services.executor.runner import Runner
+from services.executor.tuner import Tuner
+from services.executor.work import Work
+from support.fake_sandboxes import FakeProvider
+from support.kept import KeptResults, kept_results
+
+EMPTY = Depth(0, 0, 0, 0)
+
+
+class Bundles:
+    """Stands for artifacts: bundles by key, and the error to answer with instead."""
+
+    def __init__(self) -> None:
+        self.error: Exception | None = None
+        packed = io.BytesIO()
+        with zipfile.ZipFile(packed, "w") as archive:
+            archive.writestr("main.py", "def handler(event, context): return 1")
+        self._zip = packed.getvalue()
+        self.stored: list[str] = []
+        self.no_room = False  # whether outputs cannot be stored now
+        self.refused: list[str] = []
+
+    async def fetch(self, s3_key: str) -> AsyncIterator[str | bytes]:
+        if self.error is not None:
+            raise self.error
+        yield "0" * 64
+        yield self._zip
+
+    async def find(self, function_id: str) -> Function:
+        raise NotFoundError(function_id)
+
+    async def keep(self, key: str, content: AsyncIterator[bytes]) -> None:
+        raise AssertionError("nothing is built here")
+
+    async def store(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
+        if self.no_room:
+            self.refused.append(path)
+            raise UnavailableError("artifacts cannot be reached")
+        size = sum([len(chunk) async for chunk in content])
+        self.stored.append(path)
+        return OutputFile(key=f"outputs/{job_id}/{path}", size_bytes=size)
+
+
+class Unwatched:
+    def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
+        """Nobody looks."""
+
+
+@dataclass
+class Rig:
+    queue: TaskQueue
+    jobs: JobStore
+    provider: FakeProvider
+    bundles: Bundles
+    runner: Runner
+    poller: Poller
+    kept: KeptResults
+    ending: Ending
+
+    async def submit(self, *, urgent: bool = False, **fields: object) -> str:
+        function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
+        function.MergeFrom(Function(memory_mb=128, **fields))  # type: ignore[arg-type]
+        job = Job(job_id=f"job-{uuid.uuid4()}", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
+        job.created_at.GetCurrentTime()
+        message = encode(Task(job, function, b'{"a":1}'))
+        await self.jobs.create(job, message)
+        await self.queue.send(message, urgent=urgent)
+        return job.job_id
+
+    async def ended(self, job_id: str) -> Job:
+        async with self.jobs.waiting(job_id) as waiter:
+            job = await waiter.wait(20)
+        assert job is not None, "the job did not end"
+        return job
+
+    async def settled(self, depth: Depth) -> None:
+        async with asyncio.timeout(10):
+            while await self.queue.depth() != depth:
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def open_rig(
+    folder: Path, jobs_url: str, queue_url: str, *, visibility_s: float = 60, hold_s: float = math.inf
+) -> AsyncIterator[Rig]:
+    """An executor's rules on these servers; `hold_s` is as long as the queue lets anybody hold a message."""
+    (folder / "sandboxes").mkdir()
+    provider, bundles = FakeProvider(folder / "sandboxes"), Bundles()
+    async with (
+        open_jobs(jobs_url) as jobs,
+        open_queue(queue_url, "executor", visibility_s=visibility_s) as queue,
+        kept_results(folder / "kept") as kept,
+    ):
+        queue.hold_s = hold_s
+        pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
+        work = _work(folder, pool, provider, bundles)
+        heart = Heart(jobs, queue, Pace(lease_s=0.6, visibility_s=visibility_s))
+        ending = Ending(jobs, queue, heart, Keeper(kept.keep_records, kept.read), record_bytes=4096)
+        who = ExecutorInfo(executor_id="e1", address="e1:1")
+        foreign = Foreign(bundles.find, bundles.fetch, "nanogrid-code-bucket")
+        runner = Runner(
+            work, jobs, queue, who, heart=heart, ending=ending, foreign=foreign, payload_of=kept.read_payload
+        )
+        beating = asyncio.create_task(heart.run())
+        poller = Poller(queue, runner, 4, wait_s=0.2)
+        polling = asyncio.create_task(poller.run())
+        yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending)
+        poller.stop()
+        await polling
+        await poller.drain(0)
+        await ending.close(0)
+        beating.cancel()
+        await pool.close()
+
+
+def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> Work:
+    code = CodeCache(folder / "code", 10_000_000, bundles.fetch, BundleLimits())
+    return Work(
+        pool,
+        code,
+        Tuner(),
+        LiveOutput(folder / "live"),
+        bundles.store,
+        builds=Builds(provider, code, bundles.keep, BuildLimits(), folder / "building"),
+        offered=lambda: frozenset(["python3.11"]),
+        limits=OutputLimits(),
+        peaks=Unwatched(),
+    )
+
+
+@pytest.fixture
+async def runner_rig(redis_url: str, tmp_path: Path) -> AsyncIterator[Rig]:
+    async with open_rig(tmp_path, redis_url, redis_url) as rig:
+        yield rig

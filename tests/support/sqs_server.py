@@ -1,0 +1,209 @@
+"""An SQS server of a test's own that does what the real one may do: duplicates, reorders, forgets deletes, refuses.
+
+Run it with `python -m support.sqs_server --port 9324 --seed 7 --duplicates 0.05`, or use it in a test: `sqs_server` is
+a process of its own, `sqs_here` lives in the running event loop.
+"""
+
+import asyncio
+import http.client
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import typer
+import uvloop
+
+from nanogrid import aws
+from support.redis_server import free_port
+from support.sqs.actions import REGION, Cloud
+from support.sqs.http import Connection
+from support.sqs.mischief import Mischief
+
+CHANCES = {field.name for field in fields(Mischief) if field.type is float}
+START_S = 20.0
+
+
+def client_env(url: str, folder: Path) -> dict[str, str]:
+    """What an AWS client needs to find its queues here, whatever the machine's own files and environment say."""
+    return {
+        "AWS_ENDPOINT_URL_SQS": url,
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": REGION,
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_CONFIG_FILE": str(folder / "no-config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(folder / "no-credentials"),
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+
+
+def create_queues(name: str, *, receives: int = 10) -> str:
+    """Make a queue whose messages move to `{name}-dlq` after so many receives, where the environment says; its URL."""
+    client = _client(os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ["AWS_ENDPOINT_URL"])
+    dead_url = client.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
+    dead = client.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    policy = json.dumps({"deadLetterTargetArn": dead, "maxReceiveCount": str(receives)})
+    url: str = client.create_queue(QueueName=name, Attributes={"RedrivePolicy": policy})["QueueUrl"]
+    return url
+
+
+@cache
+def _client(_endpoint: str) -> Any:
+    return aws.client("sqs", connections=1)  # a tenth of a second each
+
+
+class SqsHere:
+    """In this event loop: its `cloud` can be looked into. `stop` is an outage; what it holds survives it."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self.cloud = cloud
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._server: asyncio.Server | None = None
+        self._alive: set[Connection] = set()
+
+    async def start(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(self.cloud, self._alive), "127.0.0.1", self.port)
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for connection in list(self._alive):
+            connection.close()
+        await self._server.wait_closed()
+
+
+@asynccontextmanager
+async def sqs_here(
+    *, hold_s: float = 43200, most_in_flight: int = 120_000, port: int = 0, **mischief: Any
+) -> AsyncIterator[SqsHere]:
+    """A server in this event loop; `mischief` sets the fields of `Mischief`."""
+    server = SqsHere(Cloud(Mischief(**mischief), hold_s, most_in_flight))
+    if port:
+        server.port, server.url = port, f"http://127.0.0.1:{port}"
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.stop()
+
+
+class SqsServer:
+    """A process of its own. `kill` loses what it holds, `reset` does so on purpose."""
+
+    def __init__(self, folder: Path, options: dict[str, float]) -> None:
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    @property
+    def env(self) -> dict[str, str]:
+        """See `client_env`."""
+        return client_env(self.url, self._folder)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None, "it does not run"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start on the same port as before, and empty; return once it answers."""
+        options = [f"--{name.replace('_', '-')}={value}" for name, value in self._options.items()]
+        command = [sys.executable, "-m", "support.sqs_server", f"--port={self.port}", *options]
+        env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
+        with (self._folder / "sqs.log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+        deadline = time.monotonic() + START_S
+        while not self._answers():
+            assert self._process.poll() is None, (self._folder / "sqs.log").read_text()
+            assert time.monotonic() < deadline, "sqs_server did not start"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def reset(self) -> None:
+        """Forget every queue and every count, and behave as at the start."""
+        self._ask("POST", "/reset")
+        self.suffer(
+            **dict.fromkeys(CHANCES, 0.0) | {name: self._options[name] for name in CHANCES & self._options.keys()}
+        )
+
+    def calls(self) -> dict[str, int]:
+        """API calls so far, by action."""
+        return dict(self._ask("GET", "/counters")["calls"])
+
+    def counters(self) -> dict[str, dict[str, int]]:
+        """`calls` and `entries` (messages they were about) by action, `struck` by misfortune."""
+        return dict(self._ask("GET", "/counters"))
+
+    def suffer(self, **chances: float) -> None:
+        """Change how likely misfortunes are from now on."""
+        self._ask("POST", "/mischief", chances)
+
+    def _answers(self) -> bool:
+        try:
+            self._ask("GET", "/counters")
+        except OSError:
+            return False
+        return True
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            link.request(method, path, json.dumps(body))
+            answer = link.getresponse()
+            assert answer.status == 200, answer.status
+            return json.loads(answer.read())
+        finally:
+            link.close()
+
+
+@contextmanager
+def sqs_server(folder: Path, **options: float) -> Iterator[SqsServer]:
+    """A server of one's own; `options` are `hold_s`, `seed` and the fields of `Mischief`. Its log is in the folder."""
+    server = SqsServer(folder, options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def _main(context: typer.Context, port: int = 9324, hold_s: float = 43200, seed: int = 0) -> None:
+    """Serve until killed. Every field of Mischief is an option: --duplicates 0.05 --lost-deletes 0.01 …"""
+    mischief = Mischief(seed)
+    arguments = [part for text in context.args for part in text.split("=", 1)]
+    for option, chance in zip(arguments[::2], arguments[1::2], strict=True):
+        name = option.removeprefix("--").replace("-", "_")
+        if name not in CHANCES:
+            raise typer.BadParameter(f"{option}: not one of {sorted(CHANCES)}")
+        setattr(mischief, name, float(chance))
+    uvloop.run(_serve(Cloud(mischief, hold_s), port))
+
+
+async def _serve(cloud: Cloud, port: int) -> None:
+    server = SqsHere(cloud)
+    server.port = port
+    await server.start()
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    app = typer.Typer()
+    app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(_main)
+    app()
