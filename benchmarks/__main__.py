@@ -12,7 +12,8 @@ import typer
 from benchmarks import report, results
 from benchmarks.goals import GOALS
 from benchmarks.peers import pypi
-from benchmarks.suites import QUICK, Effort, Run, measure
+from benchmarks.runs import QUICK, Effort, Run
+from benchmarks.suites import measure
 
 app = typer.Typer(add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 _IDS = [goal.goal_id for goal in GOALS]
@@ -55,7 +56,8 @@ def write_report(file: Annotated[Path, typer.Argument(exists=True, help="a resul
 
 
 def _show(result: results.Result) -> None:
-    for part in (report.figures(result), report.summary(result), report.profile(result)):
+    shown = (report.figures(result), report.summary(result), report.cloud_calls(result), report.profile(result))
+    for part in shown:
         if part:
             print(part, end="\n\n", flush=True)
     for peer, why in result.missing.items():

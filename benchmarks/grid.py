@@ -6,9 +6,10 @@ import shutil
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 
 import grpc
 import httpx
@@ -23,12 +24,14 @@ from nanogrid.v1.executor_pb2 import GetExecutorRequest, SandboxInfo, SandboxSta
 from nanogrid.v1.executor_pb2_grpc import ExecutorServiceStub
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceStub
-from nanogrid.v1.resources_pb2 import ExecutorInfo
+from nanogrid.v1.registry_pb2 import GetFunctionRequest
+from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Function
 
 HANDLER = Path(__file__).parent / "function" / "handler.py"
 RUNTIME = "python3.11"
 IMAGE = "nanogrid/python:3.11-fat"
-_FOREIGN = ("NANOGRID_", "REDIS_", "S3_", "SQS_", "DYNAMODB_", "GCP_", "AI_ENDPOINT")  # not meant for this grid
+_FOREIGN = ("NANOGRID_", "REDIS_", "S3_", "SQS_", "DYNAMODB_", "GCP_", "AI_ENDPOINT", "AWS_")  # not meant for this grid
 _ANSWER_S = 10.0
 
 
@@ -37,10 +40,12 @@ class Grid:
 
     def __init__(self, data_dir: Path, grid: LocalGrid) -> None:
         self.address = grid.url.removeprefix("http://")
+        self.redis_url = grid.redis_url
         self._pid = grid.pid
         self._metadata = ((context.TOKEN_KEY, local_grid.read_token(data_dir)),)
         self._http = httpx.Client(base_url=grid.url, timeout=60, trust_env=False)
         self._invoker = InvokerServiceStub(grpc.insecure_channel(grid.invoker_address))
+        self._registry = RegistryServiceStub(grpc.insecure_channel(grid.registry_address))
 
     def upload(self, mode: str = "reuse", *, count: int = 1) -> list[bytes]:
         """Upload the handler as new functions, whose code nobody has seen either; returns a call of each."""
@@ -56,6 +61,11 @@ class Grid:
         form = {"function_name": "benchmark", "runtime": RUNTIME, "mode": mode}
         answer = self._http.post("/upload", data=form, files={"file": ("handler.py", code)})
         return str(answer.raise_for_status().json()["function_id"])
+
+    def function(self, function_id: str) -> Function:
+        """All that is known of a function."""
+        asked = GetFunctionRequest(function_id=function_id)
+        return self._registry.GetFunction(asked, timeout=_ANSWER_S, metadata=self._metadata).function
 
     def executors(self) -> list[ExecutorInfo]:
         """The executors alive."""
@@ -101,8 +111,9 @@ class Grid:
         known = usage.parents()
         used: dict[str, float] = {}
         for pid in usage.tree(self._pid, known):
-            name = usage.role(pid)
-            used[name] = used.get(name, 0.0) + usage.cpu_s([pid])
+            with suppress(OSError):  # it is gone by now: Redis has children that rewrite its file
+                name = usage.role(pid)
+                used[name] = used.get(name, 0.0) + usage.cpu_s([pid])
         inside = {pid for shim in self.shims(self.sandboxes()) for pid in usage.tree(shim, known)}
         return used | {"sandboxes": usage.cpu_s(inside)}
 
@@ -111,13 +122,16 @@ class Grid:
 
 
 @contextmanager
-def running_grid(**settings: str) -> Iterator[Grid]:
-    """A grid with Docker and these `NANOGRID_` settings besides the defaults; its logs stay if a run fails."""
+def running_grid(environment: Mapping[str, str] = MappingProxyType({}), /, **settings: str) -> Iterator[Grid]:
+    """A grid with Docker and these `NANOGRID_` settings besides the defaults; its logs stay if a run fails.
+
+    `environment` has other names than those beginning with `NANOGRID_`.
+    """
     root = Path(".nanogrid/benchmarks").absolute()
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(dir=root))
     data_dir = folder / "data"
-    told = {f"NANOGRID_{name}": value for name, value in settings.items()} | {
+    told = {**environment, **{f"NANOGRID_{name}": value for name, value in settings.items()}} | {
         "NANOGRID_DATA_DIR": str(data_dir),
         "NANOGRID_GATEWAY_LISTEN": "127.0.0.1:0",
         "NANOGRID_EXECUTOR_SANDBOX_URL": "docker:",

@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from benchmarks.goals import GOALS, OURS, Bound, Goal, Series, judge
+from benchmarks.goals import GOALS, KINDS, OURS, PLACES, Bound, Goal, Series, cell, judge
+from benchmarks.interleave import Summary
 from benchmarks.picture import draw
 from benchmarks.results import Result
 
@@ -24,11 +25,20 @@ def figures(result: Result) -> str:
     """Every arm's percentiles and its ratio to ours."""
     head = ("goal", "arm", "unit", "samples", "p50", "p90", "p99", "ours ÷ it")
     rows = [
-        (goal.goal_id, arm, goal.unit, str(one.samples), *map(_number, (one.p50, one.p90, one.p99)), _ours(arm, series))
+        (goal.goal_id, arm, goal.unit_of(arm), str(one.samples), *_percentiles(one), _ours(goal, arm, series))
         for goal, series in _measured(result)
+        if goal.goal_id != "G13"  # is a table of its own
         for arm, one in series.items()
     ]
-    return _table(head, rows)
+    return _table(head, rows) if rows else ""
+
+
+def cloud_calls(result: Result) -> str:
+    """The calls of G13; nothing where they were not counted."""
+    if not (series := result.figures.get("G13")):
+        return ""
+    rows = [(kind, *(_calls(series, cell(kind, place)) for place in PLACES)) for kind in KINDS]
+    return _table(("calls to AWS per invocation", *PLACES), rows)
 
 
 def profile(result: Result) -> str:
@@ -77,6 +87,8 @@ def _section(result: Result, file: str, picture: str) -> str:
     parts = [about, f"![Warm and first calls beside their peers]({picture})", summary(result), figures(result)]
     if misses := missed(result):
         parts.append("Commitments missed: " + "; ".join(misses) + ".")
+    if counted := cloud_calls(result):
+        parts += ["Calls to AWS, G13:", counted]
     if costs := profile(result):
         parts += ["Where the processors' time goes under the load of G6:", costs]
     if result.missing:
@@ -100,8 +112,8 @@ def _goal_row(goal: Goal, series: Series) -> tuple[str, ...]:
 
 
 def _with_value(bound: Bound, series: Series) -> str:
-    """A bound, and for a ratio what it came to."""
-    return f"{bound.text} ({_value(bound, series)})" if bound.over else bound.text
+    """A bound, and what it came to unless that is said already."""
+    return f"{bound.text} ({_value(bound, series)})" if bound.over or bound.arm != OURS else bound.text
 
 
 def _value(bound: Bound, series: Series) -> str:
@@ -113,10 +125,19 @@ def _value(bound: Bound, series: Series) -> str:
     return f"{value:.2f}" if bound.over else _number(value)
 
 
-def _ours(arm: str, series: Series) -> str:
-    if arm == OURS or OURS not in series:
+def _percentiles(one: Summary) -> tuple[str, str, str]:
+    return _number(one.p50), _number(one.p90), _number(one.p99)
+
+
+def _calls(series: Series, arm: str) -> str:
+    return f"{series[arm].p50:.2f}".rstrip("0").rstrip(".") if arm in series else "-"
+
+
+def _ours(goal: Goal, arm: str, series: Series) -> str:
+    ours = goal.beside(arm)
+    if arm == ours or ours not in series or goal.unit_of(arm) != goal.unit_of(ours):
         return ""
-    ratio = series[OURS].p50 / series[arm].p50
+    ratio = series[ours].p50 / series[arm].p50
     return f"{ratio:.2f}" if ratio >= 0.2 else f"1/{1 / ratio:.1f}"
 
 

@@ -3,30 +3,23 @@
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from benchmarks import goals, usage
+from benchmarks import cloud_calls, depth, goals, usage
 from benchmarks.arms import Arm, timed
 from benchmarks.grid import Grid, check, check_cold, running_grid
-from benchmarks.http_client import Connection
-from benchmarks.interleave import interleave, without_collections
+from benchmarks.interleave import without_collections
 from benchmarks.load import Load, all_at_once, closed_loop, connections, open_loop
 from benchmarks.peers import celery, docker, functions_framework, rie
-from benchmarks.processes import PeerMissingError, run, wait_until
-from benchmarks.profile import Profile
+from benchmarks.processes import run, wait_until
+from benchmarks.runs import CLIENTS, GRID, POOL, SETTLE_S, Run, caller, connected
 from nanogrid.v1.executor_pb2 import SandboxState
 
-POOL = 4
 BURST = 32
-CLIENTS = 16
 _WARM_UP_S = 3.0
-_SETTLE_S = 0.1  # dockerd is still tidying up when the command line is done
 _HALF_LOAD_CLIENTS = 64  # enough that none is ever waited for while the grid keeps up
 _MEASURED_SANDBOXES = 8
-_GRID = {"EXECUTOR_POOL": f"python3.11={POOL}", "EXECUTOR_POOL_MOST": str(POOL)}
 _EMPTY_GRID = {"EXECUTOR_POOL": "0", "EXECUTOR_POOL_MOST": "0"}
 _BURST_GRID = {
     "EXECUTOR_POOL": f"python3.11={BURST}",
@@ -36,54 +29,11 @@ _BURST_GRID = {
     "EXECUTOR_IDLE_S": "5",  # so that the functions of one round are gone before the next
 }
 
-Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """How much is measured. The real run needs enough samples for a p99 of what is quick."""
-
-    warm_rounds: int = 60
-    warm_calls: int = 25  # quick calls per round; slow ones are three
-    cold_rounds: int = 40
-    burst_rounds: int = 5
-    load_rounds: int = 5
-    load_s: float = 3.0
-    half_load_s: float = 15.0
-
-
-QUICK = Effort(warm_rounds=3, warm_calls=5, cold_rounds=3, burst_rounds=1, load_rounds=1, load_s=1.0, half_load_s=2.0)
-
-
-@dataclass(slots=True)
-class Run:
-    """What one run measures. `values` is goal -> arm -> samples; `missing` says which peers are not there, and why."""
-
-    effort: Effort
-    folder: Path
-    tell: Tell
-    values: dict[str, dict[str, list[float]]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    profile: Profile = field(default_factory=Profile)
-
-    def wanted(self, stack: ExitStack, peer: str, open_peer: Callable[[], Any]) -> Any:
-        """Start a peer, or note that it is missing and give None."""
-        try:
-            return stack.enter_context(open_peer())
-        except PeerMissingError as error:
-            self.missing[peer] = str(error)
-            return None
-
-    def race(self, goal_id: str, arms: list[Arm], rounds: int, warm_ups: int = 1) -> None:
-        """Measure a goal's arms."""
-        self.tell(f"{goal_id}: {rounds} rounds of {', '.join(arm.name for arm in arms)}")
-        self.values[goal_id] = interleave(arms, rounds, warm_ups=warm_ups)
-
 
 def measure(run_: Run, wanted: set[str]) -> None:
     """Measure the goals of these ids."""
     if wanted & set(_ON_ONE_GRID):
-        with running_grid(**_GRID) as grid:
+        with running_grid(**GRID) as grid:
             grid.wait_for_pool(POOL)
             for goal_id, suite in _ON_ONE_GRID.items():
                 if goal_id in wanted:
@@ -94,16 +44,18 @@ def measure(run_: Run, wanted: set[str]) -> None:
     if "G5" in wanted:
         with running_grid(**_BURST_GRID) as grid:
             burst(run_, grid)
+    if "G13" in wanted:
+        cloud_calls.measure(run_)
 
 
 def warm_call(run_: Run, grid: Grid) -> None:
     """G1."""
     calls = run_.effort.warm_calls
     with ExitStack() as stack:
-        arms = [Arm(goals.OURS, timed(_caller(stack, grid), calls=calls, check=check, settle_s=_SETTLE_S))]
+        arms = [Arm(goals.OURS, timed(caller(stack, grid), calls=calls, check=check, settle_s=SETTLE_S))]
         if emulator := run_.wanted(stack, goals.RIE, lambda: rie.serving(run_.folder)):
             connection, packed = emulator
-            block = timed(lambda _: connection.call(packed), calls=calls, check=docker.check, settle_s=_SETTLE_S)
+            block = timed(lambda _: connection.call(packed), calls=calls, check=docker.check, settle_s=SETTLE_S)
             arms.append(Arm(goals.RIE, block))
         arms.append(_docker_exec(stack))
         run_.race("G1", arms, run_.effort.warm_rounds)
@@ -111,13 +63,13 @@ def warm_call(run_: Run, grid: Grid) -> None:
 
 def fresh_call(run_: Run, grid: Grid) -> None:
     """G2."""
-    ours = run_.effort.warm_calls
+    calls = run_.effort.warm_calls
     with ExitStack() as stack:
-        caller = _caller(stack, grid, "fresh")
+        fresh = caller(stack, grid, "fresh")
         program = ["/usr/bin/python3", str(docker.HANDLER), docker.COMMAND[-1]]
         arms = [
-            Arm(goals.OURS, timed(caller, calls=ours, check=check, settle_s=_SETTLE_S)),
-            Arm(goals.PYTHON, timed(lambda _: run(program), calls=5, check=docker.check, settle_s=_SETTLE_S)),
+            Arm(goals.OURS, timed(fresh, calls=calls, check=check, settle_s=SETTLE_S)),
+            Arm(goals.PYTHON, timed(lambda _: run(program), calls=5, check=docker.check, settle_s=SETTLE_S)),
             _docker_exec(stack),
         ]
         run_.race("G2", arms, run_.effort.warm_rounds)
@@ -129,11 +81,11 @@ def first_call(run_: Run, grid: Grid) -> None:
     def never_seen() -> bytes:
         [call] = grid.upload()
         grid.wait_for_pool(POOL)
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
         return call
 
     with ExitStack() as stack:
-        connection = _connection(stack, grid)
+        connection = connected(stack, grid)
         arms = [Arm(goals.OURS, timed(connection.call, prepare=never_seen, check=check_cold)), _docker_run(grid, POOL)]
         run_.race("G3", arms, run_.effort.cold_rounds)
 
@@ -143,14 +95,14 @@ def first_call_pool_empty(run_: Run, grid: Grid) -> None:
 
     def never_seen() -> bytes:
         [call] = grid.upload()
-        time.sleep(_SETTLE_S)
+        time.sleep(SETTLE_S)
         return call
 
     with ExitStack() as stack:
-        connection = _connection(stack, grid)
+        connection = connected(stack, grid)
         arms = [
-            Arm(goals.OURS, timed(connection.call, prepare=never_seen, check=check_cold, settle_s=_SETTLE_S)),
-            Arm(goals.OURS_WARM, timed(_caller(stack, grid), calls=5, check=check, settle_s=_SETTLE_S)),
+            Arm(goals.OURS, timed(connection.call, prepare=never_seen, check=check_cold, settle_s=SETTLE_S)),
+            Arm(goals.OURS_WARM, timed(caller(stack, grid), calls=5, check=check, settle_s=SETTLE_S)),
             _docker_run(grid, 0),
         ]
         run_.race("G4", arms, run_.effort.cold_rounds)
@@ -163,10 +115,10 @@ def burst(run_: Run, grid: Grid) -> None:
         grid.wait_until_only(BURST)
         calls = grid.upload(count=BURST)
         with connections(grid.address, BURST) as clients:
-            time.sleep(_SETTLE_S)
+            time.sleep(SETTLE_S)
             return [all_at_once(clients, calls).seconds * 1000]
 
-    many = timed(docker.run_many(BURST, 4), prepare=lambda: grid.wait_until_only(BURST), settle_s=_SETTLE_S)
+    many = timed(docker.run_many(BURST, 4), prepare=lambda: grid.wait_until_only(BURST), settle_s=SETTLE_S)
     run_.race("G5", [Arm(goals.OURS, block), Arm(goals.DOCKER_RUN_4, many)], run_.effort.burst_rounds, warm_ups=0)
 
 
@@ -228,31 +180,20 @@ _ON_ONE_GRID: Mapping[str, Callable[[Run, Grid], None]] = {
     "G6": throughput,
     "G11": half_load,
     "G7": memory,
+    "G10": depth.measure,  # last, because it leaves much behind
 }
-
-
-def _connection(stack: ExitStack, grid: Grid) -> Connection:
-    [connection] = stack.enter_context(connections(grid.address, 1))
-    return connection
-
-
-def _caller(stack: ExitStack, grid: Grid, mode: str = "reuse") -> Callable[[Any], bytes]:
-    connection = _connection(stack, grid)
-    [call] = grid.upload(mode)
-    check(connection.call(call))
-    return lambda _: connection.call(call)
 
 
 def _docker_exec(stack: ExitStack) -> Arm:
     execute = stack.enter_context(docker.executing())
-    return Arm(goals.DOCKER_EXEC, timed(execute, calls=3, check=docker.check, settle_s=_SETTLE_S))
+    return Arm(goals.DOCKER_EXEC, timed(execute, calls=3, check=docker.check, settle_s=SETTLE_S))
 
 
 def _docker_run(grid: Grid, generic: int) -> Arm:
     """Its turn comes when the grid has nothing left to do, as ours comes when Docker has not."""
     once = docker.run_once()
     ready = partial(grid.wait_for_pool, generic)
-    return Arm(goals.DOCKER_RUN, timed(once, prepare=ready, check=docker.check, settle_s=_SETTLE_S))
+    return Arm(goals.DOCKER_RUN, timed(once, prepare=ready, check=docker.check, settle_s=SETTLE_S))
 
 
 def _load(address: str, packed: bytes, seconds: float) -> Load:

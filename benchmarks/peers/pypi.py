@@ -40,11 +40,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for_port(port: int) -> None:
+def wait_for_port(port: int, timeout_s: float = 30.0) -> None:
     """Wait until somebody listens."""
 
     def listens() -> bool:
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    wait_until(listens, f"a server on port {port}", 30)
+    wait_until(listens, f"a server on port {port}", timeout_s)
