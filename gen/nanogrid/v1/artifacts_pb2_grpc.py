@@ -76,6 +76,31 @@ class ArtifactsServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.FromString,
                 _registered_method=True)
+        self.KeepResults = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/KeepResults',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsResponse.FromString,
+                _registered_method=True)
+        self.GetResult = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/GetResult',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.GetResultRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.GetResultResponse.FromString,
+                _registered_method=True)
+        self.DeleteResult = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/DeleteResult',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultResponse.FromString,
+                _registered_method=True)
+        self.KeepPayload = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/KeepPayload',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadResponse.FromString,
+                _registered_method=True)
+        self.GetPayload = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/GetPayload',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadResponse.FromString,
+                _registered_method=True)
         self.SignOutputs = channel.unary_unary(
                 '/nanogrid.v1.ArtifactsService/SignOutputs',
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.SignOutputsRequest.SerializeToString,
@@ -148,6 +173,43 @@ class ArtifactsServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def KeepResults(self, request, context):
+        """Keeps finished records durably, many in one call. The first record of a job stays: a later one is not stored, and the
+        first is answered. Grid services only. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetResult(self, request, context):
+        """Reads one kept record. Grid services only. NOT_FOUND when there is none, or its retention is over. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteResult(self, request, context):
+        """Forgets a kept record, because its job is to run again. Grid services only. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepPayload(self, request, context):
+        """Keeps a payload that is too large for a queue message until its job's record is kept. Grid services only.
+        Repeating it changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPayload(self, request, context):
+        """Reads a kept payload. Grid services only. NOT_FOUND when there is none. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SignOutputs(self, request, context):
         """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent.
         """
@@ -197,6 +259,31 @@ def add_ArtifactsServiceServicer_to_server(servicer, server):
                     servicer.DownloadBuild,
                     request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.SerializeToString,
+            ),
+            'KeepResults': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepResults,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsResponse.SerializeToString,
+            ),
+            'GetResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetResult,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.GetResultRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.GetResultResponse.SerializeToString,
+            ),
+            'DeleteResult': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteResult,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultResponse.SerializeToString,
+            ),
+            'KeepPayload': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepPayload,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadResponse.SerializeToString,
+            ),
+            'GetPayload': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPayload,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadResponse.SerializeToString,
             ),
             'SignOutputs': grpc.unary_unary_rpc_method_handler(
                     servicer.SignOutputs,
@@ -422,6 +509,141 @@ class ArtifactsService(object):
             '/nanogrid.v1.ArtifactsService/DownloadBuild',
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildRequest.SerializeToString,
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadBuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepResults(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/KeepResults',
+            nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.KeepResultsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/GetResult',
+            nanogrid_dot_v1_dot_artifacts__pb2.GetResultRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.GetResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteResult(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/DeleteResult',
+            nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.DeleteResultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepPayload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/KeepPayload',
+            nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.KeepPayloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPayload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/GetPayload',
+            nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.GetPayloadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,20 @@ class ArtifactsServiceStub:
     """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
     Idempotent.
     """
+    KeepResults: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.KeepResultsRequest, _artifacts_pb2.KeepResultsResponse]
+    """Keeps finished records durably, many in one call. The first record of a job stays: a later one is not stored, and the
+    first is answered. Grid services only. Idempotent.
+    """
+    GetResult: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.GetResultRequest, _artifacts_pb2.GetResultResponse]
+    """Reads one kept record. Grid services only. NOT_FOUND when there is none, or its retention is over. Idempotent."""
+    DeleteResult: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.DeleteResultRequest, _artifacts_pb2.DeleteResultResponse]
+    """Forgets a kept record, because its job is to run again. Grid services only. Idempotent."""
+    KeepPayload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.KeepPayloadRequest, _artifacts_pb2.KeepPayloadResponse]
+    """Keeps a payload that is too large for a queue message until its job's record is kept. Grid services only.
+    Repeating it changes nothing.
+    """
+    GetPayload: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.GetPayloadRequest, _artifacts_pb2.GetPayloadResponse]
+    """Reads a kept payload. Grid services only. NOT_FOUND when there is none. Idempotent."""
     SignOutputs: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.SignOutputsRequest, _artifacts_pb2.SignOutputsResponse]
     """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent."""
 
@@ -93,6 +107,20 @@ class ArtifactsServiceAsyncStub(ArtifactsServiceStub):
     """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
     Idempotent.
     """
+    KeepResults: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.KeepResultsRequest, _artifacts_pb2.KeepResultsResponse]  # type: ignore[assignment]
+    """Keeps finished records durably, many in one call. The first record of a job stays: a later one is not stored, and the
+    first is answered. Grid services only. Idempotent.
+    """
+    GetResult: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.GetResultRequest, _artifacts_pb2.GetResultResponse]  # type: ignore[assignment]
+    """Reads one kept record. Grid services only. NOT_FOUND when there is none, or its retention is over. Idempotent."""
+    DeleteResult: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.DeleteResultRequest, _artifacts_pb2.DeleteResultResponse]  # type: ignore[assignment]
+    """Forgets a kept record, because its job is to run again. Grid services only. Idempotent."""
+    KeepPayload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.KeepPayloadRequest, _artifacts_pb2.KeepPayloadResponse]  # type: ignore[assignment]
+    """Keeps a payload that is too large for a queue message until its job's record is kept. Grid services only.
+    Repeating it changes nothing.
+    """
+    GetPayload: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.GetPayloadRequest, _artifacts_pb2.GetPayloadResponse]  # type: ignore[assignment]
+    """Reads a kept payload. Grid services only. NOT_FOUND when there is none. Idempotent."""
     SignOutputs: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.SignOutputsRequest, _artifacts_pb2.SignOutputsResponse]  # type: ignore[assignment]
     """Makes URLs a browser can open without a key. Does not check that the files exist. Idempotent."""
 
@@ -172,6 +200,50 @@ class ArtifactsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams a build: its description first, then its bytes. Grid services only. NOT_FOUND if nobody has built it.
         Idempotent.
         """
+
+    @_abc_1.abstractmethod
+    def KeepResults(
+        self,
+        request: _artifacts_pb2.KeepResultsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.KeepResultsResponse, _abc.Awaitable[_artifacts_pb2.KeepResultsResponse]]:
+        """Keeps finished records durably, many in one call. The first record of a job stays: a later one is not stored, and the
+        first is answered. Grid services only. Idempotent.
+        """
+
+    @_abc_1.abstractmethod
+    def GetResult(
+        self,
+        request: _artifacts_pb2.GetResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.GetResultResponse, _abc.Awaitable[_artifacts_pb2.GetResultResponse]]:
+        """Reads one kept record. Grid services only. NOT_FOUND when there is none, or its retention is over. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def DeleteResult(
+        self,
+        request: _artifacts_pb2.DeleteResultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.DeleteResultResponse, _abc.Awaitable[_artifacts_pb2.DeleteResultResponse]]:
+        """Forgets a kept record, because its job is to run again. Grid services only. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def KeepPayload(
+        self,
+        request: _artifacts_pb2.KeepPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.KeepPayloadResponse, _abc.Awaitable[_artifacts_pb2.KeepPayloadResponse]]:
+        """Keeps a payload that is too large for a queue message until its job's record is kept. Grid services only.
+        Repeating it changes nothing.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPayload(
+        self,
+        request: _artifacts_pb2.GetPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.GetPayloadResponse, _abc.Awaitable[_artifacts_pb2.GetPayloadResponse]]:
+        """Reads a kept payload. Grid services only. NOT_FOUND when there is none. Idempotent."""
 
     @_abc_1.abstractmethod
     def SignOutputs(

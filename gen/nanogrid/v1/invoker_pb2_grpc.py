@@ -61,6 +61,21 @@ class InvokerServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionResponse.FromString,
                 _registered_method=True)
+        self.ListDeadLetters = channel.unary_unary(
+                '/nanogrid.v1.InvokerService/ListDeadLetters',
+                request_serializer=nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.RedriveDeadLetters = channel.unary_unary(
+                '/nanogrid.v1.InvokerService/RedriveDeadLetters',
+                request_serializer=nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersResponse.FromString,
+                _registered_method=True)
+        self.PurgeDeadLetters = channel.unary_unary(
+                '/nanogrid.v1.InvokerService/PurgeDeadLetters',
+                request_serializer=nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersResponse.FromString,
+                _registered_method=True)
         self.ListExecutors = channel.unary_unary(
                 '/nanogrid.v1.InvokerService/ListExecutors',
                 request_serializer=nanogrid_dot_v1_dot_invoker__pb2.ListExecutorsRequest.SerializeToString,
@@ -74,7 +89,8 @@ class InvokerServiceServicer(object):
     """
 
     def SubmitJob(self, request, context):
-        """Records and queues a job, and answers at once with it PENDING. Not idempotent. NOT_FOUND for an unknown function.
+        """Records and queues a job, and answers at once with it PENDING. Idempotent with an `idempotency_key`: the same question
+        gets the same job again, another question under the key is UNPROCESSABLE. NOT_FOUND for an unknown function.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -82,7 +98,8 @@ class InvokerServiceServicer(object):
 
     def InvokeJob(self, request, context):
         """Records and queues a job and waits for its end, or until `wait_s` is over: the job then goes on and is answered as
-        it is. A client that hangs up does not stop the job. Not idempotent.
+        it is. A client that hangs up does not stop the job. Idempotent as SubmitJob is; CONFLICT while the first call of the
+        key still waits for its answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -105,6 +122,28 @@ class InvokerServiceServicer(object):
     def RetireFunction(self, request, context):
         """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
         its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDeadLetters(self, request, context):
+        """Lists messages that were given up, oldest first. Operators only. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RedriveDeadLetters(self, request, context):
+        """Queues given-up messages again; their jobs are PENDING again, with all tries ahead. Operators only. Idempotent: a
+        letter that is gone is not counted.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PurgeDeadLetters(self, request, context):
+        """Deletes given-up messages for good; their jobs stay FAILED. Operators only. Idempotent as redriving is.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,6 +183,21 @@ def add_InvokerServiceServicer_to_server(servicer, server):
                     servicer.RetireFunction,
                     request_deserializer=nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionResponse.SerializeToString,
+            ),
+            'ListDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDeadLetters,
+                    request_deserializer=nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersResponse.SerializeToString,
+            ),
+            'RedriveDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.RedriveDeadLetters,
+                    request_deserializer=nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersResponse.SerializeToString,
+            ),
+            'PurgeDeadLetters': grpc.unary_unary_rpc_method_handler(
+                    servicer.PurgeDeadLetters,
+                    request_deserializer=nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersResponse.SerializeToString,
             ),
             'ListExecutors': grpc.unary_unary_rpc_method_handler(
                     servicer.ListExecutors,
@@ -288,6 +342,87 @@ class InvokerService(object):
             '/nanogrid.v1.InvokerService/RetireFunction',
             nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionRequest.SerializeToString,
             nanogrid_dot_v1_dot_invoker__pb2.RetireFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.InvokerService/ListDeadLetters',
+            nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersRequest.SerializeToString,
+            nanogrid_dot_v1_dot_invoker__pb2.ListDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RedriveDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.InvokerService/RedriveDeadLetters',
+            nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersRequest.SerializeToString,
+            nanogrid_dot_v1_dot_invoker__pb2.RedriveDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PurgeDeadLetters(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.InvokerService/PurgeDeadLetters',
+            nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersRequest.SerializeToString,
+            nanogrid_dot_v1_dot_invoker__pb2.PurgeDeadLettersResponse.FromString,
             options,
             channel_credentials,
             insecure,

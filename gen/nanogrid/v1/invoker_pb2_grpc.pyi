@@ -36,10 +36,13 @@ class InvokerServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> InvokerServiceAsyncStub: ...
     SubmitJob: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.SubmitJobRequest, _invoker_pb2.SubmitJobResponse]
-    """Records and queues a job, and answers at once with it PENDING. Not idempotent. NOT_FOUND for an unknown function."""
+    """Records and queues a job, and answers at once with it PENDING. Idempotent with an `idempotency_key`: the same question
+    gets the same job again, another question under the key is UNPROCESSABLE. NOT_FOUND for an unknown function.
+    """
     InvokeJob: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.InvokeJobRequest, _invoker_pb2.InvokeJobResponse]
     """Records and queues a job and waits for its end, or until `wait_s` is over: the job then goes on and is answered as
-    it is. A client that hangs up does not stop the job. Not idempotent.
+    it is. A client that hangs up does not stop the job. Idempotent as SubmitJob is; CONFLICT while the first call of the
+    key still waits for its answer.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.GetJobRequest, _invoker_pb2.GetJobResponse]
     """Reads one job. NOT_FOUND when unknown or expired. Idempotent."""
@@ -49,6 +52,14 @@ class InvokerServiceStub:
     """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
     its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
     """
+    ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.ListDeadLettersRequest, _invoker_pb2.ListDeadLettersResponse]
+    """Lists messages that were given up, oldest first. Operators only. Idempotent."""
+    RedriveDeadLetters: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.RedriveDeadLettersRequest, _invoker_pb2.RedriveDeadLettersResponse]
+    """Queues given-up messages again; their jobs are PENDING again, with all tries ahead. Operators only. Idempotent: a
+    letter that is gone is not counted.
+    """
+    PurgeDeadLetters: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.PurgeDeadLettersRequest, _invoker_pb2.PurgeDeadLettersResponse]
+    """Deletes given-up messages for good; their jobs stay FAILED. Operators only. Idempotent as redriving is."""
     ListExecutors: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.ListExecutorsRequest, _invoker_pb2.ListExecutorsResponse]
     """Lists the executors that announced themselves in the last 15 s. Idempotent."""
 
@@ -60,10 +71,13 @@ class InvokerServiceAsyncStub(InvokerServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     SubmitJob: _aio.UnaryUnaryMultiCallable[_invoker_pb2.SubmitJobRequest, _invoker_pb2.SubmitJobResponse]  # type: ignore[assignment]
-    """Records and queues a job, and answers at once with it PENDING. Not idempotent. NOT_FOUND for an unknown function."""
+    """Records and queues a job, and answers at once with it PENDING. Idempotent with an `idempotency_key`: the same question
+    gets the same job again, another question under the key is UNPROCESSABLE. NOT_FOUND for an unknown function.
+    """
     InvokeJob: _aio.UnaryUnaryMultiCallable[_invoker_pb2.InvokeJobRequest, _invoker_pb2.InvokeJobResponse]  # type: ignore[assignment]
     """Records and queues a job and waits for its end, or until `wait_s` is over: the job then goes on and is answered as
-    it is. A client that hangs up does not stop the job. Not idempotent.
+    it is. A client that hangs up does not stop the job. Idempotent as SubmitJob is; CONFLICT while the first call of the
+    key still waits for its answer.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_invoker_pb2.GetJobRequest, _invoker_pb2.GetJobResponse]  # type: ignore[assignment]
     """Reads one job. NOT_FOUND when unknown or expired. Idempotent."""
@@ -73,6 +87,14 @@ class InvokerServiceAsyncStub(InvokerServiceStub):
     """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
     its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
     """
+    ListDeadLetters: _aio.UnaryUnaryMultiCallable[_invoker_pb2.ListDeadLettersRequest, _invoker_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
+    """Lists messages that were given up, oldest first. Operators only. Idempotent."""
+    RedriveDeadLetters: _aio.UnaryUnaryMultiCallable[_invoker_pb2.RedriveDeadLettersRequest, _invoker_pb2.RedriveDeadLettersResponse]  # type: ignore[assignment]
+    """Queues given-up messages again; their jobs are PENDING again, with all tries ahead. Operators only. Idempotent: a
+    letter that is gone is not counted.
+    """
+    PurgeDeadLetters: _aio.UnaryUnaryMultiCallable[_invoker_pb2.PurgeDeadLettersRequest, _invoker_pb2.PurgeDeadLettersResponse]  # type: ignore[assignment]
+    """Deletes given-up messages for good; their jobs stay FAILED. Operators only. Idempotent as redriving is."""
     ListExecutors: _aio.UnaryUnaryMultiCallable[_invoker_pb2.ListExecutorsRequest, _invoker_pb2.ListExecutorsResponse]  # type: ignore[assignment]
     """Lists the executors that announced themselves in the last 15 s. Idempotent."""
 
@@ -87,7 +109,9 @@ class InvokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invoker_pb2.SubmitJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invoker_pb2.SubmitJobResponse, _abc.Awaitable[_invoker_pb2.SubmitJobResponse]]:
-        """Records and queues a job, and answers at once with it PENDING. Not idempotent. NOT_FOUND for an unknown function."""
+        """Records and queues a job, and answers at once with it PENDING. Idempotent with an `idempotency_key`: the same question
+        gets the same job again, another question under the key is UNPROCESSABLE. NOT_FOUND for an unknown function.
+        """
 
     @_abc_1.abstractmethod
     def InvokeJob(
@@ -96,7 +120,8 @@ class InvokerServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_invoker_pb2.InvokeJobResponse, _abc.Awaitable[_invoker_pb2.InvokeJobResponse]]:
         """Records and queues a job and waits for its end, or until `wait_s` is over: the job then goes on and is answered as
-        it is. A client that hangs up does not stop the job. Not idempotent.
+        it is. A client that hangs up does not stop the job. Idempotent as SubmitJob is; CONFLICT while the first call of the
+        key still waits for its answer.
         """
 
     @_abc_1.abstractmethod
@@ -124,6 +149,32 @@ class InvokerServiceServicer(metaclass=_abc_1.ABCMeta):
         """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
         its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
         """
+
+    @_abc_1.abstractmethod
+    def ListDeadLetters(
+        self,
+        request: _invoker_pb2.ListDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_invoker_pb2.ListDeadLettersResponse, _abc.Awaitable[_invoker_pb2.ListDeadLettersResponse]]:
+        """Lists messages that were given up, oldest first. Operators only. Idempotent."""
+
+    @_abc_1.abstractmethod
+    def RedriveDeadLetters(
+        self,
+        request: _invoker_pb2.RedriveDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_invoker_pb2.RedriveDeadLettersResponse, _abc.Awaitable[_invoker_pb2.RedriveDeadLettersResponse]]:
+        """Queues given-up messages again; their jobs are PENDING again, with all tries ahead. Operators only. Idempotent: a
+        letter that is gone is not counted.
+        """
+
+    @_abc_1.abstractmethod
+    def PurgeDeadLetters(
+        self,
+        request: _invoker_pb2.PurgeDeadLettersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_invoker_pb2.PurgeDeadLettersResponse, _abc.Awaitable[_invoker_pb2.PurgeDeadLettersResponse]]:
+        """Deletes given-up messages for good; their jobs stay FAILED. Operators only. Idempotent as redriving is."""
 
     @_abc_1.abstractmethod
     def ListExecutors(

@@ -25,45 +25,57 @@ _sym_db = _symbol_database.Default()
 from nanogrid.v1 import resources_pb2 as nanogrid_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ananogrid/v1/registry.proto\x12\x0bnanogrid.v1\x1a\x1bnanogrid/v1/resources.proto\"@\n\x15\x43reateFunctionRequest\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"A\n\x16\x43reateFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"J\n\x12GetFunctionRequest\x12\x15\n\x0b\x66unction_id\x18\x01 \x01(\tH\x00\x12\x17\n\rfunction_name\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\">\n\x13GetFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"=\n\x14ListFunctionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x15ListFunctionsResponse\x12(\n\tfunctions\x18\x01 \x03(\x0b\x32\x15.nanogrid.v1.Function\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15\x44\x65leteFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"A\n\x16\x44\x65leteFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"(\n\x13\x43reateApiKeyRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\"H\n\x14\x43reateApiKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nanogrid.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x13ListApiKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nanogrid.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x13RevokeApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"8\n\x14RevokeApiKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nanogrid.v1.ApiKey\"%\n\x13VerifyApiKeyRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\")\n\x14VerifyApiKeyResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t2\xc2\x05\n\x0fRegistryService\x12Y\n\x0e\x43reateFunction\x12\".nanogrid.v1.CreateFunctionRequest\x1a#.nanogrid.v1.CreateFunctionResponse\x12P\n\x0bGetFunction\x12\x1f.nanogrid.v1.GetFunctionRequest\x1a .nanogrid.v1.GetFunctionResponse\x12V\n\rListFunctions\x12!.nanogrid.v1.ListFunctionsRequest\x1a\".nanogrid.v1.ListFunctionsResponse\x12Y\n\x0e\x44\x65leteFunction\x12\".nanogrid.v1.DeleteFunctionRequest\x1a#.nanogrid.v1.DeleteFunctionResponse\x12S\n\x0c\x43reateApiKey\x12 .nanogrid.v1.CreateApiKeyRequest\x1a!.nanogrid.v1.CreateApiKeyResponse\x12P\n\x0bListApiKeys\x12\x1f.nanogrid.v1.ListApiKeysRequest\x1a .nanogrid.v1.ListApiKeysResponse\x12S\n\x0cRevokeApiKey\x12 .nanogrid.v1.RevokeApiKeyRequest\x1a!.nanogrid.v1.RevokeApiKeyResponse\x12S\n\x0cVerifyApiKey\x12 .nanogrid.v1.VerifyApiKeyRequest\x1a!.nanogrid.v1.VerifyApiKeyResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ananogrid/v1/registry.proto\x12\x0bnanogrid.v1\x1a\x1bnanogrid/v1/resources.proto\"\x8a\x01\n\x15\x43reateFunctionRequest\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\x12\x33\n\x0breservation\x18\x02 \x01(\x0b\x32\x1e.nanogrid.v1.UploadReservation\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\t\"A\n\x16\x43reateFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"D\n\x11UploadReservation\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x16\n\x0ereservation_id\x18\x02 \x01(\t\"K\n\x14ReserveUploadRequest\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.nanogrid.v1.UploadReservation\"D\n\x15ReserveUploadResponse\x12+\n\x07\x65\x61rlier\x18\x01 \x01(\x0b\x32\x1a.nanogrid.v1.EarlierUpload\"M\n\rEarlierUpload\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\x12\x13\n\x0b\x66ingerprint\x18\x02 \x01(\t\"K\n\x14ReleaseUploadRequest\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.nanogrid.v1.UploadReservation\")\n\x15ReleaseUploadResponse\x12\x10\n\x08recorded\x18\x01 \x01(\x08\"J\n\x12GetFunctionRequest\x12\x15\n\x0b\x66unction_id\x18\x01 \x01(\tH\x00\x12\x17\n\rfunction_name\x18\x02 \x01(\tH\x00\x42\x04\n\x02\x62y\">\n\x13GetFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"=\n\x14ListFunctionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Z\n\x15ListFunctionsResponse\x12(\n\tfunctions\x18\x01 \x03(\x0b\x32\x15.nanogrid.v1.Function\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15\x44\x65leteFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"A\n\x16\x44\x65leteFunctionResponse\x12\'\n\x08\x66unction\x18\x01 \x01(\x0b\x32\x15.nanogrid.v1.Function\"(\n\x13\x43reateApiKeyRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\"H\n\x14\x43reateApiKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nanogrid.v1.ApiKey\x12\x0e\n\x06secret\x18\x02 \x01(\t\";\n\x12ListApiKeysRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"Q\n\x13ListApiKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.nanogrid.v1.ApiKey\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"%\n\x13RevokeApiKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"8\n\x14RevokeApiKeyResponse\x12 \n\x03key\x18\x01 \x01(\x0b\x32\x13.nanogrid.v1.ApiKey\"%\n\x13VerifyApiKeyRequest\x12\x0e\n\x06secret\x18\x01 \x01(\t\")\n\x14VerifyApiKeyResponse\x12\x11\n\tprincipal\x18\x01 \x01(\t2\xf2\x06\n\x0fRegistryService\x12Y\n\x0e\x43reateFunction\x12\".nanogrid.v1.CreateFunctionRequest\x1a#.nanogrid.v1.CreateFunctionResponse\x12V\n\rReserveUpload\x12!.nanogrid.v1.ReserveUploadRequest\x1a\".nanogrid.v1.ReserveUploadResponse\x12V\n\rReleaseUpload\x12!.nanogrid.v1.ReleaseUploadRequest\x1a\".nanogrid.v1.ReleaseUploadResponse\x12P\n\x0bGetFunction\x12\x1f.nanogrid.v1.GetFunctionRequest\x1a .nanogrid.v1.GetFunctionResponse\x12V\n\rListFunctions\x12!.nanogrid.v1.ListFunctionsRequest\x1a\".nanogrid.v1.ListFunctionsResponse\x12Y\n\x0e\x44\x65leteFunction\x12\".nanogrid.v1.DeleteFunctionRequest\x1a#.nanogrid.v1.DeleteFunctionResponse\x12S\n\x0c\x43reateApiKey\x12 .nanogrid.v1.CreateApiKeyRequest\x1a!.nanogrid.v1.CreateApiKeyResponse\x12P\n\x0bListApiKeys\x12\x1f.nanogrid.v1.ListApiKeysRequest\x1a .nanogrid.v1.ListApiKeysResponse\x12S\n\x0cRevokeApiKey\x12 .nanogrid.v1.RevokeApiKeyRequest\x1a!.nanogrid.v1.RevokeApiKeyResponse\x12S\n\x0cVerifyApiKey\x12 .nanogrid.v1.VerifyApiKeyRequest\x1a!.nanogrid.v1.VerifyApiKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nanogrid.v1.registry_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEFUNCTIONREQUEST']._serialized_start=72
-  _globals['_CREATEFUNCTIONREQUEST']._serialized_end=136
-  _globals['_CREATEFUNCTIONRESPONSE']._serialized_start=138
-  _globals['_CREATEFUNCTIONRESPONSE']._serialized_end=203
-  _globals['_GETFUNCTIONREQUEST']._serialized_start=205
-  _globals['_GETFUNCTIONREQUEST']._serialized_end=279
-  _globals['_GETFUNCTIONRESPONSE']._serialized_start=281
-  _globals['_GETFUNCTIONRESPONSE']._serialized_end=343
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=345
-  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=406
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=408
-  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=498
-  _globals['_DELETEFUNCTIONREQUEST']._serialized_start=500
-  _globals['_DELETEFUNCTIONREQUEST']._serialized_end=544
-  _globals['_DELETEFUNCTIONRESPONSE']._serialized_start=546
-  _globals['_DELETEFUNCTIONRESPONSE']._serialized_end=611
-  _globals['_CREATEAPIKEYREQUEST']._serialized_start=613
-  _globals['_CREATEAPIKEYREQUEST']._serialized_end=653
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=655
-  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=727
-  _globals['_LISTAPIKEYSREQUEST']._serialized_start=729
-  _globals['_LISTAPIKEYSREQUEST']._serialized_end=788
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=790
-  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=871
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=873
-  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=910
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=912
-  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=968
-  _globals['_VERIFYAPIKEYREQUEST']._serialized_start=970
-  _globals['_VERIFYAPIKEYREQUEST']._serialized_end=1007
-  _globals['_VERIFYAPIKEYRESPONSE']._serialized_start=1009
-  _globals['_VERIFYAPIKEYRESPONSE']._serialized_end=1050
-  _globals['_REGISTRYSERVICE']._serialized_start=1053
-  _globals['_REGISTRYSERVICE']._serialized_end=1759
+  _globals['_CREATEFUNCTIONREQUEST']._serialized_start=73
+  _globals['_CREATEFUNCTIONREQUEST']._serialized_end=211
+  _globals['_CREATEFUNCTIONRESPONSE']._serialized_start=213
+  _globals['_CREATEFUNCTIONRESPONSE']._serialized_end=278
+  _globals['_UPLOADRESERVATION']._serialized_start=280
+  _globals['_UPLOADRESERVATION']._serialized_end=348
+  _globals['_RESERVEUPLOADREQUEST']._serialized_start=350
+  _globals['_RESERVEUPLOADREQUEST']._serialized_end=425
+  _globals['_RESERVEUPLOADRESPONSE']._serialized_start=427
+  _globals['_RESERVEUPLOADRESPONSE']._serialized_end=495
+  _globals['_EARLIERUPLOAD']._serialized_start=497
+  _globals['_EARLIERUPLOAD']._serialized_end=574
+  _globals['_RELEASEUPLOADREQUEST']._serialized_start=576
+  _globals['_RELEASEUPLOADREQUEST']._serialized_end=651
+  _globals['_RELEASEUPLOADRESPONSE']._serialized_start=653
+  _globals['_RELEASEUPLOADRESPONSE']._serialized_end=694
+  _globals['_GETFUNCTIONREQUEST']._serialized_start=696
+  _globals['_GETFUNCTIONREQUEST']._serialized_end=770
+  _globals['_GETFUNCTIONRESPONSE']._serialized_start=772
+  _globals['_GETFUNCTIONRESPONSE']._serialized_end=834
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_start=836
+  _globals['_LISTFUNCTIONSREQUEST']._serialized_end=897
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_start=899
+  _globals['_LISTFUNCTIONSRESPONSE']._serialized_end=989
+  _globals['_DELETEFUNCTIONREQUEST']._serialized_start=991
+  _globals['_DELETEFUNCTIONREQUEST']._serialized_end=1035
+  _globals['_DELETEFUNCTIONRESPONSE']._serialized_start=1037
+  _globals['_DELETEFUNCTIONRESPONSE']._serialized_end=1102
+  _globals['_CREATEAPIKEYREQUEST']._serialized_start=1104
+  _globals['_CREATEAPIKEYREQUEST']._serialized_end=1144
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_start=1146
+  _globals['_CREATEAPIKEYRESPONSE']._serialized_end=1218
+  _globals['_LISTAPIKEYSREQUEST']._serialized_start=1220
+  _globals['_LISTAPIKEYSREQUEST']._serialized_end=1279
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_start=1281
+  _globals['_LISTAPIKEYSRESPONSE']._serialized_end=1362
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_start=1364
+  _globals['_REVOKEAPIKEYREQUEST']._serialized_end=1401
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_start=1403
+  _globals['_REVOKEAPIKEYRESPONSE']._serialized_end=1459
+  _globals['_VERIFYAPIKEYREQUEST']._serialized_start=1461
+  _globals['_VERIFYAPIKEYREQUEST']._serialized_end=1498
+  _globals['_VERIFYAPIKEYRESPONSE']._serialized_start=1500
+  _globals['_VERIFYAPIKEYRESPONSE']._serialized_end=1541
+  _globals['_REGISTRYSERVICE']._serialized_start=1544
+  _globals['_REGISTRYSERVICE']._serialized_end=2426
 # @@protoc_insertion_point(module_scope)

@@ -26,18 +26,30 @@ class CreateFunctionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     FUNCTION_FIELD_NUMBER: _builtins.int
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.str
+    """Lower-case hex SHA-256 of the whole question, by which it is told from another under the same key. Required with a
+    reservation, unused without.
+    """
     @_builtins.property
     def function(self) -> _resources_pb2.Function:
         """What to record. `owner` and `created_at` are set by the registry; defaults fill what is left at zero."""
+
+    @_builtins.property
+    def reservation(self) -> Global___UploadReservation:
+        """The reservation that this completes; none where the caller named no key."""
 
     def __init__(
         self,
         *,
         function: _resources_pb2.Function | None = ...,
+        reservation: Global___UploadReservation | None = ...,
+        fingerprint: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["function", b"function"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["function", b"function", "reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["function", b"function"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "function", b"function", "reservation", b"reservation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -66,6 +78,154 @@ class CreateFunctionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateFunctionResponse: _TypeAlias = CreateFunctionResponse  # noqa: Y015
+
+@_typing.final
+class UploadReservation(_message.Message):
+    """One attempt to upload, or register, code under a key of the caller's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    idempotency_key: _builtins.str
+    """1 to 255 printable ASCII characters without blanks, the caller's own name for the upload."""
+    reservation_id: _builtins.str
+    """UUID that is new for every attempt. What lapsed and was taken over, or was released, cannot be completed."""
+    def __init__(
+        self,
+        *,
+        idempotency_key: _builtins.str = ...,
+        reservation_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["idempotency_key", b"idempotency_key", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UploadReservation: _TypeAlias = UploadReservation  # noqa: Y015
+
+@_typing.final
+class ReserveUploadRequest(_message.Message):
+    """Which key to reserve."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reservation(self) -> Global___UploadReservation:
+        """It lapses after 15 minutes: another may then take the key. Until somebody does, it can still be completed."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___UploadReservation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveUploadRequest: _TypeAlias = ReserveUploadRequest  # noqa: Y015
+
+@_typing.final
+class ReserveUploadResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EARLIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def earlier(self) -> Global___EarlierUpload:
+        """What the key made earlier; left out where it is reserved now."""
+
+    def __init__(
+        self,
+        *,
+        earlier: Global___EarlierUpload | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["earlier", b"earlier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReserveUploadResponse: _TypeAlias = ReserveUploadResponse  # noqa: Y015
+
+@_typing.final
+class EarlierUpload(_message.Message):
+    """What an upload under a key made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FUNCTION_FIELD_NUMBER: _builtins.int
+    FINGERPRINT_FIELD_NUMBER: _builtins.int
+    fingerprint: _builtins.str
+    """The fingerprint it was recorded with."""
+    @_builtins.property
+    def function(self) -> _resources_pb2.Function:
+        """The function, as it was recorded."""
+
+    def __init__(
+        self,
+        *,
+        function: _resources_pb2.Function | None = ...,
+        fingerprint: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["function", b"function"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["fingerprint", b"fingerprint", "function", b"function"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EarlierUpload: _TypeAlias = EarlierUpload  # noqa: Y015
+
+@_typing.final
+class ReleaseUploadRequest(_message.Message):
+    """Which key to free."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def reservation(self) -> Global___UploadReservation:
+        """As it was reserved."""
+
+    def __init__(
+        self,
+        *,
+        reservation: Global___UploadReservation | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseUploadRequest: _TypeAlias = ReleaseUploadRequest  # noqa: Y015
+
+@_typing.final
+class ReleaseUploadResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDED_FIELD_NUMBER: _builtins.int
+    recorded: _builtins.bool
+    """Whether this reservation was completed, so that function and key stay: whoever asks again gets that function."""
+    def __init__(
+        self,
+        *,
+        recorded: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["recorded", b"recorded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReleaseUploadResponse: _TypeAlias = ReleaseUploadResponse  # noqa: Y015
 
 @_typing.final
 class GetFunctionRequest(_message.Message):

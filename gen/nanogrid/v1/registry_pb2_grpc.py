@@ -41,6 +41,16 @@ class RegistryServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_registry__pb2.CreateFunctionRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_registry__pb2.CreateFunctionResponse.FromString,
                 _registered_method=True)
+        self.ReserveUpload = channel.unary_unary(
+                '/nanogrid.v1.RegistryService/ReserveUpload',
+                request_serializer=nanogrid_dot_v1_dot_registry__pb2.ReserveUploadRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_registry__pb2.ReserveUploadResponse.FromString,
+                _registered_method=True)
+        self.ReleaseUpload = channel.unary_unary(
+                '/nanogrid.v1.RegistryService/ReleaseUpload',
+                request_serializer=nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadResponse.FromString,
+                _registered_method=True)
         self.GetFunction = channel.unary_unary(
                 '/nanogrid.v1.RegistryService/GetFunction',
                 request_serializer=nanogrid_dot_v1_dot_registry__pb2.GetFunctionRequest.SerializeToString,
@@ -84,7 +94,27 @@ class RegistryServiceServicer(object):
     """
 
     def CreateFunction(self, request, context):
-        """Records a function. Not idempotent: CONFLICT if the id exists. INVALID_FIELD names the field and the cure.
+        """Records a function. Not idempotent by itself: CONFLICT if the id exists. INVALID_FIELD names the field and the cure.
+        With a `reservation`, the function is recorded and the key remembered with it in one step, or neither is: CONFLICT
+        when the reservation was released, or lapsed and the key was taken over.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReserveUpload(self, request, context):
+        """Reserves the key that the caller named an upload by, before it is sent: of many at once, one gets it. Answers what
+        the key made earlier, where it did. A key is remembered for 24 hours after its function was recorded, per principal,
+        and is free again when that function is deleted. CONFLICT while another reservation holds it. Idempotent per
+        `reservation_id`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseUpload(self, request, context):
+        """Frees a key whose upload failed; no function can be recorded with that reservation afterwards. Where one was
+        recorded already, it and the key stay. Idempotent: a key that is free, or another's by now, is left alone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -146,6 +176,16 @@ def add_RegistryServiceServicer_to_server(servicer, server):
                     servicer.CreateFunction,
                     request_deserializer=nanogrid_dot_v1_dot_registry__pb2.CreateFunctionRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_registry__pb2.CreateFunctionResponse.SerializeToString,
+            ),
+            'ReserveUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReserveUpload,
+                    request_deserializer=nanogrid_dot_v1_dot_registry__pb2.ReserveUploadRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_registry__pb2.ReserveUploadResponse.SerializeToString,
+            ),
+            'ReleaseUpload': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseUpload,
+                    request_deserializer=nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadResponse.SerializeToString,
             ),
             'GetFunction': grpc.unary_unary_rpc_method_handler(
                     servicer.GetFunction,
@@ -212,6 +252,60 @@ class RegistryService(object):
             '/nanogrid.v1.RegistryService/CreateFunction',
             nanogrid_dot_v1_dot_registry__pb2.CreateFunctionRequest.SerializeToString,
             nanogrid_dot_v1_dot_registry__pb2.CreateFunctionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReserveUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.RegistryService/ReserveUpload',
+            nanogrid_dot_v1_dot_registry__pb2.ReserveUploadRequest.SerializeToString,
+            nanogrid_dot_v1_dot_registry__pb2.ReserveUploadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseUpload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.RegistryService/ReleaseUpload',
+            nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadRequest.SerializeToString,
+            nanogrid_dot_v1_dot_registry__pb2.ReleaseUploadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,7 +36,20 @@ class RegistryServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> RegistryServiceAsyncStub: ...
     CreateFunction: _grpc.UnaryUnaryMultiCallable[_registry_pb2.CreateFunctionRequest, _registry_pb2.CreateFunctionResponse]
-    """Records a function. Not idempotent: CONFLICT if the id exists. INVALID_FIELD names the field and the cure."""
+    """Records a function. Not idempotent by itself: CONFLICT if the id exists. INVALID_FIELD names the field and the cure.
+    With a `reservation`, the function is recorded and the key remembered with it in one step, or neither is: CONFLICT
+    when the reservation was released, or lapsed and the key was taken over.
+    """
+    ReserveUpload: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ReserveUploadRequest, _registry_pb2.ReserveUploadResponse]
+    """Reserves the key that the caller named an upload by, before it is sent: of many at once, one gets it. Answers what
+    the key made earlier, where it did. A key is remembered for 24 hours after its function was recorded, per principal,
+    and is free again when that function is deleted. CONFLICT while another reservation holds it. Idempotent per
+    `reservation_id`.
+    """
+    ReleaseUpload: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ReleaseUploadRequest, _registry_pb2.ReleaseUploadResponse]
+    """Frees a key whose upload failed; no function can be recorded with that reservation afterwards. Where one was
+    recorded already, it and the key stay. Idempotent: a key that is free, or another's by now, is left alone.
+    """
     GetFunction: _grpc.UnaryUnaryMultiCallable[_registry_pb2.GetFunctionRequest, _registry_pb2.GetFunctionResponse]
     """Reads one function by id, or the caller's newest by name. NOT_FOUND otherwise. Idempotent."""
     ListFunctions: _grpc.UnaryUnaryMultiCallable[_registry_pb2.ListFunctionsRequest, _registry_pb2.ListFunctionsResponse]
@@ -60,7 +73,20 @@ class RegistryServiceAsyncStub(RegistryServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateFunction: _aio.UnaryUnaryMultiCallable[_registry_pb2.CreateFunctionRequest, _registry_pb2.CreateFunctionResponse]  # type: ignore[assignment]
-    """Records a function. Not idempotent: CONFLICT if the id exists. INVALID_FIELD names the field and the cure."""
+    """Records a function. Not idempotent by itself: CONFLICT if the id exists. INVALID_FIELD names the field and the cure.
+    With a `reservation`, the function is recorded and the key remembered with it in one step, or neither is: CONFLICT
+    when the reservation was released, or lapsed and the key was taken over.
+    """
+    ReserveUpload: _aio.UnaryUnaryMultiCallable[_registry_pb2.ReserveUploadRequest, _registry_pb2.ReserveUploadResponse]  # type: ignore[assignment]
+    """Reserves the key that the caller named an upload by, before it is sent: of many at once, one gets it. Answers what
+    the key made earlier, where it did. A key is remembered for 24 hours after its function was recorded, per principal,
+    and is free again when that function is deleted. CONFLICT while another reservation holds it. Idempotent per
+    `reservation_id`.
+    """
+    ReleaseUpload: _aio.UnaryUnaryMultiCallable[_registry_pb2.ReleaseUploadRequest, _registry_pb2.ReleaseUploadResponse]  # type: ignore[assignment]
+    """Frees a key whose upload failed; no function can be recorded with that reservation afterwards. Where one was
+    recorded already, it and the key stay. Idempotent: a key that is free, or another's by now, is left alone.
+    """
     GetFunction: _aio.UnaryUnaryMultiCallable[_registry_pb2.GetFunctionRequest, _registry_pb2.GetFunctionResponse]  # type: ignore[assignment]
     """Reads one function by id, or the caller's newest by name. NOT_FOUND otherwise. Idempotent."""
     ListFunctions: _aio.UnaryUnaryMultiCallable[_registry_pb2.ListFunctionsRequest, _registry_pb2.ListFunctionsResponse]  # type: ignore[assignment]
@@ -87,7 +113,32 @@ class RegistryServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _registry_pb2.CreateFunctionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_registry_pb2.CreateFunctionResponse, _abc.Awaitable[_registry_pb2.CreateFunctionResponse]]:
-        """Records a function. Not idempotent: CONFLICT if the id exists. INVALID_FIELD names the field and the cure."""
+        """Records a function. Not idempotent by itself: CONFLICT if the id exists. INVALID_FIELD names the field and the cure.
+        With a `reservation`, the function is recorded and the key remembered with it in one step, or neither is: CONFLICT
+        when the reservation was released, or lapsed and the key was taken over.
+        """
+
+    @_abc_1.abstractmethod
+    def ReserveUpload(
+        self,
+        request: _registry_pb2.ReserveUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ReserveUploadResponse, _abc.Awaitable[_registry_pb2.ReserveUploadResponse]]:
+        """Reserves the key that the caller named an upload by, before it is sent: of many at once, one gets it. Answers what
+        the key made earlier, where it did. A key is remembered for 24 hours after its function was recorded, per principal,
+        and is free again when that function is deleted. CONFLICT while another reservation holds it. Idempotent per
+        `reservation_id`.
+        """
+
+    @_abc_1.abstractmethod
+    def ReleaseUpload(
+        self,
+        request: _registry_pb2.ReleaseUploadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_registry_pb2.ReleaseUploadResponse, _abc.Awaitable[_registry_pb2.ReleaseUploadResponse]]:
+        """Frees a key whose upload failed; no function can be recorded with that reservation afterwards. Where one was
+        recorded already, it and the key stay. Idempotent: a key that is free, or another's by now, is left alone.
+        """
 
     @_abc_1.abstractmethod
     def GetFunction(

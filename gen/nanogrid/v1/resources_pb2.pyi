@@ -341,6 +341,9 @@ class Job(_message.Message):
     ESTIMATED_SAVING_PERCENT_FIELD_NUMBER: _builtins.int
     ADVICE_CALLS_FIELD_NUMBER: _builtins.int
     RUNTIME_MEMORY_BYTES_FIELD_NUMBER: _builtins.int
+    S3_KEY_FIELD_NUMBER: _builtins.int
+    CODE_SHA256_FIELD_NUMBER: _builtins.int
+    KEPT_IN_ARTIFACTS_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """`job-` and a UUID; free-form for messages put on the queue by hand."""
     function_id: _builtins.str
@@ -385,6 +388,12 @@ class Job(_message.Message):
     """How many calls the advice rests on."""
     runtime_memory_bytes: _builtins.int
     """What the runtime itself held in bytes before the function was loaded; counts towards the limit."""
+    s3_key: _builtins.str
+    """Key of the code bundle it ran; empty for inline code."""
+    code_sha256: _builtins.str
+    """Lower-case hex SHA-256 of that bundle, where the message said."""
+    kept_in_artifacts: _builtins.bool
+    """Whether `result`, `stdout` and `stderr` are too large for the job store and lie in artifacts. Never set in an answer."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -435,10 +444,13 @@ class Job(_message.Message):
         estimated_saving_percent: _builtins.int = ...,
         advice_calls: _builtins.int = ...,
         runtime_memory_bytes: _builtins.int = ...,
+        s3_key: _builtins.str = ...,
+        code_sha256: _builtins.str = ...,
+        kept_in_artifacts: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "job_id", b"job_id", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "code_sha256", b"code_sha256", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "job_id", b"job_id", "kept_in_artifacts", b"kept_in_artifacts", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "s3_key", b"s3_key", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015
