@@ -131,8 +131,13 @@ def throughput(run_: Run, grid: Grid) -> None:
         grid.wait_for_pool(POOL)
         ours = partial(_load, grid.address, call, seconds)
         arms = [Arm(goals.OURS, lambda: [run_.profile.measured(grid, ours)])]
-        for name, workers in ((goals.FRAMEWORK, 1), (goals.FRAMEWORK_2, 2)):
-            if served := run_.wanted(stack, name, partial(functions_framework.serving, run_.folder, workers)):
+        servers = {
+            goals.FRAMEWORK: partial(functions_framework.serving, run_.folder, 1),
+            goals.FRAMEWORK_2: partial(functions_framework.serving, run_.folder, 2),
+            goals.CELERY_HTTP: partial(celery.serving_http, run_.folder),
+        }
+        for name, serving in servers.items():
+            if served := run_.wanted(stack, name, serving):
                 load = partial(_load, *served, seconds)
                 arms.append(Arm(name, lambda load=load: [load().per_second]))
         if queue := run_.wanted(stack, goals.CELERY, lambda: celery.serving(run_.folder)):

@@ -3,11 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 from redis.asyncio import Redis
 
+from nanogrid import logs
 from support.moto_server import MotoServer, moto_server
 from support.redis_server import RedisServer, redis_server
 from support.sqs_server import SqsServer, sqs_server
+
+settings.register_profile("grid", deadline=None)  # a slow machine is no failure
+settings.load_profile("grid")
+logs.configure("test")  # once and for all tests: a test reads the log with structlog's `capture_logs`
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Celery with Redis as broker and result backend: a queue and workers, no HTTP, no isolation, nothing on disk."""
+"""Celery with Redis as broker and result backend: a queue and workers, no isolation, nothing on disk; with HTTP or not."""
 
 import json
 import os
@@ -13,6 +13,7 @@ from redis import Redis
 from benchmarks.arms import EVENT
 from benchmarks.backlog import LOOK_S, PIECES, Seen, rates
 from benchmarks.grid import HANDLER
+from benchmarks.http_client import request
 from benchmarks.peers import pypi
 from benchmarks.processes import end, program, running
 
@@ -27,6 +28,16 @@ def serving(folder: Path) -> Iterator[Callable[[float], float]]:
     with _redis(folder) as env, _worker(folder, env), _client(env) as measure:
         measure(0.1)  # returns once the worker is there
         yield measure
+
+
+@contextmanager
+def serving_http(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """The same behind FastAPI, as functions are called: its address and the call to send."""
+    port = pypi.free_port()
+    argv = [pypi.tool("uvicorn"), "celery_http:app", "--port", str(port), "--no-access-log"]
+    with _redis(folder) as env, _worker(folder, env), running(argv, folder / "celery-http.log", **env):
+        pypi.wait_for_port(port)
+        yield f"127.0.0.1:{port}", request(f"127.0.0.1:{port}", "/", EVENT)
 
 
 @contextmanager

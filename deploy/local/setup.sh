@@ -15,10 +15,11 @@ say() { echo "setup: $*" >&2; }
 
 has() { command -v "$1" >/dev/null; }
 
-# A Python that will do, as a command: 3.11 or newer, able to make environments.
+# A Python that will do, as a command: 3.11 or newer, able to make environments. The distribution's comes first: it is
+# built with the compiler's optimisations, which version managers leave out; that is a tenth of every call.
 find_python() {
   local python
-  for python in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+  for python in ${PYTHON:-} /usr/bin/python3 python3 python3.13 python3.12 python3.11; do
     if "$python" -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       echo "$python"
       return
@@ -67,7 +68,7 @@ make_venv() {
   [ "$wanted" = "$(cat .venv/.stamp 2>/dev/null)" ] && return
   python=$(find_python) || { say 'needs Python 3.11 or newer with venv (apt-get install python3-venv)'; exit 1; }
   say "making .venv with $($python --version)"
-  "$python" -m venv .venv
+  "$python" -m venv --clear .venv # another Python may have made it
   # The build backend is in the lock too, so nothing unpinned is fetched to install ourselves.
   if ! { pip --require-hashes -r requirements.lock && pip --no-deps --no-build-isolation -e .; } >"$state/pip.log" 2>&1; then
     tail -n 20 "$state/pip.log" >&2

@@ -2,6 +2,7 @@
 
 import boto3
 import pytest
+from structlog.testing import capture_logs
 
 from deploy.aws import tables
 from nanogrid.errors import ConflictError, UnavailableError
@@ -89,12 +90,12 @@ async def test_a_url_that_names_no_tables_is_refused_with_the_cure(aws, wrong):
             pass
 
 
-async def test_a_table_that_is_missing_is_an_outage_and_the_cure_is_in_the_log(aws, capsys):
+async def test_a_table_that_is_missing_is_an_outage_and_the_cure_is_in_the_log(aws):
     async with open_store("dynamodb://Nowhere") as store:
-        with pytest.raises(UnavailableError, match="does not exist"):
+        with capture_logs() as logs, pytest.raises(UnavailableError, match="does not exist"):
             await store.get_function("f")
 
-    assert "deploy/aws/create.py" in "".join(capsys.readouterr())
+    assert "deploy/aws/create.py" in logs[0]["cure"]
 
 
 async def test_a_server_that_is_gone_is_an_outage_and_says_nothing_of_the_sdk(aws, monkeypatch):

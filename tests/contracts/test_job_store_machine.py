@@ -212,6 +212,6 @@ def test_no_order_of_events_gives_a_job_two_owners_or_two_results(
     Leases.redis = shared_redis
     machine = Leases.TestCase
     machine.settings = settings(
-        max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck)
     )
     machine("runTest").debug()

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from nanogrid.errors import UnavailableError
 from services.artifacts.blobs import CHUNK_BYTES, BlobStore, open_blobs
@@ -127,35 +128,31 @@ async def test_a_bucket_that_is_missing_is_an_outage(aws: MotoServer) -> None:
             await store.read("a")
 
 
-async def test_without_credentials_the_cure_is_named(
-    bucket: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_without_credentials_the_cure_is_named(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
 
     async with open_blobs(bucket) as store:
         for call in (put(store, "a"), store.read("a"), store.signed_url("a", 60)):
-            with pytest.raises(UnavailableError, match="refuses the grid's credentials"):
+            with capture_logs() as logs, pytest.raises(UnavailableError, match="refuses the grid's credentials"):
                 await call
-
-    said = capsys.readouterr()
-    assert "instance role" in said.out + said.err  # wherever an earlier test has configured the log to go
+            assert "instance role" in logs[0]["cure"]
 
 
 async def test_wrong_credentials_are_refused_without_being_told(
-    bucket: str, aws: MotoServer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    bucket: str, aws: MotoServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIAWRONGWRONGWRONG")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-secret-of-ours")
 
     async with open_blobs(bucket) as store:
-        with aws.checking_credentials():
+        with aws.checking_credentials(), capture_logs() as logs:
             with pytest.raises(UnavailableError, match="refuses the grid's credentials") as told:
                 await put(store, "a")
             with pytest.raises(UnavailableError):
                 await store.head("a")
 
-    assert "a-secret-of-ours" not in "".join(capsys.readouterr()) + str(told.value)
+    assert "a-secret-of-ours" not in f"{logs}{told.value}"
 
 
 async def test_a_server_that_is_gone_is_an_outage(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:

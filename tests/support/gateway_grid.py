@@ -12,7 +12,6 @@ import httpx
 
 from gateway.__main__ import server
 from gateway.settings import GatewaySettings
-from nanogrid import logs
 from nanogrid.auth import Authenticator
 from nanogrid.channel import open_stub
 from nanogrid.server import Bound, serving
@@ -25,8 +24,6 @@ from support.fake_invoker import FakeInvoker
 from support.waiting import until
 
 TOKEN = "the-grids-own"
-
-logs.configure("test", "ERROR")  # structlog's own way of printing a traceback takes seconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from benchmarks import goals, load, picture, report, results
 from benchmarks.arms import Arm, timed
-from benchmarks.goals import CELERY, DOCKER_EXEC, DOCKER_RUN, FRAMEWORK, GOALS, OURS, OURS_WARM, RIE, Verdict, judge
+from benchmarks.goals import CELERY_HTTP, DOCKER_EXEC, DOCKER_RUN, FRAMEWORK, GOALS, OURS, OURS_WARM, RIE, Verdict, judge
 from benchmarks.http_client import request
 from benchmarks.interleave import interleave, percentile, summarise, turned
 from benchmarks.profile import Profile
@@ -101,7 +101,7 @@ def test_a_ratio_may_be_to_a_sum():
 
 @pytest.mark.parametrize(("rate", "met"), [(1000.0, True), (999.0, False)])
 def test_throughput_is_to_be_at_least_its_bound(rate, met):
-    series = {OURS: steady(rate), FRAMEWORK: steady(2000.0), CELERY: steady(300.0)}
+    series = {OURS: steady(rate), FRAMEWORK: steady(2000.0), CELERY_HTTP: steady(300.0)}
 
     assert judge(goals.goal("G6"), series).commit is met
 
@@ -124,7 +124,7 @@ def test_every_moonshot_of_a_kind_is_harder_than_its_commitment():
 @pytest.fixture
 def result():
     values = {"G1": {OURS: [1.9], RIE: [0.5], DOCKER_EXEC: [45.0]}, "G3": {OURS: [20.0], DOCKER_RUN: [230.0]}}
-    return results.make(values, {CELERY: "it is not installed"}, {"gateway": 0.4})
+    return results.make(values, {CELERY_HTTP: "it is not installed"}, {"gateway": 0.4})
 
 
 def test_a_result_survives_its_file(result, tmp_path):

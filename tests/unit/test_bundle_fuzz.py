@@ -61,7 +61,7 @@ def test_the_seeds_themselves_pass() -> None:
     assert all(attempt(seed) for seed in SEEDS)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.sampled_from(SEEDS), byte_changes)
 def test_changed_bytes_raise_nothing_but_refusals(seed: bytes, changes: list[tuple[int, int]]) -> None:
     data = bytearray(seed)
@@ -71,7 +71,7 @@ def test_changed_bytes_raise_nothing_but_refusals(seed: bytes, changes: list[tup
     attempt(bytes(data))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(SEEDS), cuts, st.binary(max_size=40))
 def test_removed_and_inserted_bytes_raise_nothing_but_refusals(seed: bytes, cut: tuple[int, int], put: bytes) -> None:
     start, stop = sorted(position % (len(seed) + 1) for position in cut)
@@ -79,7 +79,7 @@ def test_removed_and_inserted_bytes_raise_nothing_but_refusals(seed: bytes, cut:
     attempt(seed[:start] + put + seed[stop:])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=300))
 @example(b"PK\x05\x06" + bytes(18))
 def test_random_bytes_raise_nothing_but_refusals(data: bytes) -> None:
@@ -103,7 +103,7 @@ MEMBERS = st.builds(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.lists(MEMBERS, max_size=4))
 def test_well_formed_lies_raise_nothing_but_refusals(members: list[Member]) -> None:
     attempt(archive(*members))
@@ -117,7 +117,7 @@ TREES = st.dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(TREES, st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))
 def test_what_passes_comes_out_as_it_went_in(tree: dict[str, bytes], compression: int) -> None:
     packed = io.BytesIO()

@@ -190,11 +190,10 @@ class ProcessProvider:
         return groups | set(remove_leftovers(self._settings.root))
 
     async def close(self) -> None:
-        """Destroy what is still there."""
+        """Destroy what is still there, and whatever outlived its own destruction."""
         await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
         if os.geteuid() == 0:
-            for base in executor_groups(self._settings.executor_id):
-                base.rmdir()
+            await asyncio.to_thread(_remove_groups, self._settings.executor_id)
 
 
 def _remove_groups(executor_id: str) -> set[str]:
@@ -204,6 +203,7 @@ def _remove_groups(executor_id: str) -> set[str]:
             found.add(folder.name)
             kill_all(folder)
             _remove_when_empty(folder)
+        _remove_when_empty(base)
     return found
 
 
