@@ -47,7 +47,7 @@ def command(binary: Path, port: int, folder: Path) -> tuple[str, ...]:
         *("--dir", str(folder)),
         *("--appendonly", "yes"),
         *("--appendfsync", "everysec"),
-        # Rewriting that file costs a core for as long as it takes, in the middle of somebody's calls: seldom, and quickly.
+        # Rewriting that file takes a core from whoever is being served: seldom, and quickly.
         *("--auto-aof-rewrite-min-size", "256mb"),
         *("--rdbcompression", "no"),
         *("--save", ""),  # the append-only file is the truth; snapshots beside it would only cost

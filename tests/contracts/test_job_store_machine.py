@@ -211,7 +211,5 @@ def test_no_order_of_events_gives_a_job_two_owners_or_two_results(
 ) -> None:
     Leases.redis = shared_redis
     machine = Leases.TestCase
-    machine.settings = settings(
-        max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck)
-    )
+    machine.settings = settings(max_examples=60, stateful_step_count=30, suppress_health_check=list(HealthCheck))
     machine("runTest").debug()

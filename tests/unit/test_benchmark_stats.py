@@ -6,7 +6,18 @@ from hypothesis import strategies as st
 
 from benchmarks import goals, load, picture, report, results
 from benchmarks.arms import Arm, timed
-from benchmarks.goals import CELERY_HTTP, DOCKER_EXEC, DOCKER_RUN, FRAMEWORK, GOALS, OURS, OURS_WARM, RIE, Verdict, judge
+from benchmarks.goals import (
+    CELERY_HTTP,
+    DOCKER_EXEC,
+    DOCKER_RUN,
+    FRAMEWORK,
+    GOALS,
+    OURS,
+    OURS_WARM,
+    RIE,
+    Verdict,
+    judge,
+)
 from benchmarks.http_client import request
 from benchmarks.interleave import interleave, percentile, summarise, turned
 from benchmarks.profile import Profile

@@ -116,7 +116,5 @@ class Sandboxes(RuleBasedStateMachine):
 
 def test_no_order_of_events_shares_a_sandbox_or_uses_a_broken_one_again() -> None:
     machine = Sandboxes.TestCase
-    machine.settings = settings(
-        max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck)
-    )
+    machine.settings = settings(max_examples=150, stateful_step_count=40, suppress_health_check=list(HealthCheck))
     machine("runTest").debug()
