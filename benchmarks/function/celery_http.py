@@ -1,4 +1,4 @@
-"""The celery task behind the web framework that our own gateway uses: a call's whole path, as celery's users build it."""
+"""The celery task behind the web framework that our own gateway uses: a call's whole path, as its users build it."""
 
 from typing import Annotated, Any
 

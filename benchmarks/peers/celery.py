@@ -1,4 +1,4 @@
-"""Celery with Redis as broker and result backend: queue and workers, nothing isolated, nothing on disk; with HTTP or not."""
+"""Celery with Redis as broker and result backend: queue and workers, nothing isolated or on disk; with HTTP or not."""
 
 import json
 import os
