@@ -7,12 +7,20 @@ from typing import Any
 
 import pytest
 
+from nanogrid.jobs import JobStore, open_jobs
 from nanogrid.runtimes import Runtime
 from support.aws_resources import made_tables
 from support.blobs import BUCKET, s3
 from support.gcs_server import gcs_server
 from support.moto_server import REGION, MotoServer
 from support.sandboxes import NODE, PYTHON, Bench, OpenBench, here, open_bench
+
+
+@pytest.fixture(params=["redis"])
+async def jobs(request: pytest.FixtureRequest, redis_url: str) -> AsyncIterator[JobStore]:
+    """An empty job store of every kind."""
+    async with open_jobs({"redis": redis_url}[request.param]) as store:
+        yield store
 
 
 @pytest.fixture(params=["docker:", "process:"])

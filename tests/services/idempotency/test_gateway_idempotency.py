@@ -5,43 +5,14 @@ import uuid
 
 import httpx
 import pytest
-import pytest_asyncio
 
-from nanogrid.errors import ArchiveRejectedError, InvalidFieldError, UnavailableError
+from nanogrid.errors import ArchiveRejectedError, InvalidFieldError
 from nanogrid.v1.registry_pb2 import DeleteFunctionRequest
-from services.registry.servicer import RegistryServicer
-from support.gateway_grid import gateway_grid
+from support.idempotency import GOOD, functions_of, register
 from support.rest import CODE, FIELDS, MULTIPART, by_hand, field_part, file_part, refused, upload
 from support.waiting import until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-GOOD = [field_part(name, value.encode()) for name, value in FIELDS.items()]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def running(tmp_path_factory):
-    async with gateway_grid(tmp_path_factory.mktemp("grid"), gateway_upload_bytes=3_000_000) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def grid(running):
-    return await running.clean()
-
-
-@pytest.fixture
-def key():
-    return {"idempotency-key": str(uuid.uuid4())}
-
-
-def register(grid, key, **body):
-    known = {"function_name": "hello", "runtime": "python3.11", "handler": "main.handler", "s3_key": "shared/code.zip"}
-    return grid.http.post("/functions", json=known | body, headers=key)
-
-
-async def functions_of(grid):
-    return (await grid.http.get("/functions")).json()["functions"]
 
 
 async def test_an_upload_sent_again_is_answered_with_the_same_function(grid, key):
@@ -254,70 +225,3 @@ async def test_what_the_invoker_says_of_a_key_is_told_in_the_headers_name(grid, 
     answer = await grid.http.post("/run", json={"function_id": str(uuid.uuid4())}, headers=key)
 
     refused(answer, 400, "Idempotency-Key")
-
-
-class Line:
-    """The way to the registry: the next answer of some methods gets lost, others are not reached at all."""
-
-    def __init__(self):
-        self.loses = set()
-        self.down = set()
-
-    async def call(self, name, method, *arguments):
-        if name in self.down:
-            raise UnavailableError("nobody there")
-        answer = await method(*arguments)
-        if name in self.loses:
-            self.loses.remove(name)
-            raise UnavailableError("the answer got lost")
-        return answer
-
-
-@pytest.fixture
-def line(monkeypatch):
-    """Goes wrong as a test says, for every registry that is started afterwards."""
-    line = Line()
-    for name in ("CreateFunction", "DeleteFunction", "ReserveUpload", "ReleaseUpload"):
-        method = getattr(RegistryServicer, name)
-
-        async def run(*arguments, name=name, method=method):
-            return await line.call(name, method, *arguments)
-
-        monkeypatch.setattr(RegistryServicer, name, run)
-    return line
-
-
-@pytest.mark.parametrize("down", [{"DeleteFunction"}, {"DeleteFunction", "ReleaseUpload"}])
-async def test_who_did_not_hear_that_the_function_was_recorded_gets_it_by_asking_again(tmp_path, line, key, down):
-    async with gateway_grid(tmp_path) as grid:
-        line.loses, line.down = {"CreateFunction"}, down
-        assert (await upload(grid, headers=key)).status_code == 503
-
-        answer = await upload(grid, headers=key)
-
-        assert answer.status_code == 201, answer.text
-        assert grid.artifacts.begun == 1
-        assert grid.artifacts.code == {answer.json()["s3_key"]: CODE}
-        assert await functions_of(grid) == [answer.json()]
-
-
-async def test_who_did_not_hear_that_a_registration_was_recorded_gets_it_by_asking_again(tmp_path, line, key):
-    async with gateway_grid(tmp_path) as grid:
-        grid.artifacts.code["shared/code.zip"] = CODE
-        line.loses = {"CreateFunction"}
-        assert (await register(grid, key)).status_code == 503
-
-        answer = await register(grid, key)
-
-        assert answer.status_code == 201, answer.text
-        assert await functions_of(grid) == [answer.json()]
-
-
-async def test_who_did_not_hear_that_the_key_was_reserved_may_ask_again(tmp_path, line, key):
-    async with gateway_grid(tmp_path) as grid:
-        line.loses = {"ReserveUpload"}
-        assert (await upload(grid, headers=key)).status_code == 503
-
-        answer = await upload(grid, headers=key)
-
-        assert answer.status_code == 201, answer.text

@@ -2,63 +2,13 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
 
-import pytest
-
-from nanogrid.cli import main
 from nanogrid.cli.client import Client
-from support.http_api import http_api
-from support.redis_server import free_port
-
-FUNCTION_ID = "0b6f7a52-3c1d-4e8f-9a20-5d6c7b8a9e01"
-PENDING = {"job_id": "job-1", "status": "pending", "message": "Job submitted."}
-COMPLETED = {
-    "job_id": "job-1",
-    "status": "completed",
-    "result": {"인사": "안녕"},
-    "output_files": ["http://files/resized.png"],
-    "execution_time_ms": 1.5,
-    "stdout": "printed\n",
-    "stderr": "",
-    "error": None,
-}
-FAILED = {
-    "job_id": "job-1",
-    "status": "failed",
-    "result": None,
-    "error": {"type": "HandlerError", "message": "ZeroDivisionError: division by zero", "stack": "line 2"},
-}
-PROBLEM = {"title": "Not Found", "detail": "function 1 is not known", "status": 404, "request_id": "r1"}
-
-
-@pytest.fixture
-def api(monkeypatch, tmp_path):
-    for name in [name for name in os.environ if name.startswith("NANOGRID_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
-    with http_api() as server:
-        monkeypatch.setenv("NANOGRID_URL", server.url)
-        yield server
-
-
-@pytest.fixture
-def nanogrid(monkeypatch, capsys):
-    """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["nanogrid", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return left.value.code or 0, printed.out, printed.err
-
-    return run
+from support.command_line import COMPLETED, FAILED, FUNCTION_ID, PENDING
 
 
 def form_of(request):
@@ -256,142 +206,6 @@ def test_the_key_is_sent_as_a_bearer_token(api, nanogrid, monkeypatch):
     nanogrid("status", "job-1", "--api-key", "ng_other")
 
     assert [request.headers["authorization"] for request in api.asked] == ["Bearer ng_k_s", "Bearer ng_other"]
-
-
-@pytest.mark.parametrize(
-    ("status", "code"), [(400, 2), (401, 4), (403, 4), (404, 3), (413, 2), (429, 5), (500, 6), (503, 5)]
-)
-def test_a_problem_is_told_on_stderr_with_an_exit_code_of_its_kind(api, nanogrid, status, code):
-    api.on("GET /status/job-1", status, PROBLEM)
-
-    left, out, err = nanogrid("status", "job-1")
-
-    assert (left, out) == (code, "")
-    assert "function 1 is not known" in err
-
-
-def test_a_fault_of_the_platform_names_the_request_to_look_for(api, nanogrid):
-    api.on("GET /status/job-1", 500, PROBLEM)
-
-    assert "request r1" in nanogrid("status", "job-1")[2]
-
-
-@pytest.mark.parametrize("body", [b"<html>", b"[]", b"\xff"])
-def test_something_that_is_no_nanogrid_is_said_to_be_none(api, nanogrid, body):
-    api.on("GET /status/job-1", 200, body)
-    api.on("GET /status/job-2", 502, body)
-
-    assert nanogrid("status", "job-1")[0] == 5
-    assert nanogrid("status", "job-2")[0] == 5
-
-
-def test_nobody_answering_is_unavailable_and_the_cure_named(api, nanogrid):
-    code, _, err = nanogrid("status", "job-1", "--url", f"http://127.0.0.1:{free_port()}")
-
-    assert code == 5
-    assert "nanogrid up" in err
-
-
-@pytest.mark.parametrize("url", ["nonsense", "http://x:port", "ftp://x"])
-def test_an_address_that_is_none_is_a_usage_error(api, nanogrid, url):
-    assert nanogrid("status", "job-1", "--url", url)[0] == 2
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["frobnicate"],
-        ["run"],
-        ["run", FUNCTION_ID, "{"],
-        ["upload", "missing.py"],
-        ["upload", "x.py", "--memory", "1"],
-        ["functions", "list", "--limit", "0"],
-        ["status", "job-1", "-o", "xml"],
-    ],
-)
-def test_what_cannot_be_meant_leaves_with_two_and_asks_nobody(api, nanogrid, arguments):
-    assert nanogrid(*arguments)[0] == 2
-    assert api.asked == []
-
-
-def test_a_proxy_in_the_environment_is_not_asked_about_this_machine(api, nanogrid, monkeypatch):
-    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
-    api.on("GET /status/job-1", 200, COMPLETED)
-
-    assert nanogrid("status", "job-1")[0] == 0
-
-
-def test_down_stops_nothing_where_nothing_is_up(api, nanogrid, tmp_path):
-    stranger = {"pid": os.getpid(), "started": "of another boot", "url": api.url}
-    rest = ["registry_address", "artifacts_address", "invoker_address", "redis_url", "sandbox_url", "executors", "logs"]
-    (tmp_path / ".nanogrid").mkdir()
-    (tmp_path / ".nanogrid" / "grid.json").write_text(json.dumps(stranger | dict.fromkeys(rest, "")))
-
-    code, _, err = nanogrid("down")
-
-    assert code == 0
-    assert "no grid is up" in err
-
-
-def test_up_that_cannot_start_says_why(api, nanogrid, monkeypatch):
-    monkeypatch.setenv("NANOGRID_GATEWAY_LISTEN", api.url.removeprefix("http://"))
-
-    code, _, err = nanogrid("up")
-
-    assert code == 5
-    assert "NANOGRID_GATEWAY_LISTEN=127.0.0.1:0" in err
-
-
-@pytest.fixture
-def registry(api, tmp_path, monkeypatch):
-    """A real registry that wants the internal token."""
-    address = f"127.0.0.1:{free_port()}"
-    env = {"NANOGRID_REGISTRY_LISTEN": address, "NANOGRID_AUTH": "on", "NANOGRID_INTERNAL_TOKEN": "the-grids-own"}
-    command = [sys.executable, "-P", "-m", "services.registry"]
-    with subprocess.Popen(
-        command, env=os.environ | env | {"NANOGRID_DATA_DIR": str(tmp_path)}, stderr=subprocess.PIPE, text=True
-    ) as process:
-        for line in process.stderr:
-            if '"serving"' in line:
-                break
-        monkeypatch.setenv("NANOGRID_REGISTRY_ADDRESS", address)
-        yield address
-        process.terminate()
-        process.communicate()
-
-
-def test_keys_are_made_listed_and_revoked_with_the_internal_token(registry, nanogrid, monkeypatch):
-    monkeypatch.setenv("NANOGRID_INTERNAL_TOKEN", "the-grids-own")
-
-    code, secret, _ = nanogrid("keys", "create", "alice")
-    key_id = secret.split("_")[1]
-    assert code == 0
-    assert secret.startswith("ng_")
-    assert nanogrid("keys", "revoke", key_id)[:2] == (0, f"revoked {key_id}\n")
-
-    (listed,) = json.loads(nanogrid("keys", "list", "-o", "json")[1])["keys"]
-    assert listed["principal"] == "alice"
-    assert listed["revoked_at"]
-    assert "secret" not in listed
-
-
-def test_keys_need_the_internal_token(registry, nanogrid, monkeypatch):
-    code, _, err = nanogrid("keys", "create", "alice")
-
-    assert code == 4
-    assert "NANOGRID_INTERNAL_TOKEN" in err
-
-
-def test_the_internal_token_is_found_in_the_data_folder(registry, nanogrid, tmp_path):
-    (tmp_path / "internal-token").write_text("the-grids-own")
-
-    assert nanogrid("keys", "list", "--data-dir", tmp_path)[0] == 0
-
-
-def test_a_registry_that_is_down_is_unavailable(api, nanogrid, monkeypatch):
-    monkeypatch.setenv("NANOGRID_REGISTRY_ADDRESS", f"127.0.0.1:{free_port()}")
-
-    assert nanogrid("keys", "list")[0] == 5
 
 
 def test_the_command_is_installed_and_explains_itself():

@@ -1,0 +1,33 @@
+"""A grid's REST as a stand-in, and the command run in this process."""
+
+import os
+
+import pytest
+
+from nanogrid.cli import main
+from support.http_api import http_api
+
+
+@pytest.fixture
+def api(monkeypatch, tmp_path):
+    for name in [name for name in os.environ if name.startswith("NANOGRID_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    with http_api() as server:
+        monkeypatch.setenv("NANOGRID_URL", server.url)
+        yield server
+
+
+@pytest.fixture
+def nanogrid(monkeypatch, capsys):
+    """Runs the command in this process: (exit code, stdout, stderr)."""
+
+    def run(*arguments):
+        monkeypatch.setattr("sys.argv", ["nanogrid", *map(str, arguments)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        printed = capsys.readouterr()
+        assert "Traceback" not in printed.err
+        return left.value.code or 0, printed.out, printed.err
+
+    return run

@@ -1,0 +1,17 @@
+"""What the gate says of a zip that it refuses."""
+
+import io
+
+import pytest
+
+from nanogrid.bundle import BundleLimits, inspect
+from nanogrid.errors import ArchiveRejectedError
+
+LIMITS = BundleLimits()
+
+
+def refusal(data: bytes, limits: BundleLimits = LIMITS) -> str:
+    with pytest.raises(ArchiveRejectedError) as caught:
+        inspect(io.BytesIO(data), limits)
+    assert caught.value.metadata == {"field": "file"}
+    return caught.value.message
