@@ -1,6 +1,7 @@
 """Whether the experiments see: each breakage is committed, and its experiment has to find it."""
 
 import asyncio
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ async def catch(breakage: Breakage, scale: float, seed: int) -> Catch:
     """Run its experiment on a broken grid."""
     folder = ledger_folder()
     verdict = await named(breakage.experiment).play(Run(folder, scale, seed, breakage.name))
-    found = [problem for problem in (*verdict.lost, *verdict.duplicated) if breakage.symptom in problem]
+    found = [problem for problem in (*verdict.lost, *verdict.duplicated) if re.search(breakage.symptom, problem)]
     if found:
         shutil.rmtree(folder)
     return Catch(breakage.name, breakage.experiment, found[0] if found else "")

@@ -21,7 +21,7 @@ GAP_S = 0.8  # what was done too early is this much too early: room for a kill
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """`experiment` must find a problem that says `symptom`."""
+    """`experiment` must find a problem in which `symptom`, a pattern, is found."""
 
     name: str
     experiment: str
@@ -118,7 +118,7 @@ def _no_heartbeat() -> None:
 
 
 def _no_durable_result() -> None:
-    async def forgetful(self: Keeper, record: Any) -> bytes:
+    async def forgetful(self: Keeper, record: Any, *, at_once: bool = False) -> bytes:
         return b""
 
     _replace(Keeper, "keep", forgetful)
@@ -189,7 +189,7 @@ BREAKAGES = (
     Breakage("deleted before stored", "executors", "running", _delete_before_store),
     Breakage("deleted on receive", "executors", "running", _delete_on_receive),
     Breakage("answered before recorded", "services", "http 404", _answer_before_recording),
-    Breakage("no sweeper", "accepting", "the grid lists it, and never ran it", _no_sweeper),
+    Breakage("no sweeper", "accepting", "never ran it|pending, 0 runs", _no_sweeper),
     Breakage("no heartbeat", "executors", "ran on", _no_heartbeat),
     Breakage("no durable result", "flush", "http 404", _no_durable_result),
     Breakage("the last durable result wins", "outage", "ended in 2 ways", _last_writer_wins),
