@@ -8,8 +8,8 @@ from chaos.faults import flushing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-# Who is not answered by then was forgotten. While flushes come as often as leases end, a job whose owner was killed waits
-# for their end: each begins the wait for a word of its owner anew.
+# Who is not answered by then was forgotten. While flushes come as often as leases end, a job whose owner was killed has
+# to wait for the last of them: each begins the wait for a word of its owner anew.
 _WAIT_S = 100.0
 
 
