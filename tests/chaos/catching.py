@@ -12,7 +12,7 @@ from chaos.ledger import ledger_folder
 from chaos.sabotage import Breakage
 
 SCALE = 0.02  # a broken promise shows early
-AT_ONCE = 3  # most of the time is spent waiting for jobs that never end
+AT_ONCE = 4  # most of the time is spent waiting for jobs that never end
 
 
 @dataclass(frozen=True, slots=True)

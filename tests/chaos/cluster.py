@@ -118,7 +118,9 @@ class Cluster:
             self.gateways.append(gateway)
 
     def _add(self, name: str, module: str, env: Mapping[str, str]) -> None:
-        told = dict(env) | ({"CHAOS_SABOTAGE": self.shape.sabotage} if self.shape.sabotage else {})
+        told = dict(env)
+        if self.shape.sabotage:  # some answers will never come
+            told = {"NANOGRID_GATEWAY_WAIT_S": "20", "CHAOS_SABOTAGE": self.shape.sabotage} | told
         self.members[name] = Member(
             name, (sys.executable, "-m", "chaos.launch", module), told, self.folder, self.journal
         )

@@ -8,14 +8,14 @@ from chaos.faults import flushing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-# Who is not answered by then was forgotten. While flushes come as often as leases end, a job whose owner was killed has
-# to wait for the last of them: each begins the wait for a word of its owner anew.
-_WAIT_S = 100.0
+# So long after the last flush: who is not answered by then was forgotten. While flushes come as often as leases end, jobs
+# whose owner was killed wait for the last of them: each flush begins the wait for a word of the owner anew.
+_WAIT_S = 30.0
 
 
 async def play(run: Run) -> Verdict:
     jobs, times = run.count(5_000, 100), run.count(20, 2)
-    shape = Shape(queue="apart", fsync="always", env={"NANOGRID_GATEWAY_WAIT_S": str(_WAIT_S)})
+    shape = Shape(queue="apart", fsync="always", env={"NANOGRID_GATEWAY_WAIT_S": str(times * _EVERY_S + _WAIT_S)})
     async with staged(run, shape, "flush") as scene:
         plan = Plan(jobs, over_s=times * _EVERY_S, sleep_s=lambda rng: rng.uniform(0.01, 0.5), waiters=12)
         await scene.play(plan, flushing(scene.cluster, _EVERY_S, times, scene.rng))
