@@ -8,7 +8,7 @@ from chaos.faults import flushing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-# So long after the last flush: who is not answered by then was forgotten. While flushes come as often as leases end, jobs
+# So long after the last flush: who is not answered by then was forgotten. Flushes come as often as leases end, so jobs
 # whose owner was killed wait for the last of them: each begins the wait for a word of the owner anew.
 _WAIT_S = 30.0
 
