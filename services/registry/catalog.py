@@ -58,7 +58,7 @@ class Catalog:
         """A function of the caller's by its id. NotFoundError otherwise."""
         function = await self._store.get_function(function_id)
         if not context.caller().may_see(function.owner):
-            raise NotFoundError("no such function")
+            raise NotFoundError("no such function", field="function_id")
         return function
 
     async def newest(self, name: str) -> Function:

@@ -165,7 +165,7 @@ def _function_item(function: Function) -> Item:
 
 def _one_function(item: Item | None) -> Function:
     if item is None:
-        raise NotFoundError("no such function")
+        raise NotFoundError("no such function", field="function_id")
     return _function(item)
 
 

@@ -215,7 +215,7 @@ class SqliteStore:
 
 def _one_function(rows: list[tuple[Any, ...]]) -> Function:
     if not rows:
-        raise NotFoundError("no such function")
+        raise NotFoundError("no such function", field="function_id")
     return Function.FromString(rows[0][0])
 
 
