@@ -16,6 +16,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from support.json_values import nested
+
 SOURCE = Path(__file__).parents[2] / "deploy/images/program/program.c"
 LENGTH = struct.Struct(">I")
 SAYS_WHAT_IT_GOT = """#!/usr/bin/python3 -ES
@@ -25,10 +27,8 @@ print(json.dumps([env, len(sys.stdin.buffer.read()), os.getcwd()]))
 """
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=40)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=12,
+values = nested(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts, names=texts
 )
 QUICK = settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
