@@ -1,6 +1,5 @@
 """`Idempotency-Key`: a caller's own name for what it asks; asked again, it is answered with what it made."""
 
-import hashlib
 import json
 import re
 import uuid
@@ -11,6 +10,7 @@ from starlette.requests import Request
 
 from gateway import backends
 from nanogrid.errors import InvalidFieldError, NanoGridError, UnavailableError, UnprocessableError
+from nanogrid.fingerprint import digest_of
 from nanogrid.logs import logger
 from nanogrid.v1.registry_pb2 import EarlierUpload, ReleaseUploadRequest, ReserveUploadRequest, UploadReservation
 from nanogrid.v1.resources_pb2 import Function
@@ -80,18 +80,10 @@ def same(earlier: EarlierUpload, fingerprint: str) -> Function:
 def of_form(fields: Mapping[str, str], filename: str, file_sha256: bytes) -> str:
     """The fingerprint of an upload; in which order its fields were sent does not count."""
     named = [part for pair in sorted(fields.items()) for part in pair]
-    return _digest(b"upload", filename.encode(), file_sha256, *(part.encode() for part in named))
+    return digest_of(b"upload", filename.encode(), file_sha256, *(part.encode() for part in named))
 
 
 def of_json(body: Mapping[str, Any]) -> str:
     """The fingerprint of a JSON object; null counts as left out, and neither order nor blanks count."""
     given = {name: value for name, value in body.items() if value is not None}
-    return _digest(b"json", json.dumps(given, sort_keys=True).encode())
-
-
-def _digest(*parts: bytes) -> str:
-    seen = hashlib.sha256()
-    for part in parts:
-        seen.update(b"%d:" % len(part))  # so that no two lists of parts read the same
-        seen.update(part)
-    return seen.hexdigest()
+    return digest_of(b"json", json.dumps(given, sort_keys=True).encode())
