@@ -1,4 +1,10 @@
-"""What a grid answers the command line in tests."""
+"""The command line in tests: how it is run, and what a grid answers it."""
+
+import io
+
+import pytest
+
+from nanogrid.cli import main
 
 FUNCTION_ID = "0b6f7a52-3c1d-4e8f-9a20-5d6c7b8a9e01"
 PENDING = {"job_id": "job-1", "status": "pending", "message": "Job submitted."}
@@ -18,3 +24,14 @@ FAILED = {
     "result": None,
     "error": {"type": "HandlerError", "message": "ZeroDivisionError: division by zero", "stack": "line 2"},
 }
+
+
+def run_command(monkeypatch, capsys, *arguments, typed=""):
+    """Run `nanogrid` in this process, `typed` being what it is told at its prompts: (exit code, stdout, stderr)."""
+    monkeypatch.setattr("sys.argv", ["nanogrid", *map(str, arguments)])
+    monkeypatch.setattr("sys.stdin", io.StringIO(typed))
+    with pytest.raises(SystemExit) as left:
+        main()
+    printed = capsys.readouterr()
+    assert "Traceback" not in printed.err
+    return left.value.code or 0, printed.out, printed.err

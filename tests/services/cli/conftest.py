@@ -1,10 +1,11 @@
 """A grid's REST as a stand-in, and the command run in this process."""
 
 import os
+from functools import partial
 
 import pytest
 
-from nanogrid.cli import main
+from support.command_line import run_command
 from support.http_api import http_api
 
 
@@ -21,13 +22,4 @@ def api(monkeypatch, tmp_path):
 @pytest.fixture
 def nanogrid(monkeypatch, capsys):
     """Runs the command in this process: (exit code, stdout, stderr)."""
-
-    def run(*arguments):
-        monkeypatch.setattr("sys.argv", ["nanogrid", *map(str, arguments)])
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return left.value.code or 0, printed.out, printed.err
-
-    return run
+    return partial(run_command, monkeypatch, capsys)

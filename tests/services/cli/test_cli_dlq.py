@@ -1,22 +1,22 @@
 """`nanogrid dlq` against a real invoker, its queue and its job store."""
 
 import asyncio
-import io
 import json
 import os
 import subprocess
 import sys
 import uuid
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nanogrid.cli import main
 from nanogrid.jobs import open_jobs, record
 from nanogrid.jobs.task import Task, encode
 from nanogrid.queue import open_queue
 from nanogrid.v1.resources_pb2 import Job, JobState
+from support.command_line import run_command
 from support.functions import a_function
 from support.redis_server import free_port
 
@@ -60,16 +60,7 @@ def nanogrid(invoker, redis_url, monkeypatch, capsys, tmp_path):
     monkeypatch.setenv("NANOGRID_INVOKER_ADDRESS", invoker)
     monkeypatch.setenv("NANOGRID_INTERNAL_TOKEN", TOKEN)
 
-    def run(*arguments, typed=""):
-        monkeypatch.setattr("sys.argv", ["nanogrid", "dlq", *map(str, arguments)])
-        monkeypatch.setattr("sys.stdin", io.StringIO(typed))
-        with pytest.raises(SystemExit) as left:
-            main()
-        printed = capsys.readouterr()
-        assert "Traceback" not in printed.err
-        return left.value.code or 0, printed.out, printed.err
-
-    return run
+    return partial(run_command, monkeypatch, capsys, "dlq")
 
 
 @pytest.fixture
