@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from nanogrid.runtimes import Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError, open_provider
+from services.executor.sandbox.process_group import executor_groups
 from support.sandboxes import PYTHON, Bench, OpenBench, open_bench
 from support.waiting import until
 
@@ -162,3 +164,16 @@ async def _make_and_die(url: str, tmp_path: Path) -> None:
 
 async def test_the_runtimes_that_can_be_served_are_named(bench: Bench) -> None:
     assert bench.runtime.name in await bench.provider.runtimes()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has control groups of its own")
+async def test_closing_takes_along_who_outlived_a_sandbox(tmp_path: Path) -> None:
+    async with open_bench("process:", tmp_path) as bench:
+        [base, *_] = executor_groups(bench.settings.executor_id)
+        forgotten = base / "forgotten"
+        forgotten.mkdir()
+        sleeper = await asyncio.create_subprocess_exec("sleep", "600")
+        (forgotten / "cgroup.procs").write_text(str(sleeper.pid))
+
+    assert await asyncio.wait_for(sleeper.wait(), 20) == -signal.SIGKILL
+    assert not base.exists()

@@ -70,6 +70,7 @@ def test_an_unknown_function_is_404_before_any_202(grid: Grid) -> None:
     for unknown in ("3e7f5dd4-9c38-4b39-9f43-111111111111", "nonsense", "../../etc/passwd"):
         answer = grid.http.post("/run", json={"function_id": unknown}, headers={"X-Async": "true"})
         problem(answer, 404)
+        assert answer.json()["field"] == "function_id"
 
 
 def test_an_unknown_job_is_404(grid: Grid) -> None:
