@@ -1,7 +1,6 @@
 """`Idempotency-Key`: a caller's own name for what it asks; asked again, it is answered with what it made."""
 
 import json
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from starlette.requests import Request
 
 from gateway import backends
 from nanogrid.errors import InvalidFieldError, NanoGridError, UnavailableError, UnprocessableError
-from nanogrid.fingerprint import digest_of
+from nanogrid.idempotency import check_key, digest_of
 from nanogrid.logs import logger
 from nanogrid.v1.registry_pb2 import EarlierUpload, ReleaseUploadRequest, ReserveUploadRequest, UploadReservation
 from nanogrid.v1.resources_pb2 import Function
@@ -18,7 +17,6 @@ from nanogrid.v1.resources_pb2 import Function
 log = logger()
 
 _HEADER = "Idempotency-Key"
-_KEY = re.compile(r"[!-~]{1,255}")
 
 
 def key_of(request: Request) -> str:
@@ -28,8 +26,7 @@ def key_of(request: Request) -> str:
         return ""
     if len(keys) > 1:
         raise InvalidFieldError(_HEADER, "is there twice; send one")
-    if not _KEY.fullmatch(keys[0]):
-        raise InvalidFieldError(_HEADER, "is not 1 to 255 printable ASCII characters without blanks")
+    check_key(keys[0], _HEADER)
     return keys[0]
 
 

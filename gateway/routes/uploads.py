@@ -51,8 +51,8 @@ async def _read_only(form: Form) -> str:
 class _Upload:
     """Streams a form's file to artifacts.
 
-    The stream ends only when the whole form is known to be good. What is refused before is cancelled, and undone all
-    the same: to the other side a cancelled stream may look like one that came to its end.
+    `end` is sent only when the whole form is known to be good. What was stored before its function could be recorded is
+    undone.
     """
 
     def __init__(self, grid: backends.Backends, form: Form, attempt: idempotency.Attempt) -> None:

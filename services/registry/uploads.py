@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from nanogrid import context
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
+from nanogrid.idempotency import check_key
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest, EarlierUpload, UploadReservation
 from services.registry.store import Store, Upload
 
 RESERVED_S = 15 * 60  # far longer than a gateway takes to notice that an upload failed; only one that died leaves it be
 REMEMBERED_S = 24 * 3600  # as jobs are
 
-_KEY = re.compile(r"[!-~]{1,255}")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _TRIES = 3  # a key whose function was deleted is freed first, and somebody else may be quicker to take it
@@ -68,8 +68,7 @@ class Uploads:
 
 
 def _upload(reservation: UploadReservation) -> Upload:
-    if not _KEY.fullmatch(reservation.idempotency_key):
-        raise InvalidFieldError("idempotency_key", "is not 1 to 255 printable ASCII characters without blanks")
+    check_key(reservation.idempotency_key, "idempotency_key")
     if not _UUID.fullmatch(reservation.reservation_id):
         raise InvalidFieldError("reservation_id", "is not a UUID in its canonical form")
     name = _name(context.caller().owner, reservation.idempotency_key)

@@ -1,0 +1,23 @@
+"""`Idempotency-Key`: what may be one, and the digests that it and what was asked under it are kept as."""
+
+import hashlib
+import re
+
+from nanogrid.errors import InvalidFieldError
+
+_KEY = re.compile(r"[!-~]{1,255}")
+
+
+def check_key(key: str, field: str) -> None:
+    """InvalidFieldError, naming `field`, for what cannot be a key."""
+    if not _KEY.fullmatch(key):
+        raise InvalidFieldError(field, "is not 1 to 255 printable ASCII characters without blanks")
+
+
+def digest_of(*parts: bytes) -> str:
+    """64 hex digits, the same for no other list of parts."""
+    seen = hashlib.sha256()
+    for part in parts:
+        seen.update(b"%d:" % len(part))  # so that no two lists read the same
+        seen.update(part)
+    return seen.hexdigest()
