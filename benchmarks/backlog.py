@@ -13,7 +13,7 @@ from benchmarks.arms import EVENT
 from benchmarks.grid import Grid
 from benchmarks.processes import wait_until
 from nanogrid.jobs import JobStore, open_jobs
-from nanogrid.jobs.task import Task, encode
+from nanogrid.jobs.message import Task, encode
 from nanogrid.queue import TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
 

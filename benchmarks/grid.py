@@ -18,8 +18,8 @@ from benchmarks import usage
 from benchmarks.arms import EVENT
 from benchmarks.http_client import request
 from benchmarks.processes import run, running, wait_until
-from nanogrid import context, local_grid
-from nanogrid.local_grid import LocalGrid
+from nanogrid import caller
+from nanogrid.local.grid import LocalGrid, read_grid, read_token
 from nanogrid.v1.executor_pb2 import GetExecutorRequest, SandboxInfo, SandboxState
 from nanogrid.v1.executor_pb2_grpc import ExecutorServiceStub
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
@@ -42,7 +42,7 @@ class Grid:
         self.address = grid.url.removeprefix("http://")
         self.redis_url = grid.redis_url
         self._pid = grid.pid
-        self._metadata = ((context.TOKEN_KEY, local_grid.read_token(data_dir)),)
+        self._metadata = ((caller.TOKEN_KEY, read_token(data_dir)),)
         self._http = httpx.Client(base_url=grid.url, timeout=60, trust_env=False)
         self._invoker = InvokerServiceStub(grpc.insecure_channel(grid.invoker_address))
         self._registry = RegistryServiceStub(grpc.insecure_channel(grid.registry_address))
@@ -138,8 +138,8 @@ def running_grid(environment: Mapping[str, str] = MappingProxyType({}), /, **set
     }
     with _forgotten(), running([sys.executable, "-P", "-m", "services"], folder / "stack.log", **told) as process:
         try:
-            wait_until(lambda: local_grid.read(data_dir) is not None or process.poll() is not None, "the grid starts")
-            found = local_grid.read(data_dir)
+            wait_until(lambda: read_grid(data_dir) is not None or process.poll() is not None, "the grid starts")
+            found = read_grid(data_dir)
             if found is None:
                 raise RuntimeError(f"the grid did not start:\n{(folder / 'stack.log').read_text()[-2000:]}")
             grid = Grid(data_dir, found)

@@ -6,8 +6,8 @@ import signal
 import uvicorn
 
 from gateway.app import create_app
+from gateway.fast_path import Shortcut
 from gateway.settings import GatewaySettings
-from gateway.shortcut import Shortcut
 from nanogrid import logs
 
 log = logs.logger()

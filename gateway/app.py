@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from gateway import openapi, problems
 from gateway.auth import Doorkeeper
 from gateway.backends import open_backends
 from gateway.edge import Edge
 from gateway.metrics import Metrics
+from gateway.rest import openapi, problems
 from gateway.routes import functions, jobs, ops, outputs, uploads
 from gateway.settings import GatewaySettings
-from nanogrid.garbage import settle
+from nanogrid.heap import settle
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:

@@ -2,9 +2,9 @@
 
 from gateway.backends import ANSWER_S
 from gateway.settings import GatewaySettings
-from nanogrid import context
-from nanogrid.auth import Authenticator
-from nanogrid.context import LOCAL_PRINCIPAL, Caller
+from nanogrid import caller
+from nanogrid.caller import LOCAL_PRINCIPAL, Caller
+from nanogrid.rpc.auth import Authenticator
 from nanogrid.v1 import registry_pb2_grpc
 from nanogrid.v1.registry_pb2 import VerifyApiKeyRequest
 
@@ -28,7 +28,7 @@ class Doorkeeper:
         if path in _OPEN or path.startswith(_SIGNED):
             # Nobody: owns nothing and sees nothing. Open routes act for the grid itself, on what they checked.
             return Caller("", internal=False, request_id=request_id)
-        return await self._keys.identify(_key_headers(headers) | {context.REQUEST_ID_KEY: request_id})
+        return await self._keys.identify(_key_headers(headers) | {caller.REQUEST_ID_KEY: request_id})
 
     async def _verify(self, key: str) -> str:
         answer = await self._registry.VerifyApiKey(VerifyApiKeyRequest(secret=key), timeout=ANSWER_S)

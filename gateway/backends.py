@@ -10,8 +10,8 @@ from grpc_health.v1 import health_pb2_grpc
 from starlette.requests import Request
 
 from gateway.settings import GatewaySettings
-from nanogrid.channel import open_stub
 from nanogrid.errors import UnavailableError
+from nanogrid.rpc.client import open_stub
 from nanogrid.v1 import artifacts_pb2_grpc, invoker_pb2_grpc, registry_pb2_grpc
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 

@@ -6,11 +6,11 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway import problems
 from gateway.auth import Doorkeeper
 from gateway.metrics import Metrics
-from nanogrid import context
-from nanogrid.context import Caller
+from gateway.rest import problems
+from nanogrid import caller
+from nanogrid.caller import Caller
 from nanogrid.logs import logger
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
@@ -44,9 +44,9 @@ class Edge:
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         # The grid asks the registry for itself while it does not know yet who calls.
-        context.set_caller(Caller(None, internal=False, request_id=request_id))
+        caller.set_caller(Caller(None, internal=False, request_id=request_id))
         doorkeeper: Doorkeeper = scope["app"].state.doorkeeper
-        context.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
+        caller.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
         await self._app(scope, receive, send)
 
 
@@ -78,4 +78,4 @@ def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()
-    return context.new_request_id()
+    return caller.new_request_id()

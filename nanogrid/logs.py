@@ -8,7 +8,7 @@ import orjson
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
-from nanogrid import context
+from nanogrid import caller
 
 
 def configure(service: str, level: str = "INFO") -> None:
@@ -37,7 +37,7 @@ def logger() -> FilteringBoundLogger:
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
     """Asked here, because lines are few: binding it to every request would cost those that log nothing."""
-    if request_id := context.caller().request_id:
+    if request_id := caller.caller().request_id:
         event["request_id"] = request_id
     return event
 

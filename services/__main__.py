@@ -13,14 +13,14 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
-from nanogrid import local_grid, redis_server
-from nanogrid.local_grid import LocalGrid
+from nanogrid.local import redis_server
+from nanogrid.local.grid import LocalGrid, ensure_token, read_grid, remove_grid, write_grid
+from nanogrid.local.processes import start_time
 from nanogrid.logs import configure, logger
-from nanogrid.processes import start_time
-from services import isolation, own_redis, plan
-from services.errors import StartError
-from services.settings import StackSettings
-from services.stack import keeping
+from services.local import isolation, plan, redis
+from services.local.errors import StartError
+from services.local.settings import StackSettings
+from services.local.supervisor import keeping
 
 log = logger()
 
@@ -37,8 +37,8 @@ async def main() -> None:
     async with _alone(data_dir) as lock:
         where = plan.addresses(settings)
         sandbox_url = _sandbox_url(settings, where.gateway_listen)
-        async with own_redis.serving(settings, data_dir, lock) as redis_url:
-            token = settings.internal_token or local_grid.ensure_token(data_dir)
+        async with redis.serving(settings, data_dir, lock) as redis_url:
+            token = settings.internal_token or ensure_token(data_dir)
             env = plan.environment(
                 os.environ, where, data_dir=data_dir, redis_url=redis_url, sandbox_url=sandbox_url, token=token
             )
@@ -71,7 +71,7 @@ async def _lock(descriptor: int, data_dir: Path) -> None:
     try:
         async with asyncio.timeout(LOCK_WAIT_S):
             while not _locked(descriptor):
-                if (running := local_grid.read(data_dir)) and running.running:
+                if (running := read_grid(data_dir)) and running.running:
                     raise StartError(
                         f"a grid already runs on {data_dir}, at {running.url}; stop it with `nanogrid down`"
                     )
@@ -113,11 +113,11 @@ def _describe(env: dict[str, str], where: plan.Addresses, executors: int) -> Loc
 
 @contextmanager
 def _announced(data_dir: Path, grid: LocalGrid) -> Iterator[None]:
-    local_grid.write(data_dir, grid)
+    write_grid(data_dir, grid)
     try:
         yield
     finally:
-        local_grid.remove(data_dir)
+        remove_grid(data_dir)
 
 
 def run() -> int:

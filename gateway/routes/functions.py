@@ -11,10 +11,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, idempotency, openapi, options
-from gateway.bodies import read_object
-from gateway.dialects import instant
-from gateway.queries import page_of
+from gateway import backends
+from gateway.rest import idempotency, openapi, options
+from gateway.rest.answers import instant
+from gateway.rest.bodies import read_object
+from gateway.rest.queries import page_of
 from nanogrid import runtimes
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.v1.artifacts_pb2 import CodeInfo, InspectCodeRequest

@@ -7,10 +7,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, dialects, idempotency, openapi
-from gateway.bodies import read_object
-from gateway.calls import Call, read_call, wants_async
-from gateway.queries import page_of
+from gateway import backends
+from gateway.rest import answers, idempotency, openapi
+from gateway.rest.bodies import read_object
+from gateway.rest.queries import page_of
+from gateway.rest.requests import Call, read_call, wants_async
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import FINAL_STATES
 from nanogrid.v1.artifacts_pb2 import SignOutputsRequest
@@ -45,7 +46,7 @@ async def run(request: Request) -> Response:
 async def get_job(request: Request, job_id: str) -> Response:
     """Read a job: where it is, and in the end its result."""
     answer = await backends.of(request).invoker.GetJob(GetJobRequest(job_id=job_id), timeout=backends.ANSWER_S)
-    return Response(dialects.whole(answer.job, await _urls(request, answer.job)), media_type=_JSON)
+    return Response(answers.whole(answer.job, await _urls(request, answer.job)), media_type=_JSON)
 
 
 @router.get("/jobs", openapi_extra=openapi.LIST_JOBS)
@@ -58,11 +59,11 @@ async def list_jobs(request: Request) -> Response:
             page_size=limit,
             page_token=cursor,
             function_id=request.query_params.get("function_id", ""),
-            state=dialects.state_named(word) if word else JobState.JOB_STATE_UNSPECIFIED,
+            state=answers.state_named(word) if word else JobState.JOB_STATE_UNSPECIFIED,
         ),
         timeout=backends.ANSWER_S,
     )
-    body = {"jobs": [dialects.summary(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
+    body = {"jobs": [answers.summary(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
     return Response(orjson.dumps(body), media_type=_JSON)
 
 
@@ -97,12 +98,12 @@ async def _finished(request: Request, job: Job) -> Response:
     except UnavailableError:
         # The job ran: a 503 would have it run again. Its status can be asked for when artifacts is back.
         return _accepted(job)
-    return Response(dialects.whole(job, urls), media_type=_JSON)
+    return Response(answers.whole(job, urls), media_type=_JSON)
 
 
 def _accepted(job: Job) -> Response:
     headers = {"location": f"/status/{job.job_id}", "retry-after": _POLL_S}
-    return Response(dialects.accepted(job), 202, headers, media_type=_JSON)
+    return Response(answers.accepted(job), 202, headers, media_type=_JSON)
 
 
 async def _urls(request: Request, job: Job) -> Sequence[str]:

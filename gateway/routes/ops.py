@@ -9,8 +9,9 @@ from grpc_health.v1 import health_pb2
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, openapi
+from gateway import backends
 from gateway.metrics import Metrics
+from gateway.rest import openapi
 from nanogrid.errors import NanoGridError
 
 router = APIRouter()

@@ -7,7 +7,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from gateway import backends, openapi
+from gateway import backends
+from gateway.rest import openapi
 from nanogrid.errors import InternalError, NotFoundError
 from nanogrid.v1.artifacts_pb2 import DownloadOutputRequest, DownloadOutputResponse, OutputInfo
 

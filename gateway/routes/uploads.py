@@ -9,8 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends, idempotency, openapi, options
-from gateway.forms import Form
+from gateway import backends
+from gateway.rest import idempotency, openapi, options
+from gateway.rest.forms import Form
 from gateway.routes.functions import Stored, created, record
 from nanogrid import runtimes
 from nanogrid.errors import NanoGridError

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nanogrid import local_grid
-from nanogrid.channel import open_stub
 from nanogrid.cli.exits import CliError, Exit, of_status
 from nanogrid.errors import NanoGridError
+from nanogrid.local.grid import read_grid, read_token
+from nanogrid.rpc.client import open_stub
 from nanogrid.settings import GridSettings
 from nanogrid.v1.invoker_pb2 import (
     DeadLetter,
@@ -91,10 +91,10 @@ def runtimes(address: str, token: str) -> set[str] | None:
 def where(service: str, data_dir: Path) -> tuple[str, str]:
     """Address of a service and the internal token: from the environment, else of the grid that `up` started here."""
     settings = GridSettings()
-    grid = local_grid.read(data_dir)
+    grid = read_grid(data_dir)
     name = f"{service}_address"
     local = grid and grid.running and name not in settings.model_fields_set
-    return getattr(grid if local else settings, name), settings.internal_token or local_grid.read_token(data_dir)
+    return getattr(grid if local else settings, name), settings.internal_token or read_token(data_dir)
 
 
 async def _all_keys(registry: Any) -> list[ApiKey]:

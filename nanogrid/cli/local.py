@@ -12,10 +12,9 @@ from pathlib import Path
 import httpx
 import typer
 
-from nanogrid import local_grid
 from nanogrid.cli.exits import CliError, Exit
 from nanogrid.cli.session import Session, session
-from nanogrid.local_grid import LocalGrid
+from nanogrid.local.grid import LocalGrid, read_grid, read_token, remove_grid
 
 READY_S = 60.0
 EXECUTOR_S = 20.0  # it looks at its images and sweeps what a predecessor left before it announces itself
@@ -34,7 +33,7 @@ def register(root: typer.Typer) -> None:
 def up(ctx: typer.Context) -> None:
     """Start a grid on this machine and wait until it is ready."""
     here = session(ctx)
-    grid = local_grid.read(here.data_dir)
+    grid = read_grid(here.data_dir)
     if grid and grid.running:
         here.printer.remark("already up")
     else:
@@ -59,9 +58,9 @@ def up(ctx: typer.Context) -> None:
 def down(ctx: typer.Context) -> None:
     """Stop the grid that `up` started here, and nothing else."""
     here = session(ctx)
-    grid = local_grid.read(here.data_dir)
+    grid = read_grid(here.data_dir)
     if grid is None or not stop(grid, here.printer.remark):
-        local_grid.remove(here.data_dir)
+        remove_grid(here.data_dir)
         here.printer.remark(f"no grid is up on {here.data_dir}")
         return
     here.printer.remark(f"stopped {grid.url}")
@@ -102,7 +101,7 @@ def _start(here: Session) -> LocalGrid:
         )
     deadline = time.monotonic() + READY_S
     while time.monotonic() < deadline:
-        grid = local_grid.read(here.data_dir)
+        grid = read_grid(here.data_dir)
         if grid and grid.pid == process.pid and _ready(grid.url):
             return grid
         if process.poll() is not None:
@@ -124,7 +123,7 @@ def _runtimes(grid: LocalGrid, data_dir: Path) -> set[str]:
     """What the grid can run, as soon as its first executor says so; nothing when none does in time."""
     from nanogrid.cli import internal  # noqa: PLC0415 - gRPC is slow to import, and starting takes longer anyway
 
-    token = os.environ.get("NANOGRID_INTERNAL_TOKEN") or local_grid.read_token(data_dir)
+    token = os.environ.get("NANOGRID_INTERNAL_TOKEN") or read_token(data_dir)
     deadline = time.monotonic() + EXECUTOR_S
     while (offered := internal.runtimes(grid.invoker_address, token)) is None and time.monotonic() < deadline:
         time.sleep(_POLL_S)

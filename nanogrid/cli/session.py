@@ -5,8 +5,8 @@ from pathlib import Path
 
 import typer
 
-from nanogrid import local_grid
 from nanogrid.cli.output import Printer
+from nanogrid.local.grid import read_grid
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 
@@ -25,7 +25,7 @@ class Session:
         """What was said; else the grid that `nanogrid up` started here; else the default address."""
         if self.url:
             return self.url
-        grid = local_grid.read(self.data_dir)
+        grid = read_grid(self.data_dir)
         return grid.url if grid and grid.running else DEFAULT_URL
 
 

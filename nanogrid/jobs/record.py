@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from nanogrid.moments import millis, set_millis
+from nanogrid.timestamps import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobError, JobState, OutputFile
 
 _NAMES = {number: name.removeprefix("JOB_STATE_") for name, number in JobState.items()}

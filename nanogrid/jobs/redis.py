@@ -6,7 +6,7 @@ from typing import Any
 
 from redis.asyncio import Redis
 
-from nanogrid import pages
+from nanogrid import paging
 from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.jobs import (
     EXECUTOR_TTL_S,
@@ -21,8 +21,8 @@ from nanogrid.jobs import (
     record,
     scripts,
 )
-from nanogrid.jobs.news import News
-from nanogrid.redis import Script, Together, connect, translated
+from nanogrid.jobs.waiting import News
+from nanogrid.redis.client import Script, Together, connect, translated
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
@@ -99,7 +99,7 @@ class RedisJobs:
         return _job(fields)
 
     async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
-        start = pages.position(page_token, (int, str))
+        start = paging.position(page_token, (int, str))
         key = "jobs:all" if where.owner is None else f"jobs:owner:{where.owner}"
         async with translated(_STORE):
             entries = await self._entries(key, start)
@@ -111,7 +111,7 @@ class RedisJobs:
         for seen, fields in enumerate(hashes):
             if len(found) == size or seen == _SCAN:
                 job_id, score = entries[seen - 1]
-                return found, pages.token([score, job_id])
+                return found, paging.token([score, job_id])
             if fields and _matches(job := _job(fields), where):
                 found.append(job)
         return found, ""

@@ -16,7 +16,7 @@ from redis.exceptions import ResponseError
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError, scripts
-from nanogrid.redis import Together, connect, translated
+from nanogrid.redis.client import Together, connect, translated
 
 log = logger()
 

@@ -16,7 +16,7 @@ from nanogrid.queue.batches import Batches, Entry, Outcome
 from nanogrid.queue.sqs_address import Address, parse
 from nanogrid.queue.sqs_calls import HeldTooLongError, SqsCalls, TooManyHeldError
 from nanogrid.queue.sqs_letters import SqsLetters
-from nanogrid.queue.sqs_messages import attribute, body_of, message, size_of
+from nanogrid.queue.sqs_wire import attribute, body_of, message, size_of
 
 log = logger()
 

@@ -10,7 +10,7 @@ from nanogrid.errors import NanoGridError
 from nanogrid.queue import DeadLetter, ReceiptLostError
 from nanogrid.queue.batches import Batches
 from nanogrid.queue.sqs_calls import SqsCalls
-from nanogrid.queue.sqs_messages import attribute, body_of
+from nanogrid.queue.sqs_wire import attribute, body_of
 
 __all__ = ["SqsLetters"]
 

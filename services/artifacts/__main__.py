@@ -1,6 +1,7 @@
 """Runs artifacts: `python -m services.artifacts`."""
 
-from nanogrid import logs, server
+from nanogrid import logs
+from nanogrid.rpc import server
 from services.artifacts.bootstrap import main
 from services.artifacts.settings import ArtifactsSettings
 

@@ -6,10 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
-from nanogrid.auth import Authenticator
-from nanogrid.channel import open_stub
 from nanogrid.logs import logger
-from nanogrid.server import Bound, serving, until_stopped
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.server import Bound, serving, until_stopped
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, registry_pb2
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from services.artifacts.archive import Archive, Pace

@@ -5,8 +5,8 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from nanogrid.auth import require_internal
 from nanogrid.errors import InvalidFieldError
+from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import artifacts_pb2_grpc
 from services.artifacts.blobs import CHUNK_BYTES

@@ -1,6 +1,7 @@
 """`python -m services.executor`: run an executor until SIGTERM, then drain it."""
 
-from nanogrid import logs, server
+from nanogrid import logs
+from nanogrid.rpc import server
 from services.executor.bootstrap import serve
 from services.executor.settings import ExecutorSettings
 

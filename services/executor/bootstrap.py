@@ -5,39 +5,39 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-from nanogrid.auth import Authenticator
 from nanogrid.bundle import BundleLimits
-from nanogrid.channel import open_stub
 from nanogrid.jobs import open_jobs
 from nanogrid.logs import logger
 from nanogrid.queue import open_queue
-from nanogrid.server import Bound, serving, until_stopped
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.server import Bound, serving, until_stopped
 from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function
-from services.executor.builds import Builds
-from services.executor.code import CodeCache
-from services.executor.compiler import BuildLimits
-from services.executor.ending import Ending
-from services.executor.foreign import FindFunction, Foreign
-from services.executor.heartbeat import Heart, Pace
-from services.executor.keeper import Keeper
-from services.executor.live import LiveOutput
+from services.executor.announce import announce, withdraw
+from services.executor.code.builds import Builds
+from services.executor.code.cache import CodeCache
+from services.executor.code.compiler import BuildLimits
+from services.executor.delivery.by_hand import FindFunction, Foreign
+from services.executor.delivery.durable import Keeper
+from services.executor.delivery.ending import Ending
+from services.executor.delivery.lease import Heart, Pace
+from services.executor.delivery.owner import Runner
+from services.executor.delivery.poller import Poller
 from services.executor.metrics import open_peaks
 from services.executor.offer import Offer
-from services.executor.outputs import OutputLimits
-from services.executor.poller import Poller
-from services.executor.pool import Pool, PoolLimits
-from services.executor.presence import announce, withdraw
-from services.executor.ready import Ready
-from services.executor.runner import Runner
+from services.executor.pool.pool import Pool, PoolLimits
+from services.executor.pool.ready import Ready
+from services.executor.run.job import Work
+from services.executor.run.memory_advice import Tuner
+from services.executor.run.output_files import OutputLimits
+from services.executor.run.output_log import LiveOutput
 from services.executor.sandbox import SandboxProvider, SandboxSettings, open_provider
 from services.executor.servicer import ExecutorServicer
 from services.executor.settings import ExecutorSettings
 from services.executor.stored import Stored
-from services.executor.tuner import Tuner
-from services.executor.work import Work
 
 if TYPE_CHECKING:
     from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub

@@ -5,15 +5,15 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from nanogrid.auth import require_internal
-from nanogrid.context import caller
+from nanogrid.caller import caller
+from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import executor_pb2 as pb
 from nanogrid.v1.executor_pb2_grpc import ExecutorServiceServicer
 from nanogrid.v1.resources_pb2 import ExecutorInfo
-from services.executor.live import LiveOutput, Piece
-from services.executor.pool import Pool
+from services.executor.pool.pool import Pool
+from services.executor.pool.slot import Slot, SlotState
+from services.executor.run.output_log import LiveOutput, Piece
 from services.executor.sandbox import OutputStream
-from services.executor.slot import Slot, SlotState
 
 Context = ServicerContext[Any, Any]
 

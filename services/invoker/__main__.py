@@ -1,6 +1,7 @@
 """`python -m services.invoker`: run the invoker until SIGTERM."""
 
-from nanogrid import logs, server
+from nanogrid import logs
+from nanogrid.rpc import server
 from services.invoker.bootstrap import serve
 from services.invoker.settings import InvokerSettings
 

@@ -4,11 +4,11 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 
-from nanogrid.auth import Authenticator
-from nanogrid.channel import open_stub
 from nanogrid.jobs import open_jobs
 from nanogrid.queue import open_queue
-from nanogrid.server import Bound, serving, until_stopped
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.server import Bound, serving, until_stopped
 from nanogrid.v1 import invoker_pb2, invoker_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
@@ -21,7 +21,7 @@ from services.invoker.sent import Sent
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
 from services.invoker.submitter import SubmitLimits, Submitter
-from services.invoker.sweeper import Sweeper
+from services.invoker.unsent import Sweeper
 
 
 async def serve(settings: InvokerSettings) -> None:

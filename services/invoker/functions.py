@@ -3,7 +3,7 @@
 import time
 from collections.abc import Awaitable, Callable
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import NotFoundError
 from nanogrid.v1.resources_pb2 import Function
 
@@ -29,7 +29,7 @@ class Functions:
             if len(self._known) >= _MOST:
                 self._known.clear()
             found = self._known[function_id] = (self._clock() + self._ttl_s, function)
-        if not context.caller().may_see(found[1].owner):
+        if not caller.caller().may_see(found[1].owner):
             raise NotFoundError(f"function {function_id} is unknown", field="function_id")
         return found[1]
 

@@ -4,11 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 from grpc.aio import ServicerContext
 
-from nanogrid import pages
-from nanogrid.auth import require_internal
-from nanogrid.context import caller
+from nanogrid import paging
+from nanogrid.caller import caller
 from nanogrid.jobs import JobFilter, JobStore
 from nanogrid.queue import DeadLetter
+from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import invoker_pb2 as pb
 from nanogrid.v1 import registry_pb2
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceServicer
@@ -58,7 +58,7 @@ class InvokerServicer(InvokerServiceServicer):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         where = JobFilter(_principal(), request.function_id, request.state)
-        jobs, token = await self._jobs.page(where, pages.size(request.page_size), request.page_token)
+        jobs, token = await self._jobs.page(where, paging.size(request.page_size), request.page_token)
         return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def RetireFunction(self, request: pb.RetireFunctionRequest, context: Context) -> pb.RetireFunctionResponse:
@@ -70,7 +70,7 @@ class InvokerServicer(InvokerServiceServicer):
 
     async def ListDeadLetters(self, request: pb.ListDeadLettersRequest, context: Context) -> pb.ListDeadLettersResponse:
         require_internal()
-        letters, total = await self._dead_letters.page(pages.size(request.page_size))
+        letters, total = await self._dead_letters.page(paging.size(request.page_size))
         return pb.ListDeadLettersResponse(letters=[_letter(one) for one in letters], total=total)
 
     async def RedriveDeadLetters(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import (
     ConflictError,
     InvalidFieldError,
@@ -18,13 +18,13 @@ from nanogrid.errors import (
     UnprocessableError,
 )
 from nanogrid.jobs import FINAL_STATES, Asked, JobStore, Question
-from nanogrid.jobs.task import Task, encode
+from nanogrid.jobs.message import Task, encode
 from nanogrid.logs import logger
-from nanogrid.moments import set_millis
 from nanogrid.queue import TaskQueue
+from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 from services.invoker.functions import Functions
-from services.invoker.questions import question
+from services.invoker.idempotency import question
 from services.invoker.results import Results
 from services.invoker.sent import Sent
 
@@ -143,7 +143,7 @@ class Submitter:
         job = Job(
             job_id=f"job-{uuid.uuid4()}",
             function_id=call.function_id,
-            owner=context.caller().principal or function.owner,
+            owner=caller.caller().principal or function.owner,
             state=JobState.JOB_STATE_PENDING,
             dialect=call.dialect or Dialect.DIALECT_STANDARD,
             runtime=function.runtime,

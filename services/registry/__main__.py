@@ -1,6 +1,7 @@
 """Runs the registry: `python -m services.registry`."""
 
-from nanogrid import logs, server
+from nanogrid import logs
+from nanogrid.rpc import server
 from services.registry.bootstrap import main
 from services.registry.settings import RegistrySettings
 

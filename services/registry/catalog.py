@@ -5,7 +5,7 @@ import time
 import uuid
 from collections.abc import Callable
 
-from nanogrid import context, pages
+from nanogrid import caller, paging
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
@@ -49,7 +49,7 @@ class Catalog:
         function = with_defaults(wanted)
         check(function)
         await self._check_code_is_theirs(function)
-        function.owner = context.caller().owner
+        function.owner = caller.caller().owner
         function.created_at.FromMicroseconds(self._now_us())
         await self._store.insert_function(function, upload)
         return function
@@ -57,17 +57,17 @@ class Catalog:
     async def get(self, function_id: str) -> Function:
         """A function of the caller's by its id. NotFoundError otherwise."""
         function = await self._store.get_function(function_id)
-        if not context.caller().may_see(function.owner):
+        if not caller.caller().may_see(function.owner):
             raise NotFoundError("no such function", field="function_id")
         return function
 
     async def newest(self, name: str) -> Function:
         """The caller's newest function of this name. NotFoundError when there is none."""
-        return await self._store.newest_function(context.caller().owner, name)
+        return await self._store.newest_function(caller.caller().owner, name)
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[Function], str]:
         """The caller's functions, newest first, and the next page's token; everybody's for the grid itself."""
-        return await self._store.page_functions(context.caller().principal, pages.size(page_size), page_token)
+        return await self._store.page_functions(caller.caller().principal, paging.size(page_size), page_token)
 
     async def delete(self, function_id: str) -> Function:
         """Forget a function of the caller's and return it. NotFoundError when it is not there."""

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 
-from nanogrid import pages
+from nanogrid import paging
 from nanogrid.errors import InvalidFieldError, NotFoundError, UnauthenticatedError
 from nanogrid.v1.resources_pb2 import ApiKey
 from services.registry.store import KeyRecord, KeyStore
@@ -46,7 +46,7 @@ class Keys:
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[ApiKey], str]:
         """Keys, newest first, and the next page's token."""
-        return await self._store.page_keys(pages.size(page_size), page_token)
+        return await self._store.page_keys(paging.size(page_size), page_token)
 
     async def revoke(self, key_id: str) -> ApiKey:
         """Revoke a key; again changes nothing. NotFoundError when it never was."""

@@ -4,7 +4,7 @@ from typing import Any
 
 from grpc.aio import ServicerContext
 
-from nanogrid.auth import require_internal
+from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import registry_pb2 as pb
 from nanogrid.v1 import registry_pb2_grpc
 from services.registry.catalog import Catalog

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
 from nanogrid.idempotency import check_key
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest, EarlierUpload, UploadReservation
@@ -71,7 +71,7 @@ def _upload(reservation: UploadReservation) -> Upload:
     check_key(reservation.idempotency_key, "idempotency_key")
     if not _UUID.fullmatch(reservation.reservation_id):
         raise InvalidFieldError("reservation_id", "is not a UUID in its canonical form")
-    name = _name(context.caller().owner, reservation.idempotency_key)
+    name = _name(caller.caller().owner, reservation.idempotency_key)
     return Upload(name, reservation.reservation_id, free_at_us=0)
 
 

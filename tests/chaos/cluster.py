@@ -20,7 +20,7 @@ from chaos.cloud import Cloud
 from chaos.connection import BrokenError, Connection, NotReachedError
 from chaos.journal import Journal
 from chaos.member import Member
-from nanogrid import redis_server
+from nanogrid.local import redis_server
 from services.executor.sandbox.process_group import kill_all
 from support.redis_server import free_port
 

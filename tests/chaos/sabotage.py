@@ -9,12 +9,12 @@ from nanogrid.jobs import record
 from nanogrid.jobs.redis import RedisJobs
 from nanogrid.queue.redis import RedisQueue
 from services.artifacts.results import Results
-from services.executor import runner
-from services.executor.ending import Ending
-from services.executor.heartbeat import Heart
-from services.executor.keeper import Keeper
+from services.executor.delivery import owner
+from services.executor.delivery.durable import Keeper
+from services.executor.delivery.ending import Ending
+from services.executor.delivery.lease import Heart
 from services.invoker.submitter import Submitter
-from services.invoker.sweeper import Sweeper
+from services.invoker.unsent import Sweeper
 
 GAP_S = 0.8  # what was done too early is this much too early: room for a kill
 
@@ -136,7 +136,7 @@ def _last_writer_wins() -> None:
 
 
 def _waiters_trust_the_news() -> None:
-    from nanogrid.jobs import news  # noqa: PLC0415 - private, and of no interest to the others
+    from nanogrid.jobs import waiting  # noqa: PLC0415 - private, and of no interest to the others
 
     async def gullible(self: Any) -> Any:
         return self.news
@@ -144,12 +144,12 @@ def _waiters_trust_the_news() -> None:
     async def uninformed(self: Submitter, job: Any, *args: Any) -> Any:
         return job
 
-    _replace(news._Waiter, "_look", gullible)
+    _replace(waiting._Waiter, "_look", gullible)
     _replace(Submitter, "_as_it_is", uninformed)
 
 
 def _no_end_of_tries() -> None:
-    vars(runner)["TRIES"] = 1_000_000
+    vars(owner)["TRIES"] = 1_000_000
 
 
 def _no_dead_letters() -> None:

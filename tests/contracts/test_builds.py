@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from nanogrid.runtimes import Runtime
-from services.executor.builds import BuildFailedError
+from services.executor.code.builds import BuildFailedError
 from services.executor.sandbox import CallError, Sandbox
 from support.programs import CPP, GO, Builder, Kept, require
 from support.sandboxes import Bench

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from nanogrid import pages
+from nanogrid import paging
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
 from services.registry.store import open_store
 from support.functions import stored
@@ -126,7 +126,7 @@ async def test_a_token_of_another_make_is_refused(store, token):
 async def test_a_forged_position_is_only_a_position(store, number):
     await store.insert_function(stored("kim", "a", 1))
 
-    page, _ = await store.page_functions("kim", 2, pages.token([number, "\0'; DROP TABLE functions; --"]))
+    page, _ = await store.page_functions("kim", 2, paging.token([number, "\0'; DROP TABLE functions; --"]))
 
     assert len(page) in (0, 1)
 

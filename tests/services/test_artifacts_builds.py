@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nanogrid.channel import open_stub
 from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnauthenticatedError
+from nanogrid.rpc.client import open_stub
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from services.artifacts.bootstrap import open_artifacts

@@ -11,7 +11,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from nanogrid.channel import open_stub
+from nanogrid.rpc.client import open_stub
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from support.archives import Member, central_header, end_record, local_header

@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnavailableError
 from nanogrid.jobs import JobFilter
-from nanogrid.jobs.task import decode
+from nanogrid.jobs.message import decode
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 from support.invoker_rig import BOB, FUNCTION_ID, Rig, invoker_rig
 
@@ -54,7 +54,7 @@ async def test_what_is_refused_leaves_no_job(
 
 async def test_another_owners_function_does_not_exist_though_it_is_remembered(rig: Rig) -> None:
     await rig.submit()
-    context.set_caller(BOB)
+    caller.set_caller(BOB)
 
     with pytest.raises(NotFoundError):
         await rig.submit()

@@ -6,7 +6,7 @@ import orjson
 import pytest
 from redis.asyncio import Redis
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import (
     ConflictError,
     InvalidFieldError,
@@ -15,7 +15,7 @@ from nanogrid.errors import (
     UnprocessableError,
 )
 from nanogrid.jobs import ClaimOutcome, JobFilter, record
-from nanogrid.jobs.task import decode
+from nanogrid.jobs.message import decode
 from nanogrid.queue import Delivery
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Job, JobState
@@ -123,11 +123,11 @@ async def test_the_same_question_makes_one_job_and_another_is_refused(rig: Rig) 
 
 async def test_keys_of_different_owners_are_different_questions(rig: Rig) -> None:
     mine = await rig.submit(key="k1")
-    context.set_caller(
-        context.Caller(None, internal=True, request_id="r")
+    caller.set_caller(
+        caller.Caller(None, internal=True, request_id="r")
     )  # the grid's own view: owner is the function's
     same = await rig.submit(key="k1")
-    context.set_caller(BOB)
+    caller.set_caller(BOB)
 
     with pytest.raises(NotFoundError):
         await rig.submit(key="k1")

@@ -5,7 +5,6 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from nanogrid.channel import open_stub
 from nanogrid.errors import (
     ConflictError,
     InvalidFieldError,
@@ -13,7 +12,8 @@ from nanogrid.errors import (
     OperatorsOnlyError,
     UnauthenticatedError,
 )
-from nanogrid.status import from_rpc
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.status import from_rpc
 from nanogrid.v1 import registry_pb2 as pb
 from nanogrid.v1 import registry_pb2_grpc
 from services.registry.bootstrap import open_registry

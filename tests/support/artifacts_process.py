@@ -10,7 +10,7 @@ from pathlib import Path
 
 import orjson
 
-from nanogrid.channel import open_stub
+from nanogrid.rpc.client import open_stub
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import NanoGridError, NotFoundError
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import artifacts_pb2_grpc
@@ -33,7 +33,7 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self.downloads_over = 0
         self.chunks_sent = 0
         self.ended = 0  # and those that are over, one way or another
-        self.callers: list[context.Caller] = []
+        self.callers: list[caller.Caller] = []
 
     async def UploadCode(self, request_iterator: AsyncIterator[Any], context_: Any) -> pb.UploadCodeResponse:  # noqa: N802
         self._enter()
@@ -98,7 +98,7 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         )
 
     def _enter(self) -> None:
-        self.callers.append(context.caller())
+        self.callers.append(caller.caller())
         if self.refusal is not None:
             raise self.refusal
 

@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from typing import Any
 
-from nanogrid import context
+from nanogrid import caller
 from nanogrid.errors import NanoGridError, NotFoundError
 from nanogrid.v1 import invoker_pb2 as pb
 from nanogrid.v1 import invoker_pb2_grpc
@@ -18,7 +18,7 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         self.outcomes: dict[str, Job] = {}  # by function id
         self.jobs: dict[str, Job] = {}
         self.requests: list[Any] = []
-        self.callers: list[context.Caller] = []
+        self.callers: list[caller.Caller] = []
         self.retired: list[str] = []
         self.runtimes = ["python3.11"]
         self.asked_for_executors = 0
@@ -86,6 +86,6 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
 
     def _enter(self, request: Any) -> None:
         self.requests.append(request)
-        self.callers.append(context.caller())
+        self.callers.append(caller.caller())
         if self.refusal is not None:
             raise self.refusal

@@ -12,9 +12,9 @@ import httpx
 
 from gateway.__main__ import server
 from gateway.settings import GatewaySettings
-from nanogrid.auth import Authenticator
-from nanogrid.channel import open_stub
-from nanogrid.server import Bound, serving
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.server import Bound, serving
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, invoker_pb2, invoker_pb2_grpc, registry_pb2_grpc
 from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, DeleteFunctionRequest, ListFunctionsRequest
 from services.registry.bootstrap import open_registry

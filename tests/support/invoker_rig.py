@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from nanogrid import context
-from nanogrid.context import Caller
+from nanogrid import caller
+from nanogrid.caller import Caller
 from nanogrid.errors import NotFoundError
 from nanogrid.jobs import JobStore, open_jobs, record
-from nanogrid.jobs.task import decode
+from nanogrid.jobs.message import decode
 from nanogrid.queue import Delivery, TaskQueue, open_queue
 from nanogrid.v1.artifacts_pb2 import DeleteCodeRequest
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
@@ -19,7 +19,7 @@ from services.invoker.functions import Functions
 from services.invoker.results import Results
 from services.invoker.sent import Sent
 from services.invoker.submitter import Call, SubmitLimits, Submitter
-from services.invoker.sweeper import Sweeper
+from services.invoker.unsent import Sweeper
 from support.kept import KeptResults, kept_results
 from support.redis_server import RedisServer, redis_server
 
@@ -110,5 +110,5 @@ async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
             )
             sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]
             letters = DeadLetters(queue, jobs, kept.keep, kept.forget)
-            context.set_caller(ALICE)
+            caller.set_caller(ALICE)
             yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper, kept, results, letters)

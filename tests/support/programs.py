@@ -13,9 +13,9 @@ import pytest
 from nanogrid.bundle import BundleLimits
 from nanogrid.errors import NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
-from services.executor.builds import Builds
-from services.executor.code import CodeCache
-from services.executor.compiler import BuildLimits
+from services.executor.code.builds import Builds
+from services.executor.code.cache import CodeCache
+from services.executor.code.compiler import BuildLimits
 from services.executor.sandbox import Sandbox, Specialisation
 from support.program_sources import ACTORS
 from support.sandboxes import Bench, Loaded, Printed

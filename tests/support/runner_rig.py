@@ -15,24 +15,24 @@ import pytest
 from nanogrid.bundle import BundleLimits
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import JobStore, open_jobs
-from nanogrid.jobs.task import Task, encode
+from nanogrid.jobs.message import Task, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
-from services.executor.builds import Builds
-from services.executor.code import CodeCache
-from services.executor.compiler import BuildLimits
-from services.executor.ending import Ending
-from services.executor.foreign import Foreign
-from services.executor.heartbeat import Heart, Pace
-from services.executor.keeper import Keeper
-from services.executor.live import LiveOutput
-from services.executor.outputs import OutputLimits
-from services.executor.poller import Poller
-from services.executor.pool import Pool, PoolLimits
-from services.executor.ready import Ready
-from services.executor.runner import Runner
-from services.executor.tuner import Tuner
-from services.executor.work import Work
+from services.executor.code.builds import Builds
+from services.executor.code.cache import CodeCache
+from services.executor.code.compiler import BuildLimits
+from services.executor.delivery.by_hand import Foreign
+from services.executor.delivery.durable import Keeper
+from services.executor.delivery.ending import Ending
+from services.executor.delivery.lease import Heart, Pace
+from services.executor.delivery.owner import Runner
+from services.executor.delivery.poller import Poller
+from services.executor.pool.pool import Pool, PoolLimits
+from services.executor.pool.ready import Ready
+from services.executor.run.job import Work
+from services.executor.run.memory_advice import Tuner
+from services.executor.run.output_files import OutputLimits
+from services.executor.run.output_log import LiveOutput
 from support.fake_sandboxes import FakeProvider
 from support.kept import KeptResults, kept_results
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nanogrid import aws, pages
-from nanogrid.context import LOCAL_PRINCIPAL
+from nanogrid import aws, paging
+from nanogrid.caller import LOCAL_PRINCIPAL
 from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.v1.resources_pb2 import ApiKey, Function, SandboxMode
 from services.registry.store import KeyRecord, Upload, reservation_lost
@@ -125,7 +125,7 @@ class DynamoStore:
 
 
 async def _page(table: Table, index: Index, partition: str, size: int, page_token: str) -> tuple[list[Item], str]:
-    match pages.position(page_token, (int, str)):
+    match paging.position(page_token, (int, str)):
         case [int(created_us), str(item_id)]:
             before = position_of(created_us, item_id)
         case _:
@@ -134,7 +134,7 @@ async def _page(table: Table, index: Index, partition: str, size: int, page_toke
     if len(items) <= size:
         return items, ""
     created_us_text, _, item_id = items[size - 1][POSITION]["S"].partition("#")
-    return items[:size], pages.token([int(created_us_text), item_id])
+    return items[:size], paging.token([int(created_us_text), item_id])
 
 
 def _own(function_id: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
-from nanogrid import pages
+from nanogrid import paging
 from nanogrid.errors import ConflictError, NotFoundError, UnavailableError
 from nanogrid.logs import logger
 from nanogrid.v1.resources_pb2 import ApiKey, Function
@@ -220,7 +220,7 @@ def _one_function(rows: list[tuple[Any, ...]]) -> Function:
 
 
 def _position(page_token: str) -> tuple[int, str]:
-    match pages.position(page_token, (int, str)):
+    match paging.position(page_token, (int, str)):
         case [int(created_us), str(key)]:
             return min(created_us, _NEWEST[0]), key  # a forged number beyond SQLite's integers only means the start
         case _:
@@ -228,7 +228,7 @@ def _position(page_token: str) -> tuple[int, str]:
 
 
 def _next(more: bool, positions: list[tuple[int, str]]) -> str:
-    return pages.token(list(positions[-1])) if more else ""
+    return paging.token(list(positions[-1])) if more else ""
 
 
 @asynccontextmanager

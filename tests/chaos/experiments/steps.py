@@ -23,7 +23,7 @@ ACCEPTING: Steps = {
 FINISHING: Steps = {
     "received": ("executor", "nanogrid.queue.redis:RedisQueue.receive"),
     "claimed": ("executor", "nanogrid.jobs.redis:RedisJobs.claim"),
-    "run": ("executor", "services.executor.work:Work.run"),
+    "run": ("executor", "services.executor.run.job:Work.run"),
     "recorded and published": ("executor", "nanogrid.jobs.redis:RedisJobs.finish"),
     "stored": ("artifacts", "services.artifacts.results:Results.keep"),
     "kept": ("executor", "services.executor.stored:Stored.keep_records"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nanogrid.channel import open_stub
+from nanogrid.rpc.client import open_stub
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from services.artifacts.bootstrap import open_artifacts
 from support.artifacts_grid import TOKEN, settings_for

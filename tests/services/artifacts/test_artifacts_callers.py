@@ -5,12 +5,12 @@ from urllib.parse import parse_qs, urlsplit
 import grpc.aio
 import pytest
 
-from nanogrid.channel import open_stub
 from nanogrid.errors import (
     OperatorsOnlyError,
     UnauthenticatedError,
 )
-from nanogrid.status import from_rpc
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.status import from_rpc
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import registry_pb2, registry_pb2_grpc
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub

@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import grpc.aio
 import pytest
 
-from nanogrid.channel import open_stub
 from nanogrid.errors import (
     InvalidFieldError,
     NotFoundError,
     TooLargeError,
 )
-from nanogrid.status import from_rpc
+from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.status import from_rpc
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from services.artifacts.bootstrap import open_artifacts

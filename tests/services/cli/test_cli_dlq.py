@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid.jobs import open_jobs, record
-from nanogrid.jobs.task import Task, encode
+from nanogrid.jobs.message import Task, encode
 from nanogrid.queue import open_queue
 from nanogrid.v1.resources_pb2 import Job, JobState
 from support.command_line import run_command

@@ -1,0 +1,1 @@
+"""The REST contract in code: reading requests, writing answers and problems."""

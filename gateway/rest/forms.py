@@ -1,0 +1,197 @@
+"""Multipart forms read while they arrive: text fields are kept, the one file is passed on in pieces."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.requests import Request
+
+from gateway.rest.bodies import declared_length
+from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
+
+FILE_FIELD = "file"
+PIECE_BYTES = 512 * 1024  # of the file, per message to artifacts: below the contract's 1 MiB, few enough to be cheap
+_FIELD_BYTES = 64 * 1024
+_ENV_BYTES = 128 * 1024  # JSON escapes may double what the registry's limit allows
+
+
+@dataclass(frozen=True, slots=True)
+class _FileBegins:
+    filename: str
+
+
+@dataclass(frozen=True, slots=True)
+class _FileData:
+    data: bytes
+
+
+class Form:
+    """One form with one file. Read it in order: `until_file`, then `file` to its end; then `fields` is complete."""
+
+    def __init__(self, request: Request, limit: int, allowed: Sequence[str]) -> None:
+        self._request = request
+        self._limit = limit
+        self._parts = _Parts(_boundary(request), allowed)
+        self._events = self._read()
+        self.fields = self._parts.fields
+        self.filename = ""
+
+    async def until_file(self) -> None:
+        """Read up to where the file's bytes begin. InvalidFieldError when the form ends without one."""
+        async for event in self._events:
+            if isinstance(event, _FileBegins):
+                self.filename = event.filename
+                return
+        raise InvalidFieldError(FILE_FIELD, "is missing; send the code as a file part named `file`")
+
+    async def file(self) -> AsyncIterator[bytes]:
+        """The file's bytes in pieces, and then the rest of the form. InvalidFieldError when it is empty."""
+        piece, size = bytearray(), 0
+        async for event in self._events:
+            if isinstance(event, _FileBegins):
+                raise InvalidFieldError(FILE_FIELD, "is there twice; send one, or put several into a zip")
+            piece += event.data
+            if len(piece) >= PIECE_BYTES:
+                size += len(piece)
+                yield bytes(piece)
+                piece.clear()
+        if not size + len(piece):
+            raise InvalidFieldError(FILE_FIELD, "is empty; send the code")
+        if piece:
+            yield bytes(piece)
+
+    async def _read(self) -> AsyncIterator[_FileBegins | _FileData]:
+        declared = declared_length(self._request)
+        if declared is not None and declared > self._limit:
+            raise TooLargeError("body", limit=self._limit, actual=declared)
+        size = 0
+        async for chunk in self._request.stream():
+            size += len(chunk)
+            if size > self._limit:
+                raise TooLargeError("body", limit=self._limit)
+            for event in self._parts.feed(chunk):
+                yield event
+        self._parts.check_ended()
+
+
+class _Parts:
+    """Turns bytes into events of the file, and into text fields; nothing of the file is kept."""
+
+    def __init__(self, boundary: bytes, allowed: Sequence[str]) -> None:
+        self.fields: dict[str, str] = {}
+        self._allowed = allowed
+        self._events: list[_FileBegins | _FileData] = []
+        self._header_name = b""
+        self._header_value = b""
+        self._disposition = b""
+        self._name = ""
+        self._is_file = False
+        self._text = bytearray()
+        self._ended = False
+        self._parser = _parser(boundary, self)
+
+    def feed(self, chunk: bytes) -> list[_FileBegins | _FileData]:
+        """What a chunk of the body brought of the file. InvalidFieldError for what is not a form as we take it."""
+        self._events = []
+        try:
+            self._parser.write(chunk)
+        except FormParserError as error:
+            raise InvalidFieldError("body", f"is not well-formed multipart/form-data: {error}") from None
+        return self._events
+
+    def check_ended(self) -> None:
+        """InvalidFieldError when the body stopped before the form did."""
+        if not self._ended:
+            raise InvalidFieldError("body", "ends in the middle of the form; its last line is the boundary and `--`")
+
+    def on_part_begin(self) -> None:
+        self._disposition = b""
+        self._text.clear()
+
+    def on_header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header_name += data[start:end]
+
+    def on_header_value(self, data: bytes, start: int, end: int) -> None:
+        self._header_value += data[start:end]
+
+    def on_header_end(self) -> None:
+        if self._header_name.lower() == b"content-disposition":
+            self._disposition = self._header_value
+        self._header_name = self._header_value = b""
+
+    def on_headers_finished(self) -> None:
+        _, options = parse_options_header(self._disposition)
+        self._name = _decoded("body", options.get(b"name", b""))
+        self._is_file = self._name == FILE_FIELD
+        if self._is_file:
+            self._events.append(_FileBegins(_filename(options)))
+        else:
+            self._check_name()
+
+    def on_part_data(self, data: bytes, start: int, end: int) -> None:
+        if self._is_file:
+            self._events.append(_FileData(data[start:end]))
+            return
+        self._text += data[start:end]
+        limit = _ENV_BYTES if self._name == "env" else _FIELD_BYTES
+        if len(self._text) > limit:
+            raise TooLargeError(self._name, limit=limit)
+
+    def on_part_end(self) -> None:
+        if not self._is_file:
+            self.fields[self._name] = _decoded(self._name, bytes(self._text))
+
+    def on_end(self) -> None:
+        self._ended = True
+
+    def _check_name(self) -> None:
+        if not self._name:
+            raise InvalidFieldError("body", "holds a part without a name; name every field of the form")
+        if self._name not in self._allowed:
+            able = ", ".join((FILE_FIELD, *self._allowed))
+            raise InvalidFieldError(self._name[:64], f"{self._name[:64]!r} is not a field of this form; use {able}")
+        if self._name in self.fields:
+            raise InvalidFieldError(self._name, "is there twice; send it once")
+
+
+def _parser(boundary: bytes, parts: _Parts) -> MultipartParser:
+    try:
+        return MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.on_part_begin,
+                "on_part_data": parts.on_part_data,
+                "on_part_end": parts.on_part_end,
+                "on_header_field": parts.on_header_field,
+                "on_header_value": parts.on_header_value,
+                "on_header_end": parts.on_header_end,
+                "on_headers_finished": parts.on_headers_finished,
+                "on_end": parts.on_end,
+            },
+        )
+    except FormParserError as error:
+        raise InvalidFieldError("content-type", f"its boundary will not do: {error}") from None
+
+
+def _boundary(request: Request) -> bytes:
+    media_type, options = parse_options_header(request.headers.get("content-type", ""))
+    if media_type != b"multipart/form-data":
+        raise UnsupportedMediaTypeError("content-type: send the upload as multipart/form-data")
+    if not options.get(b"boundary"):
+        raise InvalidFieldError("content-type", "names no boundary; let your HTTP client set this header")
+    return options[b"boundary"]
+
+
+def _filename(options: dict[bytes, bytes]) -> str:
+    if not options.get(b"filename"):
+        raise InvalidFieldError(FILE_FIELD, "has no filename; its ending says what it is")
+    # Some clients send the path of the file on their disk; only its last part means anything here.
+    return _decoded(FILE_FIELD, options[b"filename"]).replace("\\", "/").rpartition("/")[2]
+
+
+def _decoded(field: str, text: bytes) -> str:
+    try:
+        return text.decode()
+    except UnicodeDecodeError:
+        raise InvalidFieldError(field, "is not UTF-8") from None

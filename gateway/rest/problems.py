@@ -1,0 +1,120 @@
+"""Errors as RFC 9457 `application/problem+json`: the one place where an exception becomes an HTTP answer."""
+
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from nanogrid import caller
+from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
+from nanogrid.logs import logger
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_S = "1"  # when a retryable error may be tried again
+
+# What REST calls by another name than the contract.
+_REST_NAMES = {
+    "timeout_s": "timeout",
+    "page_size": "limit",
+    "page_token": "cursor",
+    "idempotency_key": "Idempotency-Key",
+}
+_NUMBERS = ("limit", "actual")
+
+log = logger()
+
+
+def response(error: Exception, path: str) -> Response:
+    """The answer to a request that ended with `error`. What is not ours to tell is logged and answered 500."""
+    if isinstance(error, HTTPException):
+        return _of_http(error, path)
+    if isinstance(error, RequestValidationError):
+        error = _of_validation(error)
+    if not isinstance(error, NanoGridError):
+        log.error("request failed", path=path, exc_info=error)
+        error = InternalError("internal error; the log has it under the request id")
+    elif isinstance(error, InternalError):
+        log.error("a service failed", path=path, error=error.message)
+    return _of_ours(error)
+
+
+async def handle(request: Request, error: Exception) -> Response:
+    """The same, as Starlette calls its exception handlers."""
+    return response(error, request.url.path)
+
+
+def _of_ours(error: NanoGridError) -> Response:
+    headers = {}
+    if error.retryable:
+        headers["retry-after"] = RETRY_S
+    if error.http_status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = 'Bearer realm="nanogrid"'
+    detail, extras = _in_rest_names(error)
+    return _render(
+        error.http_status,
+        code=error.code.name,
+        reason=error.reason,
+        retryable=error.retryable,
+        detail=detail,
+        extras=extras,
+        headers=headers,
+    )
+
+
+def _of_http(error: HTTPException, path: str) -> Response:
+    """What the router itself refuses: an unknown path or method."""
+    unknown_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    detail = f"{path} does not take this method" if unknown_method else f"there is nothing at {path}"
+    return _render(
+        error.status_code,
+        code="UNIMPLEMENTED" if unknown_method else "NOT_FOUND",
+        reason="METHOD_NOT_ALLOWED" if unknown_method else "NOT_FOUND",
+        retryable=False,
+        detail=f"{detail}; GET /docs lists what there is",
+        extras={},
+        headers=dict(error.headers or {}),
+    )
+
+
+def _of_validation(error: RequestValidationError) -> InvalidFieldError:
+    first = error.errors()[0]
+    return InvalidFieldError(str(first["loc"][-1]), first["msg"])
+
+
+def _in_rest_names(error: NanoGridError) -> tuple[str, dict[str, Any]]:
+    detail, extras = error.message, dict[str, Any](error.metadata)
+    field = extras.get("field", "")
+    if field in _REST_NAMES:
+        extras["field"] = _REST_NAMES[field]
+        detail = detail.replace(field, _REST_NAMES[field])
+    for name in _NUMBERS:
+        if str(extras.get(name, "")).isdecimal():
+            extras[name] = int(extras[name])
+    return detail, extras
+
+
+def _render(
+    status: int,
+    *,
+    code: str,
+    reason: str,
+    retryable: bool,
+    detail: str,
+    extras: dict[str, Any],
+    headers: dict[str, str],
+) -> Response:
+    body = extras | {
+        "type": f"urn:nanogrid:problem:{reason.lower().replace('_', '-')}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "reason": reason,
+        "retryable": retryable,
+        "request_id": caller.caller().request_id,
+    }
+    return Response(orjson.dumps(body), status, headers, media_type=MEDIA_TYPE)

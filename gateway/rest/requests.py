@@ -1,0 +1,69 @@
+"""The question of POST /run, in either spelling."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from gateway.rest.bodies import encode
+from nanogrid.errors import InvalidFieldError, TooLargeError
+from nanogrid.v1.resources_pb2 import Dialect
+
+# Per spelling: the function's id, its name, the payload.
+_STANDARD = ("function_id", "function_name", "payload")
+_CAMEL = ("functionId", "functionName", "inputData")
+# Looked up once: an enum of protobuf finds its members by a function of Python's.
+_IS_STANDARD, _IS_CAMEL = Dialect.DIALECT_STANDARD, Dialect.DIALECT_CAMEL
+_YES = frozenset({"true", "1", "yes"})
+_NO = frozenset({"false", "0", "no", ""})
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call of a function: by id, or, with `function_id` empty, by name."""
+
+    function_id: str
+    function_name: str
+    payload: bytes
+    dialect: Dialect.ValueType
+
+
+def read_call(body: dict[str, Any], payload_limit: int) -> Call:
+    """What a body asks for. InvalidFieldError for unknown, mixed, missing or mistyped fields; TooLargeError."""
+    dialect, names = _spelling(body)
+    id_name, name_name, payload_name = names
+    function_id, function_name = _text(body, id_name), _text(body, name_name)
+    if bool(function_id) == bool(function_name):
+        raise InvalidFieldError(id_name, f"say which function to call: either {id_name} or {name_name}")
+    payload = encode(payload_name, body[payload_name]) if payload_name in body else b"{}"
+    if len(payload) > payload_limit:
+        raise TooLargeError(payload_name, limit=payload_limit, actual=len(payload))
+    return Call(function_id, function_name, payload, dialect)
+
+
+def wants_async(header: str) -> bool:
+    """Whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
+    word = header.strip().lower()
+    if word in _YES or word in _NO:
+        return word in _YES
+    raise InvalidFieldError("X-Async", f"{header[:32]!r} is not known; send true or false")
+
+
+def _spelling(body: dict[str, Any]) -> tuple[Dialect.ValueType, tuple[str, str, str]]:
+    camel = [name for name in _CAMEL if name in body]
+    standard = [name for name in _STANDARD if name in body]
+    if camel and standard:
+        mixed = ", ".join(standard + camel)
+        raise InvalidFieldError(camel[0], f"{mixed} mix two spellings; use {_STANDARD} or {_CAMEL}")
+    dialect, names = (_IS_CAMEL, _CAMEL) if camel else (_IS_STANDARD, _STANDARD)
+    for name in body:
+        if name not in names:
+            raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field of this call; use {', '.join(names)}")
+    return dialect, names
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body.get(name)
+    if value is None:
+        return ""
+    if not isinstance(value, str) or not value:
+        raise InvalidFieldError(name, "is not a string with something in it")
+    return value

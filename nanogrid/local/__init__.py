@@ -1,0 +1,1 @@
+"""Files and processes of a grid on one machine."""

@@ -1,0 +1,136 @@
+"""How every process speaks to Redis: bounded waits, commands that travel together, outages told in our own words."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import MasterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from nanogrid.errors import UnavailableError
+from nanogrid.redis.client.connection import Dialogue
+
+_ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
+_CONNECTIONS = 64  # per process; a caller beyond it waits its turn
+# Answers of a server that takes no writes: redis-py has classes for some and leaves the first word of the others.
+_NOT_NOW = (OutOfMemoryError, ReadOnlyError, MasterDownError)
+_NOT_NOW_WORDS = ("MISCONF", "NOREPLICAS")
+
+
+@asynccontextmanager
+async def connect(url: str) -> AsyncIterator[Redis]:
+    """Yield a client. It connects lazily and again by itself; keys and values are bytes."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=_CONNECTIONS,
+        timeout=_ANSWER_S,
+        socket_timeout=_ANSWER_S,
+        socket_connect_timeout=2.0,
+        health_check_interval=0,
+        # One more try at once: a connection that died while it lay in the pool is found out only by using it.
+        retry=Retry(NoBackoff(), 1),
+        retry_on_error=[RedisConnectionError],
+        protocol=2,
+    )
+    client = Redis(connection_pool=pool)
+    try:
+        yield client
+    finally:
+        await client.aclose()
+        await pool.disconnect()
+
+
+class _Translated:
+    """A class, because a generator's context costs three times as much and every command passes one."""
+
+    __slots__ = ("_what",)
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        if isinstance(error, RedisConnectionError | RedisTimeoutError):
+            raise UnavailableError(f"{self._what} cannot be reached; nothing was accepted, try again") from error
+        if isinstance(error, ResponseError):
+            if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
+                raise UnavailableError(f"{self._what} does not take writes now; try again") from error
+        elif isinstance(error, RedisError):
+            raise UnavailableError(f"{self._what} failed; try again") from error
+
+
+def translated(what: str) -> AbstractAsyncContextManager[None]:
+    """Turn an outage of Redis into UnavailableError; a mistake of ours stays what it is."""
+    return _Translated(what)
+
+
+class Together:
+    """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
+
+    Commands keep their order but are not atomic together; errors go to their own caller. A command that was sent is
+    never sent again: it may have run. One that finds the connection dead goes out over a new one.
+    """
+
+    def __init__(self, client: Redis) -> None:
+        self._client = client
+        self._link: Dialogue | None = None
+        self._opening: asyncio.Task[Dialogue] | None = None
+
+    async def run(self, *command: Any) -> Any:
+        """Run one command and answer what Redis answers, unparsed. RedisError as from the client itself."""
+        link = self._link
+        if link is None or not link.alive:
+            link = await self._opened()
+        return await link.ask(*command)
+
+    def hang_up(self) -> None:
+        """End the connection, and with it what blocks on it; what was asked fails. The next command makes a new one."""
+        if self._link is not None:
+            self._link.drop(RedisConnectionError("hung up"))
+
+    async def _opened(self) -> Dialogue:
+        """A link that is alive; all who need one wait for the same."""
+        if self._opening is None:
+            self._opening = asyncio.create_task(self._open(), name="redis link")
+            self._opening.add_done_callback(self._when_opened)
+        return await asyncio.shield(self._opening)
+
+    async def _open(self) -> Dialogue:
+        if self._link is not None:
+            link, self._link = self._link, None
+            await link.close()
+        self._link = await Dialogue.open(self._client)
+        return self._link
+
+    def _when_opened(self, opening: "asyncio.Task[Dialogue]") -> None:
+        self._opening = None
+        if not opening.cancelled():
+            opening.exception()  # it is told to whoever waits; nobody may
+
+
+class Script:
+    """A Lua script on one key, loaded when Redis does not know it (any more)."""
+
+    def __init__(self, client: Redis, together: Together, text: str) -> None:
+        self._redis = client
+        self._together = together
+        self._text = text
+        self._sha: str = client.register_script(text).sha
+
+    async def __call__(self, key: str, args: list[Any]) -> Any:
+        """Run it. RedisError as from the client itself."""
+        try:
+            return await self._together.run("EVALSHA", self._sha, 1, key, *args)
+        except NoScriptError:
+            await self._redis.script_load(self._text)
+            return await self._together.run("EVALSHA", self._sha, 1, key, *args)

@@ -1,0 +1,1 @@
+"""gRPC as every process of the grid speaks it."""

@@ -1,0 +1,83 @@
+"""Who calls: the internal token between services, API keys from everyone else, nothing on loopback."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Awaitable, Callable, Mapping
+
+from nanogrid import caller
+from nanogrid.caller import Caller
+from nanogrid.errors import OperatorsOnlyError, UnauthenticatedError
+
+CACHE_S = 30.0  # a revoked key works at an edge for at most this long
+_CACHE_SIZE = 10_000  # answers kept per process; beyond it the cache starts anew
+
+VerifyKey = Callable[[str], Awaitable[str]]  # whole key -> principal, or UnauthenticatedError
+
+
+class KeyCache:
+    """Remembers for under a minute whom a key speaks for, and which keys speak for nobody."""
+
+    def __init__(self, verify: VerifyKey, ttl_s: float = CACHE_S, clock: Callable[[], float] = time.monotonic) -> None:
+        self._verify = verify
+        self._ttl_s = ttl_s
+        self._clock = clock
+        # By digest: a stranger may send keys of any length, and memory shall hold no key in the clear.
+        self._known: dict[bytes, tuple[float, str | None]] = {}
+
+    async def principal(self, key: str) -> str:
+        """The principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
+        digest = hashlib.sha256(key.encode()).digest()
+        found = self._known.get(digest)
+        if found is None or found[0] < self._clock():
+            found = (self._clock() + self._ttl_s, await self._ask(key))
+            if len(self._known) >= _CACHE_SIZE:
+                self._known.clear()
+            self._known[digest] = found
+        if found[1] is None:
+            raise UnauthenticatedError("the API key is not valid; make one with `nanogrid keys create PRINCIPAL`")
+        return found[1]
+
+    async def _ask(self, key: str) -> str | None:
+        try:
+            return await self._verify(key)
+        except UnauthenticatedError:
+            return None
+
+
+class Authenticator:
+    """Decides who a caller is from its metadata (gRPC) or headers (HTTP), keys in lower case.
+
+    With `required` off, callers are trusted: they are who they say, `internal` included.
+    """
+
+    def __init__(self, *, required: bool, internal_token: str, verify: VerifyKey) -> None:
+        self._required = required
+        self._token = internal_token.encode()
+        self._keys = KeyCache(verify)
+
+    async def identify(self, metadata: Mapping[str, str]) -> Caller:
+        """The caller. UnauthenticatedError without a valid key or token where one is required."""
+        request_id = metadata.get(caller.REQUEST_ID_KEY) or caller.new_request_id()
+        if not self._required or self._has_token(metadata):
+            return Caller(metadata.get(caller.PRINCIPAL_KEY), internal=True, request_id=request_id)
+        return Caller(await self._keys.principal(api_key(metadata)), internal=False, request_id=request_id)
+
+    def _has_token(self, metadata: Mapping[str, str]) -> bool:
+        presented = metadata.get(caller.TOKEN_KEY, "").encode()
+        return bool(self._token) and hmac.compare_digest(presented, self._token)
+
+
+def api_key(headers: Mapping[str, str]) -> str:
+    """The API key in `x-api-key` or `authorization: Bearer …`. UnauthenticatedError when there is none."""
+    scheme, _, bearer = headers.get("authorization", "").partition(" ")
+    key = headers.get("x-api-key", "") or (bearer.strip() if scheme.lower() == "bearer" else "")
+    if not key:
+        raise UnauthenticatedError("send your API key as `Authorization: Bearer <key>` or `X-API-Key: <key>`")
+    return key
+
+
+def require_internal() -> None:
+    """OperatorsOnlyError unless the current caller is part of the grid or its operator."""
+    if not caller.caller().internal:
+        raise OperatorsOnlyError("this call is for the grid's operators; it takes the internal token")

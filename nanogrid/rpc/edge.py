@@ -1,0 +1,103 @@
+"""What every incoming RPC passes: identity, log context, and the one place where exceptions become statuses."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc.aio import ServicerContext
+
+from nanogrid import caller
+from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
+from nanogrid.logs import logger
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.status import trailing_metadata
+
+log = logger()
+
+_MAKERS = {  # by whether requests and responses are streams
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+
+
+class Edge:
+    """Identifies the caller, then runs the servicer; any exception leaves as a `google.rpc.Status`.
+
+    Only NanoGridErrors keep their text. Everything else is logged and becomes INTERNAL without a word of it.
+
+    It stands in for the server when servicers are registered, and wraps every method once: an interceptor would do so
+    at every call, for 0.04 ms.
+    """
+
+    def __init__(self, server: grpc.aio.Server, authenticator: Authenticator) -> None:
+        self._server = server
+        self._authenticator = authenticator
+
+    def add_generic_rpc_handlers(self, handlers: Any) -> None:
+        """Nothing: the generated code also calls `add_registered_method_handlers`, with names."""
+
+    def add_registered_method_handlers(
+        self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
+    ) -> None:
+        """Serve these methods of a service, each behind the edge."""
+        wrapped = {name: self._wrapped(handler, f"/{service}/{name}") for name, handler in handlers.items()}
+        self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
+
+    def _wrapped(self, handler: Any, method: str) -> Any:
+        behave = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
+        run = (self._stream if handler.response_streaming else self._unary)(behave, method)
+        make: Any = _MAKERS[handler.request_streaming, handler.response_streaming]
+        return make(run, _tolerant(handler.request_deserializer), handler.response_serializer)
+
+    def _unary(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]:
+        async def run(request: Any, call: ServicerContext[Any, Any]) -> Any:
+            try:
+                await self._enter(call, request)
+                return await behave(request, call)
+            except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
+                await _abort(call, error, method)
+
+        return run
+
+    def _stream(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], AsyncIterator[Any]]:
+        async def run(request: Any, call: ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            try:
+                await self._enter(call, request)
+                async for message in behave(request, call):
+                    yield message
+            except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
+                await _abort(call, error, method)
+
+        return run
+
+    async def _enter(self, call: ServicerContext[Any, Any], request: Any) -> None:
+        if isinstance(request, _Garbage):
+            raise InvalidFieldError("request", "is not the protobuf message this call takes")
+        metadata = {key: str(value) for key, value in call.invocation_metadata() or ()}
+        caller.set_caller(await self._authenticator.identify(metadata))
+
+
+class _Garbage:
+    """Stands in for request bytes that are not a message."""
+
+
+def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def run(data: bytes) -> Any:
+        try:
+            return deserialize(data)
+        except DecodeError:
+            return _Garbage()
+
+    return run
+
+
+async def _abort(call: ServicerContext[Any, Any], error: Exception, method: str) -> None:
+    if isinstance(error, grpc.aio.AbortError):
+        raise error
+    if not isinstance(error, NanoGridError):
+        log.error("rpc failed", method=method, exc_info=error)
+        error = InternalError("internal error; the log has it under the request id")
+    await call.abort(error.code, error.message, trailing_metadata(error))

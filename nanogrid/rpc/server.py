@@ -1,0 +1,89 @@
+"""A gRPC server as every service runs it: health, reflection, an edge around every servicer, a graceful end."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+import uvloop
+from google.protobuf.descriptor import ServiceDescriptor
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from nanogrid.heap import settle
+from nanogrid.logs import logger
+from nanogrid.rpc.auth import Authenticator
+from nanogrid.rpc.client import MAX_MESSAGE_BYTES
+from nanogrid.rpc.edge import Edge
+
+log = logger()
+
+GRACE_S = 10.0  # how long calls may finish after SIGTERM
+
+_OPTIONS: list[tuple[str, Any]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
+    # Above its default of 1000, calls not yet accepted are cancelled at random: thousands of waiters are normal here.
+    ("grpc.server.max_pending_requests", 100_000),
+    ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not load balancing
+    # Let our clients' keepalives pass; the default answers frequent pings with GOAWAY.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A servicer and how to add it: `register` is the generated `add_…Servicer_to_server`."""
+
+    descriptor: ServiceDescriptor
+    register: Callable[[Any, Any], None]
+    servicer: Any
+
+
+@asynccontextmanager
+async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
+    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
+    server = grpc.aio.server(options=_OPTIONS)
+    edge = Edge(server, authenticator)
+    checker = health.aio.HealthServicer()
+    # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+    for bound in services:
+        bound.register(bound.servicer, edge)
+        names.append(bound.descriptor.full_name)
+        await checker.set(bound.descriptor.full_name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection(names, server)
+    port = server.add_insecure_port(listen)
+    await server.start()
+    await checker.set("", health_pb2.HealthCheckResponse.SERVING)
+    settle()
+    log.info("serving", listen=listen, port=port)
+    try:
+        yield port
+    finally:
+        await checker.enter_graceful_shutdown()
+        await server.stop(GRACE_S)
+
+
+async def until_stopped() -> None:
+    """Return at the first SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    await stopped.wait()
+    log.info("stopping")
+
+
+def run(main: Callable[[], Awaitable[None]]) -> None:
+    """Run a service's main coroutine on uvloop."""
+
+    async def entry() -> None:
+        await main()
+
+    uvloop.run(entry())

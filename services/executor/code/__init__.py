@@ -1,0 +1,1 @@
+"""Code on this machine: fetched, built and cached."""

@@ -1,0 +1,177 @@
+"""Programs of compiled runtimes: built once per code digest, in a sandbox of their own, and shared by all executors."""
+
+import asyncio
+import os
+import shutil
+import tempfile
+import time
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from nanogrid.bundle import pack_single
+from nanogrid.errors import NotFoundError
+from nanogrid.logs import logger
+from nanogrid.runtimes import Runtime
+from services.executor.code.cache import CodeCache
+from services.executor.code.compiler import BuildLimits, Transcript, take_program, why_it_failed
+from services.executor.sandbox import (
+    CallError,
+    CallRequest,
+    Sandbox,
+    SandboxProvider,
+    SandboxStartError,
+    Specialisation,
+)
+
+log = logger()
+
+_AT_ONCE = 2  # builds: each is given processors of its own
+_FAILED_S = (
+    600.0  # how long a failure is believed: the same code fails again, unless the machine was short of something
+)
+_FAILURES = 100  # failures remembered, of at most 64 KiB each
+_KNOWN = 10_000  # builds whose digest is remembered
+_CHUNK = 1024 * 1024
+_PROGRAM = "program"
+
+_T = TypeVar("_T")
+
+# Keeps a build, a zip, under its key.
+StoreBuild = Callable[[str, AsyncIterator[bytes]], Awaitable[None]]
+
+
+class BuildFailedError(Exception):
+    """The code cannot be built; carries the job's error."""
+
+    def __init__(self, error: CallError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    error: CallError
+    until: float  # monotonic seconds
+
+
+def build_key(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
+    """What a build is known by. Pure."""
+    return f"{runtime.name}/{toolchain}/{code_sha256}"
+
+
+class Builds:
+    """Safe to use concurrently: calls of one digest wait for one build. A failed one is not tried again for a while.
+
+    `scratch` is a folder of this object alone; what a crash left in it is removed.
+    """
+
+    def __init__(
+        self, provider: SandboxProvider, cache: CodeCache, store: StoreBuild, limits: BuildLimits, scratch: Path
+    ) -> None:
+        self._provider = provider
+        self._cache = cache
+        self._store = store
+        self._limits = limits
+        self._scratch = scratch
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._building: dict[str, asyncio.Lock] = {}
+        self._callers: Counter[str] = Counter()  # who holds or awaits which lock
+        self._failures: OrderedDict[str, _Failure] = OrderedDict()
+        self._digests: OrderedDict[str, str] = OrderedDict()  # of the builds that were in the cache
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+
+    @asynccontextmanager
+    async def program_of(self, runtime: Runtime, code: Path) -> AsyncIterator[Path | None]:
+        """The program built of a folder, safe from eviction inside the block; None where nothing is to be built.
+
+        `code` is named by the digest of its bundle, as in the code cache.
+        BuildFailedError when the code is at fault, SandboxStartError when the platform is.
+        """
+        if not runtime.compiled:
+            yield None
+            return
+        key = build_key(runtime, await self._provider.toolchain(runtime), code.name)
+        async with AsyncExitStack() as held:
+            async with self._alone_with(key):
+                folder = await self._find_or_build(held, key, runtime, code)
+            yield folder / _PROGRAM
+
+    @asynccontextmanager
+    async def _alone_with(self, key: str) -> AsyncIterator[None]:
+        self._callers[key] += 1
+        try:
+            async with self._building.setdefault(key, asyncio.Lock()):
+                yield
+        finally:
+            self._callers[key] -= 1
+            if not self._callers[key]:
+                del self._callers[key], self._building[key]
+
+    async def _find_or_build(self, held: AsyncExitStack, key: str, runtime: Runtime, code: Path) -> Path:
+        failure = self._failures.get(key)
+        if failure is not None and time.monotonic() < failure.until:
+            raise BuildFailedError(failure.error)
+        try:
+            folder = await held.enter_async_context(self._cache.checked_out(key, self._digests.get(key, "")))
+        except NotFoundError:
+            await self._build(key, runtime, code)
+            folder = await held.enter_async_context(self._cache.checked_out(key, ""))
+        _remember(self._digests, key, folder.name, _KNOWN)
+        return folder
+
+    async def _build(self, key: str, runtime: Runtime, code: Path) -> None:
+        started = time.monotonic()
+        async with self._places:
+            sandbox = await self._provider.create(runtime)
+            try:
+                await self._compile(sandbox, code)
+                await self._keep(key, sandbox.output_dir)
+            except BuildFailedError as failed:
+                _remember(self._failures, key, _Failure(failed.error, time.monotonic() + _FAILED_S), _FAILURES)
+                raise
+            finally:
+                await sandbox.destroy()
+        log.info("built", build=key, seconds=round(time.monotonic() - started, 3))
+
+    async def _compile(self, sandbox: Sandbox, code: Path) -> None:
+        said, limits = Transcript(), self._limits
+        what = Specialisation("", code, "", limits.memory_mb, cpus=limits.cpus)
+        refused = await sandbox.specialise(what, said.take)
+        if isinstance(refused, CallError):
+            raise SandboxStartError(f"the build could not begin: {refused.message}")
+        outcome = await sandbox.call(CallRequest("build", b"null", limits.timeout_s, said.take))
+        if outcome.error is None:
+            return
+        if outcome.error.type == "Lost":
+            raise SandboxStartError(outcome.error.message)
+        raise BuildFailedError(why_it_failed(outcome.error, said.text(), limits))
+
+    async def _keep(self, key: str, output: Path) -> None:
+        with tempfile.TemporaryDirectory(dir=self._scratch) as folder:
+            program, packed = Path(folder, _PROGRAM), Path(folder, "program.zip")
+            error = await asyncio.to_thread(take_program, output, program, self._limits.program_bytes)
+            if error is not None:
+                raise BuildFailedError(error)
+            await asyncio.to_thread(pack_single, program, _PROGRAM, packed)
+            await self._store(key, _read(packed))
+
+
+async def _read(path: Path) -> AsyncIterator[bytes]:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        while chunk := await asyncio.to_thread(os.read, descriptor, _CHUNK):
+            yield chunk
+    finally:
+        os.close(descriptor)
+
+
+def _remember(memory: OrderedDict[str, _T], key: str, value: _T, most: int) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    if len(memory) > most:
+        memory.popitem(last=False)

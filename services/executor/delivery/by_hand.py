@@ -1,0 +1,136 @@
+"""Jobs put on the queue by hand: what their messages leave out, and whose they are."""
+
+import hashlib
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from nanogrid.caller import LOCAL_PRINCIPAL
+from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
+from nanogrid.jobs.message import GarbageError, Task, with_defaults
+from nanogrid.runtimes import ALIASES
+from nanogrid.timestamps import set_millis
+from nanogrid.v1.resources_pb2 import Function, Job
+from services.executor.code.cache import FetchBundle
+
+# Reads a function of whatever owner. NotFoundError when the registry has none of this id.
+FindFunction = Callable[[str], Awaitable[Function]]
+
+_INLINE_RUNTIME = "python"
+
+
+class Foreign:
+    """Completes such tasks; safe to use concurrently. `bucket` is the only one that code is taken from."""
+
+    def __init__(self, find: FindFunction, fetch: FetchBundle, bucket: str) -> None:
+        self._find = find
+        self._fetch = fetch
+        self._bucket = bucket
+
+    async def complete(self, task: Task) -> Task:
+        """The task with nothing left out; one of the invoker's is returned as it is.
+
+        GarbageError when it can never be run, UnavailableError when nobody can say now.
+        """
+        if task.code_bucket not in ("", self._bucket):
+            raise GarbageError(
+                f"code is taken from bucket {self._bucket!r} only, not from {task.code_bucket!r} (S3_CODE_BUCKET)"
+            )
+        if task.job.owner:
+            return task
+        known = await self._known(task.job.function_id)
+        function = completed(task, known)
+        if function.s3_key and not function.code_sha256:
+            function.code_sha256 = await self._digest(function.s3_key)
+        job = _job(task.job, function)
+        function.function_id = sandbox_key(task, function, known)
+        return replace(task, job=job, function=function)
+
+    async def _known(self, function_id: str) -> Function | None:
+        try:
+            return await self._find(function_id) if function_id else None
+        except NotFoundError:
+            return None
+        except NanoGridError as error:
+            raise UnavailableError(f"the registry cannot be asked for the function: {error.message}") from None
+
+    async def _digest(self, s3_key: str) -> str:
+        """The digest of a bundle as it is now; "" when there is none, which is for the run to find."""
+        try:
+            async for part in self._fetch(s3_key):
+                if isinstance(part, str):
+                    return part
+        except NotFoundError:
+            return ""
+        except NanoGridError as error:
+            raise UnavailableError(f"artifacts cannot be asked for the code: {error.message}") from None
+        return ""
+
+
+def completed(task: Task, known: Function | None) -> Function:
+    """The function the message asks for: what it does not say is the registry's, then a default. Pure.
+
+    GarbageError where neither the registry nor the message knows the code. A digest is never taken from the message: it
+    would choose code that is here already, whatever the key says.
+    """
+    function, said = Function(), task.function
+    if known is not None:
+        function.CopyFrom(known)
+        if known.runtime in ALIASES.get(said.runtime, ()):
+            said = _without_runtime(said)
+    function.MergeFrom(said)
+    function.code_sha256 = known.code_sha256 if known is not None and function.s3_key == known.s3_key else ""
+    function.owner = known.owner if known is not None else LOCAL_PRINCIPAL
+    if task.inline_code:
+        function.s3_key = function.code_sha256 = ""
+        function.runtime = function.runtime or _INLINE_RUNTIME
+    elif not function.s3_key:
+        raise GarbageError(f"function {function.function_id} is unknown, and the message names no code to run")
+    elif not function.runtime:
+        raise GarbageError(f"runtime is missing, and function {function.function_id} is unknown")
+    return with_defaults(function)
+
+
+def sandbox_key(task: Task, function: Function, known: Function | None) -> str:
+    """Whose sandboxes may serve it. Pure.
+
+    The registered function's, where exactly that is to be run; else those of other messages that ask for the very same,
+    and nobody's besides: no message may leave its code in a sandbox that the function's next call finds warm.
+    """
+    if known is not None and not task.inline_code and _identity(function) == _identity(known):
+        return known.function_id
+    digest = hashlib.sha256(_identity(function) + task.inline_code).hexdigest()
+    return f"{'inline' if task.inline_code else 'hand'}-{digest[:32]}"
+
+
+def _identity(function: Function) -> bytes:
+    """All that a sandbox is specialised with, and whose it is."""
+    same = Function(
+        function_id=function.function_id,
+        owner=function.owner,
+        runtime=function.runtime,
+        handler=function.handler,
+        s3_key=function.s3_key,
+        code_sha256=function.code_sha256,
+        env=function.env,
+        mode=function.mode,
+        egress=function.egress,
+    )
+    return hashlib.sha256(same.SerializeToString(deterministic=True)).digest()
+
+
+def _without_runtime(said: Function) -> Function:
+    copy = Function()
+    copy.CopyFrom(said)
+    copy.runtime = ""
+    return copy
+
+
+def _job(known: Job, function: Function) -> Job:
+    job = Job()
+    job.CopyFrom(known)
+    job.owner, job.runtime, job.memory_mb = function.owner, function.runtime, function.memory_mb
+    job.s3_key, job.code_sha256 = function.s3_key, function.code_sha256
+    if not job.created_at.seconds:
+        set_millis(job.created_at, time.time_ns() // 1_000_000)  # records keep milliseconds
+    return job

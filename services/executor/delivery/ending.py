@@ -1,0 +1,147 @@
+"""The one order in which a job ends: recorded and published, then kept durably, then its message goes."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+from nanogrid.errors import UnavailableError
+from nanogrid.jobs import JobStore, record
+from nanogrid.logs import logger
+from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
+from nanogrid.v1.artifacts_pb2 import FinishedRecord
+from nanogrid.v1.resources_pb2 import Job
+from services.executor.delivery.durable import Keeper
+from services.executor.delivery.lease import Heart
+
+log = logger()
+
+_RETRY_S = 0.5  # between tries while a backend is down
+_CROWD = 500  # endings under way behind their answers, above which no more jobs are begun
+
+Say = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """What ends: the message and its job. `buried` is why the message is dead-lettered, "" where it just goes."""
+
+    delivery: Delivery
+    job: Job
+    payload_kept: bool
+    buried: str = ""
+
+
+class Ending:
+    """Ends jobs. What comes after the answer goes on in tasks of its own; if we die, the next receiver does it."""
+
+    def __init__(self, jobs: JobStore, queue: TaskQueue, heart: Heart, keeper: Keeper, record_bytes: int) -> None:
+        self._jobs = jobs
+        self._queue = queue
+        self._heart = heart
+        self._keeper = keeper
+        self._record_bytes = record_bytes
+        self._behind: set[asyncio.Task[None]] = set()
+
+    @property
+    def crowded(self) -> bool:
+        """Whether so many endings wait for artifacts that no more jobs should be begun."""
+        return len(self._behind) >= _CROWD
+
+    async def end(self, end: End, token: int) -> None:
+        """Record and publish; on return the answer is out. LeaseLostError when it is not ours to say.
+
+        While the job store is down the result is kept durably first, and recorded when the store is back. A record too
+        large for the store is kept first, too: what is recorded refers to it.
+        """
+        encoded = record.encode(end.job)
+        large = len(encoded) > self._record_bytes
+        say: Say = partial(self._jobs.finish, end.job, token, record.stub(end.job) if large else encoded)
+        kept, keep_first = False, large
+        while True:
+            if keep_first and (earlier := await self._try_to_keep(end, encoded, at_once=True)) is not None:
+                kept, keep_first = True, False
+                say = self._saying(earlier) if earlier else say
+            if kept or not large:
+                try:
+                    await say()
+                    break
+                except UnavailableError:
+                    log.warning("the result waits for the job store")
+                    keep_first = not kept
+            await asyncio.sleep(_RETRY_S)
+        self._go_on(end, b"" if kept else encoded)
+
+    async def found(self, end: End) -> bool:
+        """Whether the job has a durable result already, said by an owner that died: then it is recorded, and ended."""
+        earlier = await self._keeper.find(end.job.job_id)
+        if earlier is None:
+            return False
+        log.info("its durable result was there already")
+        await self._saying(earlier)()
+        self._go_on(end, b"")
+        return True
+
+    async def complete(self, end: End) -> None:
+        """Do what is left for a job that is recorded: whoever recorded it may have died right afterwards."""
+        recorded = await self._jobs.finished_record(end.job.job_id) or b""
+        in_artifacts = bool(recorded) and record.decode(recorded).kept_in_artifacts
+        self._go_on(end, b"" if in_artifacts else recorded)
+
+    async def close(self, grace_s: float) -> None:
+        """Wait for what goes on behind the answers; what is not done by then is left to the next receiver."""
+        if self._behind:
+            _, left = await asyncio.wait(self._behind, timeout=grace_s)
+            for task in left:
+                task.cancel()
+            await asyncio.gather(*left, return_exceptions=True)
+
+    def _saying(self, kept: bytes) -> Say:
+        """How to record what the durable result says."""
+        job = record.decode(kept)
+        return partial(self._jobs.adopt, job, record.stub(job) if len(kept) > self._record_bytes else kept)
+
+    async def _try_to_keep(self, end: End, encoded: bytes, *, at_once: bool = False) -> bytes | None:
+        """None while artifacts is down; else as the keeper answers."""
+        payload_done = end.payload_kept and not end.buried  # a dead letter may be queued again
+        wanted = FinishedRecord(job_id=end.job.job_id, record=encoded, payload_done=payload_done)
+        try:
+            return await self._keeper.keep(wanted, at_once=at_once)
+        except UnavailableError as error:
+            log.warning("the result waits for artifacts", error=error.message)
+            return None
+
+    def _go_on(self, end: End, encoded: bytes) -> None:
+        task = asyncio.create_task(self._finish_behind(end, encoded))
+        self._behind.add(task)
+        task.add_done_callback(self._behind.discard)
+
+    async def _finish_behind(self, end: End, encoded: bytes) -> None:
+        """Keep the record where there is one to keep, then let the message go."""
+        with self._heart.holding(end.delivery):
+            while encoded and not await self._kept(end, encoded):  # noqa: ASYNC110 - nobody tells when a backend is back
+                await asyncio.sleep(_RETRY_S)
+            while not await self._let_go(end):  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(_RETRY_S)
+
+    async def _kept(self, end: End, encoded: bytes) -> bool:
+        """Whether the record is kept now and, where another was kept earlier, that one is recorded."""
+        earlier = await self._try_to_keep(end, encoded)
+        try:
+            if earlier:
+                await self._saying(earlier)()
+        except UnavailableError:
+            return False
+        return earlier is not None
+
+    async def _let_go(self, end: End) -> bool:
+        try:
+            if end.buried:
+                await self._queue.bury(end.delivery, end.buried)
+            else:
+                await self._queue.delete(end.delivery)
+        except UnavailableError:
+            return False
+        except ReceiptLostError:
+            log.info("somebody else has the message, and finds its job ended")
+        return True

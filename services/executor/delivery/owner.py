@@ -1,0 +1,198 @@
+"""One delivery from the queue: owned, run, and ended, or given to whoever is better off."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from nanogrid.errors import (
+    ArchiveRejectedError,
+    NanoGridError,
+    NotFoundError,
+    RuntimeNotSupportedError,
+    UnavailableError,
+)
+from nanogrid.jobs import ClaimOutcome, JobStore, LeaseLostError
+from nanogrid.jobs.message import GarbageError, Task, decode
+from nanogrid.logs import logger
+from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
+from nanogrid.v1.resources_pb2 import ExecutorInfo, JobError, JobState
+from services.executor.delivery.by_hand import Foreign
+from services.executor.delivery.ending import End, Ending
+from services.executor.delivery.lease import Heart
+from services.executor.pool.choices import TRIES, retry_delay_s
+from services.executor.run.job import Work
+from services.executor.sandbox import CallError, SandboxStartError
+
+log = logger()
+
+_OUTAGE_DELAY_S = 2.0  # how long a message is left alone when a backend is down
+
+ReadPayload = Callable[[str], Awaitable[bytes]]
+
+
+class Runner:
+    """Handles deliveries; safe to use concurrently. Never raises but CancelledError, and then hands the job back.
+
+    `who` is this executor: running jobs name it.
+    """
+
+    def __init__(
+        self,
+        work: Work,
+        jobs: JobStore,
+        queue: TaskQueue,
+        who: ExecutorInfo,
+        *,
+        heart: Heart,
+        ending: Ending,
+        foreign: Foreign,
+        payload_of: ReadPayload,
+    ) -> None:
+        self._work = work
+        self._jobs = jobs
+        self._queue = queue
+        self._who = who
+        self._heart = heart
+        self._ending = ending
+        self._foreign = foreign
+        self._payload_of = payload_of
+        self._outage = False  # whether the job store was down when last asked
+
+    async def ready(self) -> bool:
+        """Whether jobs should be begun now: what is received during an outage would only be put back."""
+        if self._outage:
+            try:
+                await self._jobs.ping()
+            except UnavailableError:
+                return False
+            self._outage = False
+        return not self._ending.crowded
+
+    async def handle(self, delivery: Delivery) -> None:
+        """See the class. What cannot be done now stays on the queue."""
+        try:
+            task = await self._foreign.complete(decode(delivery.body))
+        except UnavailableError as error:
+            log.warning("left on the queue", error=error.message)
+            await self.refuse(delivery, _OUTAGE_DELAY_S)
+            return
+        except GarbageError as error:
+            log.warning("message is garbage", reason=str(error))
+            await self._quietly_bury(delivery, str(error))
+            return
+        # For good, because every delivery is handled in a task of its own.
+        structlog.contextvars.bind_contextvars(job_id=task.job.job_id, function_id=task.function.function_id)
+        try:
+            await self._own(delivery, task)
+        except LeaseLostError:
+            log.warning("the job is somebody else's now; what was run here is dropped")
+        except ReceiptLostError:
+            log.warning("the message is somebody else's now")
+        except UnavailableError as error:
+            self._outage = True
+            log.warning("left on the queue", error=error.message)
+            await self.refuse(delivery, _OUTAGE_DELAY_S)
+
+    async def refuse(self, delivery: Delivery, delay_s: float = 0) -> None:
+        """Put back what cannot be run here now."""
+        try:
+            await self._queue.set_aside(delivery, delay_s)
+        except (ReceiptLostError, UnavailableError):
+            log.info("left on the queue until its visibility runs out")
+
+    async def _own(self, delivery: Delivery, task: Task) -> None:
+        task.job.executor_id, task.job.executor_address = self._who.executor_id, self._who.address
+        received_before = delivery.receives > 1
+        claim = await self._jobs.claim(task.job, self._heart.pace.lease_s, received_before=received_before)
+        end = End(delivery, task.job, task.payload_elsewhere)
+        if claim.outcome is ClaimOutcome.FINISHED:
+            await self._ending.complete(end)
+        elif claim.outcome is ClaimOutcome.BUSY:
+            await self._queue.set_aside(delivery, self._heart.pace.lease_s)
+        else:
+            task.job.attempt = claim.attempt
+            doubtful = received_before or claim.rebuilt or claim.attempt > 1
+            await self._run_owned(end, task, claim.token, doubtful=doubtful)
+
+    async def _run_owned(self, end: End, task: Task, token: int, *, doubtful: bool) -> None:
+        job = task.job
+        try:
+            with self._heart.beating(end.delivery, job, token):
+                if doubtful and await self._ending.found(end):
+                    return
+                if job.attempt > TRIES:
+                    fault: CallError | None = CallError("Lost", "every executor that ran it died")
+                else:
+                    fault = await self._attempt(task)
+                if fault is None:
+                    await self._ending.end(end, token)
+                elif job.attempt >= TRIES:
+                    await self._give_up(end, token, fault)
+        except asyncio.CancelledError:
+            await self._hand_back(end.delivery, job.job_id, token, delay_s=0)
+            raise
+        except UnavailableError as error:
+            log.warning("handed back during an outage", reason=error.message)
+            await self._hand_back(end.delivery, job.job_id, token, delay_s=_OUTAGE_DELAY_S)
+            return
+        if fault is not None and job.attempt < TRIES:
+            log.warning("try failed, will be tried again", attempt=job.attempt, reason=fault.message)
+            await self._jobs.hand_back(job.job_id, token, count_try=True)
+            await self._queue.release(end.delivery, retry_delay_s(job.attempt))
+
+    async def _hand_back(self, delivery: Delivery, job_id: str, token: int, *, delay_s: float) -> None:
+        """Give it to whoever is better off; no try of the job's is used up."""
+        await self._jobs.hand_back(job_id, token, count_try=False)
+        await self._queue.set_aside(delivery, delay_s)
+
+    async def _attempt(self, task: Task) -> CallError | None:
+        """Fetch what did not fit into the message, and run the job; answers and raises as `_run`."""
+        try:
+            if task.payload_elsewhere:
+                task = replace(task, payload=await self._payload_of(task.job.job_id))
+        except NotFoundError:
+            return CallError("Lost", "its payload, kept apart because of its size, is not there")
+        return await self._run(task)
+
+    async def _run(self, task: Task) -> CallError | None:
+        """Run the job; the fault of the platform that kept it from running, if any. UnavailableError in an outage."""
+        try:
+            await self._work.run(task)
+        except UnavailableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a mistake of ours must not make the job go round for ever
+            return _fault(error, task.function.s3_key)
+        return None
+
+    async def _give_up(self, end: End, token: int, fault: CallError) -> None:
+        job = end.job
+        log.error("given up", attempt=job.attempt, reason=fault.message)
+        job.state = JobState.JOB_STATE_FAILED
+        job.error.CopyFrom(JobError(type=fault.type, message=f"{fault.message} (after {job.attempt} tries)"))
+        job.ended_at.GetCurrentTime()
+        await self._ending.end(replace(end, buried=fault.message), token)
+
+    async def _quietly_bury(self, delivery: Delivery, reason: str) -> None:
+        try:
+            await self._queue.bury(delivery, reason)
+        except (ReceiptLostError, UnavailableError):
+            log.warning("garbage stays on the queue for now")
+
+
+def _fault(error: Exception, s3_key: str) -> CallError:
+    """What the job's record says when the platform, not the function, is to blame."""
+    match error:
+        case RuntimeNotSupportedError():
+            return CallError("RuntimeNotSupported", error.message)
+        case SandboxStartError():
+            return CallError("Lost", f"no sandbox could be started: {error}")
+        case NotFoundError():
+            return CallError("CodeNotFound", f"there is no code at {s3_key}")
+        case ArchiveRejectedError():
+            return CallError("CodeNotFound", f"the code at {s3_key} cannot be used: {error.message}")
+        case NanoGridError():
+            return CallError("Lost", f"the platform failed: {error.message}")
+    log.error("a try failed unexpectedly", exc_info=error)
+    return CallError("Lost", "the executor failed; its log says how")

@@ -1,0 +1,115 @@
+"""Takes as many jobs from the queue as there are free places, those that somebody waits for first, and runs each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from contextlib import suppress
+
+from nanogrid.errors import UnavailableError
+from nanogrid.logs import logger
+from nanogrid.queue import Delivery, TaskQueue
+from services.executor.delivery.owner import Runner
+from services.executor.pool.choices import patient_room
+
+log = logger()
+
+_OUTAGE_S = 0.5  # between tries while a backend is down
+_CALLS_COME_S = 0.05  # a call this recent is followed by another, as far as we know
+_FULL_S = 0.01  # while only calls may be begun: how often it is looked whether others may be again
+
+
+class Poller:
+    """One per executor. `wait_s` is one wait for messages, and how long stopping may take when none comes."""
+
+    def __init__(self, queue: TaskQueue, runner: Runner, places: int, wait_s: float) -> None:
+        self._queue = queue
+        self._runner = runner
+        self._places = places
+        self._wait_s = wait_s
+        self._running: set[asyncio.Task[None]] = set()
+        self._patient = 0  # of them, those that nobody waits for
+        self._called_at = float("-inf")  # monotonic seconds
+        self._changed = asyncio.Event()
+        self._stopping = False
+
+    @property
+    def free(self) -> int:
+        """How many jobs could be taken now."""
+        return self._places - len(self._running)
+
+    async def run(self) -> None:
+        """Take and run until `stop`."""
+        while not self._stopping:
+            if not self.free:
+                self._changed.clear()
+                await self._changed.wait()
+            elif not await self._runner.ready():
+                await asyncio.sleep(_OUTAGE_S)
+            else:
+                for delivery in await self._receive():
+                    await self._take(delivery)
+
+    async def _receive(self) -> list[Delivery]:
+        calls_come = time.monotonic() - self._called_at < _CALLS_COME_S
+        patient = self.free
+        if self._queue.knows_urgent:
+            patient = patient_room(self._places, self._patient, calls_come=calls_come)
+        try:
+            if not patient and not calls_come:
+                return await self._receive_calls()
+            return await self._queue.receive(self.free, self._wait_s if patient else _FULL_S, patient=patient)
+        except UnavailableError as error:
+            log.warning("nothing can be received", error=error.message)
+            await asyncio.sleep(_OUTAGE_S)
+            return []
+
+    async def _receive_calls(self) -> list[Delivery]:
+        """Only calls may be begun, and none came lately: look, then wait for another job to end or to look again."""
+        self._changed.clear()
+        found = await self._queue.receive(self.free, 0, patient=0)
+        if not found:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_FULL_S):
+                    await self._changed.wait()
+        return found
+
+    async def _take(self, delivery: Delivery) -> None:
+        if self._stopping:
+            await self._runner.refuse(delivery)
+            return
+        if delivery.urgent:
+            self._called_at = time.monotonic()
+        else:
+            self._patient += 1
+        task = asyncio.create_task(self._handle(delivery))
+        self._running.add(task)
+        task.add_done_callback(self._end)
+
+    async def _handle(self, delivery: Delivery) -> None:
+        try:
+            await self._runner.handle(delivery)
+        finally:
+            self._patient -= not delivery.urgent
+
+    def _end(self, task: "asyncio.Task[None]") -> None:
+        self._running.discard(task)
+        self._changed.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery failed; it stays on the queue", exc_info=error)
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._stopping = True
+        self._changed.set()
+
+    async def drain(self, grace_s: float, hurry: Awaitable[None] | None = None) -> None:
+        """Let what runs finish for `grace_s`, or until told to `hurry`, then hand the rest back to the queue."""
+        if not self._running:
+            return
+        running = list(self._running)
+        finished = asyncio.ensure_future(asyncio.wait(running))
+        hurried = asyncio.ensure_future(hurry or asyncio.Event().wait())
+        await asyncio.wait([finished, hurried], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in (finished, hurried, *running):
+            task.cancel()
+        await asyncio.gather(finished, hurried, *running, return_exceptions=True)

@@ -1,0 +1,1 @@
+"""Sandboxes: kept ready, chosen for calls, reused and evicted."""

@@ -1,0 +1,171 @@
+"""Chooses a sandbox for every call: the function's own if one rests, else a ready generic one, else a new one."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+from nanogrid.logs import logger
+from nanogrid.runtimes import Runtime
+from nanogrid.v1.resources_pb2 import Function
+from services.executor.pool.choices import may_grow, victim, warmest
+from services.executor.pool.ready import Ready
+from services.executor.pool.slot import Slot, SlotState
+from services.executor.sandbox import SandboxProvider, SandboxStartError
+
+log = logger()
+
+_HOUSEKEEPING_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """`most` sandboxes live at a time; a resting one is frozen after `freeze_after_s` and evicted after `idle_s`."""
+
+    most: int
+    idle_s: float
+    freeze_after_s: float
+
+
+class Pool:
+    """Safe to use concurrently within one event loop. A function's sandbox serves nobody else, for its whole life.
+
+    Resting sandboxes also go when a newcomer needs their place, or when the machine runs short of memory.
+    """
+
+    def __init__(self, provider: SandboxProvider, ready: Ready, limits: PoolLimits) -> None:
+        self._provider = provider
+        self.ready = ready
+        self._limits = limits
+        self._own: dict[str, list[Slot]] = {}  # function id -> its slots
+        self._starting = 0
+        self._waiting: set[asyncio.Future[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
+
+    def slots(self) -> list[Slot]:
+        """Every live slot, the generic ones too."""
+        return self._serving() + self.ready.slots()
+
+    async def take(self, function: Function, runtime: Runtime) -> Slot:
+        """A slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
+
+        Waits while the function is at its `max_concurrency` or every place is taken. SandboxStartError when none
+        could be made. Give it back in every case.
+        """
+        key = function.function_id or function.code_sha256
+        while True:
+            own = self._own.get(key, [])
+            if (slot := warmest(one for one in own if one.state is not SlotState.GENERIC)) is not None:
+                if await self._wake(slot):
+                    return slot
+                continue
+            if may_grow(len(own), function.max_concurrency) and self._has_room(key):
+                return await self._newcomer(key, runtime)
+            await self._until_freed()
+
+    async def _wake(self, slot: Slot) -> bool:
+        """Take a resting slot; False, and it is gone, when its sandbox died while it rested."""
+        if slot.sandbox.alive:
+            with contextlib.suppress(SandboxStartError):
+                await slot.take()
+                return True
+        self._drop(slot)
+        return False
+
+    def _has_room(self, key: str) -> bool:
+        serving = self._serving()
+        if len(serving) + self._starting < self._limits.most:
+            return True
+        oldest = victim([slot for slot in serving if slot.state is not SlotState.GENERIC], sparing=key)
+        if oldest is None:
+            return False
+        self._drop(oldest)
+        return True
+
+    async def _newcomer(self, key: str, runtime: Runtime) -> Slot:
+        slot = self.ready.take(runtime)
+        if slot is None:
+            self._starting += 1
+            try:
+                slot = Slot(await self._provider.create(runtime))
+            except BaseException:
+                self._tell()
+                raise
+            finally:
+                self._starting -= 1
+        self._own.setdefault(key, []).append(slot)
+        return slot
+
+    async def give_back(self, slot: Slot) -> None:
+        """Done with a slot that `take` gave: a sound one rests, any other is destroyed in the background."""
+        try:
+            if slot.state is SlotState.BUSY:
+                await slot.rest()
+        except SandboxStartError as error:
+            log.warning("a sandbox could not be made ready again", error=str(error))
+        if slot.state is not SlotState.IDLE:
+            self._drop(slot)
+        self._tell()
+
+    def evict(self, count: int) -> None:
+        """Remove up to `count` resting sandboxes, the longest unused first."""
+        for _ in range(count):
+            resting = [slot for slot in self._serving() if slot.state is not SlotState.GENERIC]
+            if (oldest := victim(resting, sparing="")) is None:
+                return
+            self._drop(oldest)
+
+    async def keep_house(self) -> None:
+        """Freeze and evict what rests, for ever."""
+        while True:
+            await asyncio.sleep(_HOUSEKEEPING_S)
+            await self.tidy(time.monotonic())
+
+    async def tidy(self, now: float) -> None:
+        """One round of housekeeping; `now` in monotonic seconds."""
+        for slot in self._serving():
+            rested_s = now - slot.used_at
+            if slot.state not in (SlotState.IDLE, SlotState.FROZEN):
+                continue
+            if rested_s > self._limits.idle_s or not slot.sandbox.alive:
+                self._drop(slot)
+            elif slot.state is SlotState.IDLE and rested_s > self._limits.freeze_after_s:
+                await slot.freeze()
+
+    async def close(self) -> None:
+        """Destroy everything."""
+        for slot in self._serving():
+            self._drop(slot)
+        await asyncio.gather(self.ready.close(), *self._background)
+
+    def _serving(self) -> list[Slot]:
+        return [slot for slots in self._own.values() for slot in slots]
+
+    def _drop(self, slot: Slot) -> None:
+        for key, slots in list(self._own.items()):
+            if slot in slots:
+                slots.remove(slot)
+                if not slots:
+                    del self._own[key]
+        self._later(slot.destroy())
+
+    async def _until_freed(self) -> None:
+        waiting = asyncio.get_running_loop().create_future()
+        self._waiting.add(waiting)
+        try:
+            await waiting
+        finally:
+            self._waiting.discard(waiting)
+
+    def _tell(self) -> None:
+        """Let all who wait look again."""
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)

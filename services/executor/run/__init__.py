@@ -1,0 +1,1 @@
+"""One call of a function: running it, and collecting its output and its outcome."""

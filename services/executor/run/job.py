@@ -1,0 +1,169 @@
+"""Running a job: code, sandbox, call, outputs, and what the record says of it all."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
+from pathlib import Path
+
+from nanogrid.errors import UnavailableError
+from nanogrid.jobs.message import Task
+from nanogrid.logs import logger
+from nanogrid.runtimes import Runtime, resolve
+from nanogrid.timestamps import set_now
+from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
+from services.executor.code.builds import BuildFailedError, Builds
+from services.executor.code.cache import CodeCache
+from services.executor.code.handlers import default_handler, source_name
+from services.executor.metrics import PeakSink
+from services.executor.pool.pool import Pool
+from services.executor.pool.slot import Slot, SlotState
+from services.executor.run.capture import Capture
+from services.executor.run.memory_advice import Tuner
+from services.executor.run.outcome import report
+from services.executor.run.output_files import (
+    OutputLimits,
+    OutputRefusedError,
+    StoreOutput,
+    collect,
+    is_empty,
+    refuse_if_full,
+)
+from services.executor.run.output_log import LiveOutput
+from services.executor.sandbox import (
+    CallError,
+    CallRequest,
+    CallResult,
+    SandboxStartError,
+    Specialisation,
+)
+
+log = logger()
+
+_RETRY_S = 0.5  # between tries while artifacts is down
+
+
+class Work:
+    """Runs one job at a time per call; safe to use concurrently."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        code: CodeCache,
+        tuner: Tuner,
+        live: LiveOutput,
+        store: StoreOutput,
+        *,
+        builds: Builds,
+        offered: Callable[[], frozenset[str]],
+        limits: OutputLimits,
+        peaks: PeakSink,
+    ) -> None:
+        self._pool = pool
+        self._code = code
+        self._builds = builds
+        self._tuner = tuner
+        self._live = live
+        self._store = store
+        self._offered = offered
+        self._limits = limits
+        self._peaks = peaks
+
+    async def run(self, task: Task) -> None:
+        """Run the job and write everything but its id into `task.job`, whose state is final afterwards.
+
+        Only faults of the platform are raised: SandboxStartError and NanoGridError.
+        """
+        job = task.job
+        set_now(job.started_at)
+        runtime = resolve(task.function.runtime, self._offered())
+        with self._live.of(job.job_id, job.owner) as output:
+            capture = Capture(output.take)
+            slot = await self._pool.take(task.function, runtime)
+            try:
+                job.cold_start = slot.state is SlotState.GENERIC
+                outcome = await self._call(task, slot, capture)
+                outcome = await self._with_outputs(task.job, slot, outcome)
+            finally:
+                await self._pool.give_back(slot)
+        self._advise(task, slot, outcome)
+        report(job, outcome, capture, slot.kind)
+
+    async def _call(self, task: Task, slot: Slot, capture: Capture) -> CallResult:
+        function = task.function
+        memory_mb = self._memory_mb(function)
+        if slot.state is SlotState.GENERIC:
+            try:
+                error = await self._specialise(task, slot, memory_mb, capture)
+            except BuildFailedError as failed:
+                error = failed.error
+            if error is not None:
+                return CallResult(None, error, None, 0, 0.0, reusable=False)
+        await slot.resize(memory_mb)
+        timeout_s = float(function.timeout_s) if function.timeout_s else None
+        outcome = await slot.call(CallRequest(task.job.job_id, task.payload, timeout_s, capture.take))
+        if outcome.error is not None and outcome.error.type == "Lost":
+            raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
+        return outcome
+
+    async def _specialise(self, task: Task, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
+        function, runtime = task.function, slot.sandbox.runtime
+        async with self._code_of(task, runtime) as folder, self._builds.program_of(runtime, folder) as program:
+            what = Specialisation(
+                function_id=function.function_id,
+                code_dir=folder,
+                handler=function.handler or default_handler(runtime, _names(folder)),
+                memory_mb=memory_mb,
+                fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
+                env=dict(function.env),
+                program=program,
+            )
+            return await slot.specialise(what, capture.take)
+
+    def _code_of(self, task: Task, runtime: Runtime) -> AbstractAsyncContextManager[Path]:
+        function = task.function
+        if task.inline_code:
+            return self._code.written(source_name(runtime, function.handler), task.inline_code)
+        return self._code.checked_out(function.s3_key, function.code_sha256)
+
+    def _memory_mb(self, function: Function) -> int:
+        if not function.auto_memory:
+            return function.memory_mb
+        return self._tuner.limit_mb(function.function_id, function.memory_mb)
+
+    async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
+        """The outcome after its files are stored; what cannot be stored makes it a failure."""
+        folder = slot.sandbox.output_dir
+        if is_empty(folder):
+            return outcome
+        try:
+            refuse_if_full(folder, outcome.error)
+            job.output_files.extend(await self._stored(job.job_id, folder))
+        except OutputRefusedError as refused:
+            return replace(outcome, error=refused.error, result=None)
+        return outcome
+
+    async def _stored(self, job_id: str, folder: Path) -> list[OutputFile]:
+        """Store what the call left. While artifacts is down it is kept here: the job ran, and must not run again."""
+        while True:
+            try:
+                return await collect(job_id, folder, self._limits, self._store)
+            except UnavailableError as error:
+                log.warning("output files wait for artifacts", error=error.message)
+            await asyncio.sleep(_RETRY_S)
+
+    def _advise(self, task: Task, slot: Slot, outcome: CallResult) -> None:
+        job, function, own = task.job, task.function, slot.sandbox.runtime_bytes
+        job.memory_mb = slot.memory_mb
+        job.runtime_memory_bytes = own
+        job.peak_memory_bytes = max(0, outcome.peak_memory_bytes - own)
+        self._peaks.observe(job.function_id, slot.sandbox.runtime.name, job.peak_memory_bytes)
+        if outcome.error is not None and outcome.error.type == "OutOfMemory":
+            self._tuner.ran_out(function.function_id)
+        advice = self._tuner.learn(function.function_id, function.memory_mb, outcome.peak_memory_bytes, own)
+        job.optimization_tip, job.recommended_memory_mb = advice.tip, advice.recommended_memory_mb
+        job.estimated_saving_percent, job.advice_calls = advice.saving_percent, advice.calls
+
+
+def _names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]

@@ -1,0 +1,131 @@
+"""What running jobs print, readable from its beginning while it is written."""
+
+import asyncio
+import struct
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from nanogrid.caller import Caller
+from nanogrid.errors import NotFoundError
+from services.executor.sandbox import OutputStream
+
+LOG_BYTES = 64_000_000  # of one job; what comes later is cut with a mark
+_IN_MEMORY = 256 * 1024  # a job that prints more goes to disk
+_HEADER = struct.Struct(">QBI")  # milliseconds since 1970, stream, length
+_STREAMS = tuple(OutputStream)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One piece of output. `sequence` counts from 0 within the job; `written_at_ms` since 1970, when it was read."""
+
+    sequence: int
+    written_at_ms: int
+    stream: OutputStream
+    data: bytes
+
+
+class JobOutput:
+    """One job's output: one writer, any number of readers, each from the beginning. Bounded on disk and in memory."""
+
+    def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
+        self.owner = owner
+        self._limit = limit
+        self._folder = folder
+        self._opened: IO[bytes] | None = None  # most jobs print nothing
+        self._size = 0
+        self._cut = False
+        self._ended = False
+        self._readers = 0
+        self._grown: asyncio.Event | None = None  # made by who waits
+
+    def take(self, stream: OutputStream, data: bytes) -> None:
+        """Append a piece; beyond the limit a mark, then nothing."""
+        if self._cut:
+            return
+        if self._size + len(data) > self._limit:
+            self._cut = True
+            data = b"\n[cut: the job's log is full]\n"
+        header = _HEADER.pack(time.time_ns() // 1_000_000, _STREAMS.index(stream), len(data))
+        self._file.seek(self._size)
+        self._file.write(header + data)
+        self._size += len(header) + len(data)
+        self._wake()
+
+    def end(self) -> None:
+        """Nothing more comes."""
+        self._ended = True
+        self._wake()
+        self._close_if_done()
+
+    async def pieces(self) -> AsyncIterator[Piece]:
+        """Everything from the beginning, as it comes, until the end."""
+        self._readers += 1
+        try:
+            async for piece in self._read():
+                yield piece
+        finally:
+            self._readers -= 1
+            self._close_if_done()
+
+    async def _read(self) -> AsyncIterator[Piece]:
+        offset = sequence = 0
+        while True:
+            while offset < self._size:
+                self._file.seek(offset)
+                written_at_ms, stream, length = _HEADER.unpack(self._file.read(_HEADER.size))
+                data = self._file.read(length)
+                yield Piece(sequence, written_at_ms, _STREAMS[stream], data)
+                offset += _HEADER.size + length
+                sequence += 1
+            if self._ended:
+                return
+            self._grown = self._grown or asyncio.Event()
+            await self._grown.wait()
+
+    @property
+    def _file(self) -> IO[bytes]:
+        if self._opened is None:
+            self._opened = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY, dir=str(self._folder))  # noqa: SIM115
+        return self._opened
+
+    def _close_if_done(self) -> None:
+        if self._ended and not self._readers and self._opened is not None:
+            self._opened.close()
+
+    def _wake(self) -> None:
+        if self._grown is not None:
+            self._grown.set()
+            self._grown = None  # who waits holds it
+
+
+class LiveOutput:
+    """The outputs of the jobs that run on this executor now."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._jobs: dict[str, JobOutput] = {}
+
+    @contextmanager
+    def of(self, job_id: str, owner: str) -> Iterator[JobOutput]:
+        """Collect a job's output inside the block; its readers get the rest afterwards."""
+        output = self._jobs[job_id] = JobOutput(owner, self._folder)
+        try:
+            yield output
+        finally:
+            output.end()
+            if self._jobs.get(job_id) is output:
+                del self._jobs[job_id]
+
+    def find(self, job_id: str, who: Caller) -> JobOutput:
+        """The output of a job that runs here and that this caller may see. NotFoundError otherwise."""
+        output = self._jobs.get(job_id)
+        if output is None or not who.may_see(output.owner):
+            raise NotFoundError(f"job {job_id} does not run on this executor", field="job_id")
+        return output

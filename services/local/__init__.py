@@ -1,0 +1,1 @@
+"""The local grid: every process of NanoGrid on one machine, Redis included."""

@@ -1,0 +1,48 @@
+"""Whether this machine can hold functions back from itself, and what to do when it cannot."""
+
+import os
+
+from services.local.errors import StartError
+
+DOCKER, PROCESS = "docker:", "process:"
+
+
+class IsolationError(StartError):
+    """Functions would run unisolated where strangers may call them; the message says what to do."""
+
+
+def choose(configured: str, problem: str | None, *, public: bool) -> str:
+    """The sandbox URL: what was configured, else Docker.
+
+    Where Docker has a problem functions run as plain child processes, but only on a grid that listens on loopback:
+    IsolationError on one that strangers can reach.
+    """
+    if configured:
+        return configured
+    if problem is None:
+        return DOCKER
+    if public:
+        raise IsolationError(
+            f"functions cannot be isolated ({problem}) and the gateway is not bound to loopback; make Docker work, "
+            "or accept the risk with NANOGRID_EXECUTOR_SANDBOX_URL=process:"
+        )
+    return PROCESS
+
+
+def docker_problem() -> str | None:
+    """Why Docker sandboxes cannot be had here; None when they can."""
+    if os.geteuid() != 0:
+        return "executors need root for cgroups and quotas; this is not root"
+    import docker  # noqa: PLC0415 - an SDK is loaded on use
+    from docker.errors import DockerException  # noqa: PLC0415 - see above
+
+    try:
+        client = docker.from_env(timeout=5)
+        try:
+            if client.images.list(filters={"reference": "nanogrid/*"}):
+                return None
+        finally:
+            client.close()
+    except DockerException as failure:
+        return f"no Docker daemon answers: {failure}"
+    return "there are no nanogrid/* images yet; build them with `make images`"

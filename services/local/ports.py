@@ -1,0 +1,53 @@
+"""Ports for a grid that must not collide with another one on the same machine."""
+
+import socket
+
+from services.local.errors import StartError
+
+
+class PortTakenError(StartError):
+    """Somebody else listens there; the message says how to choose another port."""
+
+
+def split(address: str) -> tuple[str, int]:
+    """Host and port of `host:port`; brackets around an IPv6 host are dropped. ValueError otherwise."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError(f"{address!r} is not host:port")
+    return host.strip("[]"), int(port)
+
+
+def join(host: str, port: int) -> str:
+    """`host:port`, with brackets around an IPv6 host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def reachable(listen: str) -> str:
+    """Where a server that listens there is reached from this machine."""
+    host, port = split(listen)
+    return join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared with, not bound to
+
+
+def settle(listen: str, setting: str) -> str:
+    """The address with its port chosen: 0 becomes a free one. PortTakenError when the port is taken."""
+    host, port = split(listen)
+    if not (found := _bind(host, port)):
+        raise PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
+    return join(host, found)
+
+
+def prefer(listen: str) -> str:
+    """The address itself while it is free, else a free port on its host."""
+    host, port = split(listen)
+    return join(host, _bind(host, port) or _bind(host, 0))
+
+
+def _bind(host: str, port: int) -> int:
+    """The port bound for a moment, 0 when it is taken. Whoever asked must listen there soon."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free enough
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return 0
+        return int(probe.getsockname()[1])

@@ -1,0 +1,57 @@
+"""The Redis server of a local grid that was given none."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from nanogrid.local import redis_server
+from services.local import ports
+from services.local.errors import StartError
+from services.local.plan import Child
+from services.local.settings import StackSettings
+from services.local.supervisor import keeping
+
+START_S = 60.0  # a long append-only file takes a while to read
+_POLL_S = 0.02
+
+
+@asynccontextmanager
+async def serving(settings: StackSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
+    """The URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
+    if settings.redis_url or settings.redis_host:
+        yield settings.jobs_url
+        return
+    folder = data_dir / "redis"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    host, port = ports.split(ports.settle("127.0.0.1:0", "NANOGRID_REDIS_URL"))
+    argv = redis_server.command(redis_server.find(redis_server.candidates()), port, folder)
+    child = Child("redis", argv, dict(os.environ), pass_fds=(lock,))
+    async with keeping([[child]], data_dir / "logs"):
+        await _answers(host, port, data_dir / "logs" / "redis.log")
+        yield f"redis://{host}:{port}/0"
+
+
+async def _answers(host: str, port: int, logfile: Path) -> None:
+    try:
+        async with asyncio.timeout(START_S):
+            while not await _pong(host, port):  # noqa: ASYNC110 - nobody here could set an event
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        raise StartError(f"Redis did not answer within {START_S:.0f} s; see {logfile}") from None
+
+
+async def _pong(host: str, port: int) -> bool:
+    """Whether Redis has read its file and serves; it answers -LOADING until then."""
+    try:
+        reader, writer = await asyncio.open_connection(host, port)
+    except OSError:
+        return False
+    try:
+        writer.write(b"PING\r\n")
+        return (await reader.readline()).startswith(b"+PONG")
+    except OSError:
+        return False
+    finally:
+        writer.close()

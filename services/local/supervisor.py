@@ -1,0 +1,144 @@
+"""Supervision: child processes that are restarted when they die and stopped in order, and that never outlive us."""
+
+import asyncio
+import ctypes
+import os
+import signal
+from asyncio.subprocess import Process
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from pathlib import Path
+
+from nanogrid.logs import logger
+from services.local.plan import Child
+
+log = logger()
+
+FIRST_DELAY_S = 0.5
+LONGEST_DELAY_S = 10.0  # what systemd waits between restarts in production
+STEADY_S = 30.0  # who ran for this long did not fail at starting
+LOG_ROTATE_BYTES = 64 * 1024 * 1024
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def next_delay(previous_s: float, ran_s: float) -> float:
+    """How long to wait before starting a child again: twice as long every time, anew after a steady run."""
+    if previous_s == 0 or ran_s >= STEADY_S:
+        return FIRST_DELAY_S
+    return min(previous_s * 2, LONGEST_DELAY_S)
+
+
+class Kept:
+    """One child, kept running from `start` until `stop`. For one event loop; each is called once."""
+
+    def __init__(self, child: Child, logs: Path) -> None:
+        self._child = child
+        self._log = logs / f"{child.name}.log"
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        """Start the child and begin to watch it. OSError when there is no such program."""
+        if self._log.exists() and self._log.stat().st_size > LOG_ROTATE_BYTES:
+            self._log.replace(self._log.with_suffix(".log.1"))
+        self._process = await self._spawn()
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._child.name}")
+
+    async def stop(self) -> None:
+        """End the child: politely, then after its time with force, together with whatever it left in its session."""
+        self._stopping.set()
+        await self._end()
+        await self._keeper
+        log.info("stopped", child=self._child.name, exit_code=self._process.returncode)
+
+    async def _end(self) -> None:
+        process = self._process
+        if process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            async with asyncio.timeout(self._child.stop_wait_s):
+                await process.wait()
+        except TimeoutError:
+            log.warning("did not stop, killing it", child=self._child.name, waited_s=self._child.stop_wait_s)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _keep(self) -> None:
+        """Start the child again whenever it ends by itself."""
+        loop = asyncio.get_running_loop()
+        delay_s = 0.0
+        while True:
+            began = loop.time()
+            code = await self._process.wait()
+            if self._stopping.is_set():
+                return
+            delay_s = next_delay(delay_s, loop.time() - began)
+            log.error(
+                "died, starting it again", child=self._child.name, exit_code=code, delay_s=delay_s, log=str(self._log)
+            )
+            await self._respawn(delay_s)
+
+    async def _respawn(self, delay_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(delay_s):
+                await self._stopping.wait()
+                return
+        try:
+            self._process = await self._spawn()
+        except OSError:  # out of processes, or its program is just being replaced: another try follows
+            log.exception("could not be started", child=self._child.name)
+        if self._stopping.is_set():  # asked to stop while it was starting
+            await self._end()
+
+    async def _spawn(self) -> Process:
+        with self._log.open("ab") as output:
+            process = await asyncio.create_subprocess_exec(
+                *self._child.argv,
+                env=dict(self._child.env),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=self._child.pass_fds,
+                start_new_session=True,  # Ctrl-C is for the supervisor: it knows the order
+                preexec_fn=_dies_with(os.getpid()),
+            )
+        log.info("started", child=self._child.name, pid=process.pid)
+        return process
+
+
+@asynccontextmanager
+async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[None]:
+    """Start the stages in order and keep their children running; at the end stop the stages in the opposite order."""
+    logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
+    async with AsyncExitStack() as started:
+        for stage in stages:
+            together = await started.enter_async_context(_stage())
+            for child in stage:
+                kept = Kept(child, logs)
+                await kept.start()
+                together.append(kept)
+        yield
+
+
+@asynccontextmanager
+async def _stage() -> AsyncIterator[list[Kept]]:
+    """Children that stop side by side: executors may all have long jobs to finish."""
+    together: list[Kept] = []
+    try:
+        yield together
+    finally:
+        await asyncio.gather(*(kept.stop() for kept in together))
+
+
+def _dies_with(parent: int) -> Callable[[], None]:
+    """What a child does between fork and exec: ask the kernel for SIGTERM when the supervisor dies, however it does."""
+
+    def ask() -> None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it died before we asked
+            os._exit(1)
+
+    return ask

@@ -1,0 +1,44 @@
+from dataclasses import dataclass
+
+from services.executor.pool.choices import may_grow, patient_room, retry_delay_s, victim, warmest
+
+
+@dataclass(frozen=True)
+class View:
+    function_id: str
+    used_at: float
+    is_resting: bool = True
+
+
+def test_the_last_used_resting_slot_serves() -> None:
+    slots = [View("f", 1), View("f", 3, is_resting=False), View("f", 2)]
+
+    assert warmest(slots) == View("f", 2)
+    assert warmest([slots[1]]) is None
+
+
+def test_the_longest_unused_slot_of_another_function_goes_first() -> None:
+    mine, old, new, busy = View("mine", 0), View("a", 1), View("b", 2), View("c", 0, is_resting=False)
+
+    assert victim([mine, new, old, busy], sparing="mine") == old
+    assert victim([mine, busy], sparing="mine") == mine
+    assert victim([busy], sparing="mine") is None
+
+
+def test_a_function_grows_to_its_concurrency_and_no_further() -> None:
+    assert may_grow(1000, 0)
+    assert may_grow(1, 2)
+    assert not may_grow(2, 2)
+
+
+def test_tries_are_spaced_out_up_to_a_minute() -> None:
+    assert [retry_delay_s(attempt) for attempt in (1, 2, 3, 10)] == [1, 2, 4, 60]
+
+
+def test_a_quarter_of_the_places_is_kept_for_calls_that_somebody_waits_for() -> None:
+    assert [patient_room(8, running, calls_come=False) for running in (0, 5, 6, 7)] == [6, 1, 0, 0]
+    assert patient_room(1, 0, calls_come=False) == 1
+
+
+def test_while_calls_keep_coming_other_jobs_go_on_one_at_a_time() -> None:
+    assert [patient_room(8, running, calls_come=True) for running in (0, 1, 6)] == [1, 0, 0]

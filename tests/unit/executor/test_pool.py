@@ -1,0 +1,180 @@
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from nanogrid.runtimes import RUNTIMES
+from nanogrid.v1.resources_pb2 import Function
+from services.executor.pool.pool import Pool, PoolLimits
+from services.executor.pool.ready import Ready
+from services.executor.pool.slot import Slot, SlotState
+from services.executor.sandbox import SandboxStartError, Specialisation
+from support.fake_sandboxes import FakeProvider
+
+PYTHON = RUNTIMES["python3.11"]
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> FakeProvider:
+    return FakeProvider(tmp_path)
+
+
+def a_pool(provider: FakeProvider, *, idle_s: float = 60, freeze_after_s: float = 60) -> Pool:
+    ready = Ready(provider, least={}, most=0, offered=tuple)
+    return Pool(provider, ready, PoolLimits(most=2, idle_s=idle_s, freeze_after_s=freeze_after_s))
+
+
+@pytest.fixture
+async def pool(provider: FakeProvider) -> AsyncIterator[Pool]:
+    made = a_pool(provider)
+    yield made
+    await made.close()
+
+
+def function(function_id: str, **fields: int) -> Function:
+    return Function(function_id=function_id, **fields)  # type: ignore[arg-type]
+
+
+async def busy(pool: Pool, wanted: Function) -> Slot:
+    slot = await pool.take(wanted, PYTHON)
+    if slot.state is SlotState.GENERIC:
+        what = Specialisation(wanted.function_id, Path(), "main.handler", 128)
+        assert await slot.specialise(what, lambda *_: None) is None
+    return slot
+
+
+async def test_a_function_gets_its_own_sandbox_back(pool: Pool, provider: FakeProvider) -> None:
+    first = await busy(pool, function("f"))
+    await pool.give_back(first)
+
+    again = await busy(pool, function("f"))
+
+    assert again is first
+    assert provider.made == 1
+
+
+async def test_two_functions_never_share_a_sandbox(pool: Pool) -> None:
+    first = await busy(pool, function("f"))
+    await pool.give_back(first)
+
+    other = await busy(pool, function("g"))
+
+    assert other.sandbox.sandbox_id != first.sandbox.sandbox_id
+
+
+async def test_calls_that_overlap_get_sandboxes_of_their_own(pool: Pool) -> None:
+    first, second = await busy(pool, function("f")), await busy(pool, function("f"))
+
+    assert first is not second
+
+
+async def test_a_function_at_its_concurrency_waits_for_its_own(pool: Pool, provider: FakeProvider) -> None:
+    one = function("f", max_concurrency=1)
+    first = await busy(pool, one)
+    waiting = asyncio.create_task(busy(pool, one))
+    await asyncio.wait([waiting], timeout=0.05)
+    assert not waiting.done()
+
+    await pool.give_back(first)
+
+    assert await waiting is first
+    assert provider.made == 1
+
+
+async def test_a_newcomer_takes_the_place_of_the_longest_unused(pool: Pool, provider: FakeProvider) -> None:
+    old, new = await busy(pool, function("old")), await busy(pool, function("new"))
+    await pool.give_back(old)
+    await pool.give_back(new)
+
+    await busy(pool, function("newcomer"))
+    await pool.close()
+
+    assert provider.destroyed[0] == old.sandbox.sandbox_id
+
+
+async def test_a_full_pool_makes_newcomers_wait_until_one_rests(pool: Pool) -> None:
+    first, second = await busy(pool, function("a")), await busy(pool, function("b"))
+    waiting = asyncio.create_task(busy(pool, function("c")))
+    await asyncio.wait([waiting], timeout=0.05)
+    assert not waiting.done()
+
+    await pool.give_back(second)
+
+    assert (await waiting).function_id == "c"
+    assert first.state is SlotState.BUSY
+
+
+async def test_an_unsound_sandbox_is_destroyed_and_its_place_is_free(pool: Pool, provider: FakeProvider) -> None:
+    one = function("f", max_concurrency=1)
+    slot = await busy(pool, one)
+    waiting = asyncio.create_task(busy(pool, one))
+    await asyncio.wait([waiting], timeout=0.05)
+
+    await slot.destroy()
+    await pool.give_back(slot)
+
+    assert await waiting is not slot
+    assert slot.sandbox.sandbox_id in provider.destroyed
+
+
+async def test_a_failed_start_leaves_its_place_free(pool: Pool, provider: FakeProvider) -> None:
+    provider.fails = 5
+    for _ in range(5):
+        with pytest.raises(SandboxStartError):
+            await busy(pool, function("f"))
+
+    assert (await busy(pool, function("f"))).state is SlotState.BUSY
+
+
+async def test_resting_sandboxes_freeze_and_thaw_for_the_next_call(provider: FakeProvider) -> None:
+    pool = a_pool(provider, freeze_after_s=0)
+    slot = await busy(pool, function("f"))
+    await pool.give_back(slot)
+    await pool.tidy(slot.used_at + 1)
+    assert slot.state is SlotState.FROZEN
+    assert slot.sandbox.frozen  # type: ignore[attr-defined]
+
+    again = await busy(pool, function("f"))
+
+    assert again is slot
+    assert not slot.sandbox.frozen  # type: ignore[attr-defined]
+    await pool.close()
+
+
+async def test_a_sandbox_unused_for_too_long_goes(pool: Pool) -> None:
+    slot = await busy(pool, function("f"))
+    await pool.give_back(slot)
+
+    await pool.tidy(slot.used_at + 59)
+    assert pool.slots() == [slot]
+    await pool.tidy(slot.used_at + 61)
+
+    assert pool.slots() == []
+
+
+async def test_a_sandbox_that_died_while_it_rested_serves_nobody(pool: Pool, provider: FakeProvider) -> None:
+    slot = await busy(pool, function("f"))
+    await pool.give_back(slot)
+    slot.sandbox.alive = False  # type: ignore[misc]
+
+    assert await busy(pool, function("f")) is not slot
+
+
+async def test_memory_pressure_evicts_the_longest_unused_and_spares_the_busy(pool: Pool) -> None:
+    old, working = await busy(pool, function("old")), await busy(pool, function("working"))
+    await pool.give_back(old)
+
+    pool.evict(2)
+
+    assert pool.slots() == [working]
+
+
+def test_the_states_are_closed(provider: FakeProvider) -> None:
+    async def dead_slot() -> None:
+        slot = Slot(await provider.create(PYTHON))
+        await slot.destroy()
+        await slot.take()
+
+    with pytest.raises(AssertionError, match="cannot go from"):
+        asyncio.run(dead_slot())
