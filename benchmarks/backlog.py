@@ -13,7 +13,7 @@ from benchmarks.arms import EVENT
 from benchmarks.grid import Grid
 from benchmarks.processes import wait_until
 from nanogrid.jobs import JobStore, open_jobs
-from nanogrid.jobs.message import Task, encode
+from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
 
@@ -96,7 +96,7 @@ def rates(seen: Sequence[Seen], pieces: int) -> list[float]:
     return found
 
 
-def _task(function: Function) -> Task:
+def _task(function: Function) -> Message:
     job = Job(
         job_id=f"job-{uuid.uuid4()}",
         function_id=function.function_id,
@@ -109,4 +109,4 @@ def _task(function: Function) -> Task:
         code_sha256=function.code_sha256,
     )
     job.created_at.GetCurrentTime()
-    return Task(job, function, _PAYLOAD)
+    return Message(job, function, _PAYLOAD)

@@ -8,14 +8,14 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from gateway.auth import Doorkeeper
+from gateway.auth import HttpAuthenticator
 from gateway.backends import open_backends
-from gateway.edge import Edge
+from gateway.edge import HttpEdge
 from gateway.metrics import Metrics
 from gateway.rest import openapi, problems
 from gateway.routes import functions, jobs, ops, outputs, uploads
 from gateway.settings import GatewaySettings
-from nanogrid.heap import settle
+from nanogrid.heap import freeze_heap
 
 
 def create_app(settings: GatewaySettings) -> FastAPI:
@@ -32,7 +32,7 @@ def create_app(settings: GatewaySettings) -> FastAPI:
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.settings = settings
     app.state.metrics = Metrics()
-    app.add_middleware(Edge, metrics=app.state.metrics)
+    app.add_middleware(HttpEdge, metrics=app.state.metrics)
     app.add_exception_handler(HTTPException, problems.handle)
     app.add_exception_handler(RequestValidationError, problems.handle)
     for room in (uploads, functions, jobs, outputs, ops):
@@ -44,6 +44,6 @@ def create_app(settings: GatewaySettings) -> FastAPI:
 async def _lifespan(settings: GatewaySettings, app: FastAPI) -> AsyncIterator[None]:
     async with open_backends(settings) as backends:
         app.state.backends = backends
-        app.state.doorkeeper = Doorkeeper(settings, backends.registry)
-        settle()
+        app.state.doorkeeper = HttpAuthenticator(settings, backends.registry)
+        freeze_heap()
         yield

@@ -13,7 +13,7 @@ _SIGNED = "/outputs/"  # the signature in the URL is the key: a browser that ope
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
-class Doorkeeper:
+class HttpAuthenticator:
     """Identifies HTTP callers. They are never internal, whatever they claim: no other header is looked at."""
 
     def __init__(self, settings: GatewaySettings, registry: "registry_pb2_grpc.RegistryServiceAsyncStub") -> None:

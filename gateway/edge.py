@@ -6,7 +6,7 @@ import time
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gateway.auth import Doorkeeper
+from gateway.auth import HttpAuthenticator
 from gateway.metrics import Metrics
 from gateway.rest import problems
 from nanogrid import caller
@@ -18,7 +18,7 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 log = logger()
 
 
-class Edge:
+class HttpEdge:
     """Pure ASGI, because bodies stream through it both ways."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -45,7 +45,7 @@ class Edge:
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         # The grid asks the registry for itself while it does not know yet who calls.
         caller.set_caller(Caller(None, internal=False, request_id=request_id))
-        doorkeeper: Doorkeeper = scope["app"].state.doorkeeper
+        doorkeeper: HttpAuthenticator = scope["app"].state.doorkeeper
         caller.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
         await self._app(scope, receive, send)
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from gateway.edge import Edge
+from gateway.edge import HttpEdge
 from gateway.routes import jobs
 
 _RUN, _STATUS = "/run", "/status/"
@@ -19,12 +19,12 @@ _RUN, _STATUS = "/run", "/status/"
 Answer = Callable[[Request], Awaitable[Response]]
 
 
-class Shortcut:
+class FastPath:
     """The gateway as the HTTP server sees it."""
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-        self._edge = Edge(_serve, metrics=app.state.metrics)
+        self._edge = HttpEdge(_serve, metrics=app.state.metrics)
         # By the path it was registered with, as the metrics label it.
         self._routes: dict[str, Any] = {getattr(route, "path", ""): route for route in jobs.router.routes}
 

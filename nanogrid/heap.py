@@ -3,7 +3,7 @@
 import gc
 
 
-def settle() -> None:
+def freeze_heap() -> None:
     """Call once everything is loaded and open: what lives now is taken to live for ever, and is looked at no more.
 
     A full collection otherwise walks through every imported module, 30 ms in the middle of somebody's call.

@@ -8,7 +8,7 @@ from nanogrid.errors import InvalidFieldError
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
-def check_key(key: str, field: str) -> None:
+def check_idempotency_key(key: str, field: str) -> None:
     """InvalidFieldError, naming `field`, for what cannot be a key."""
     if not _KEY.fullmatch(key):
         raise InvalidFieldError(field, "is not 1 to 255 printable ASCII characters without blanks")

@@ -19,7 +19,7 @@ from nanogrid.local.processes import start_time
 from nanogrid.logs import configure, logger
 from services.local import isolation, plan, redis
 from services.local.errors import StartError
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 from services.local.supervisor import keeping
 
 log = logger()
@@ -29,7 +29,7 @@ _POLL_S = 0.02
 
 
 async def main() -> None:
-    settings = StackSettings()
+    settings = LocalGridSettings()
     configure("stack", settings.log_level)
     stopped = _until_stopped()
     data_dir = settings.data_dir.absolute()
@@ -88,7 +88,7 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _sandbox_url(settings: StackSettings, gateway_listen: str) -> str:
+def _sandbox_url(settings: LocalGridSettings, gateway_listen: str) -> str:
     problem = None if settings.executor_sandbox_url else isolation.docker_problem()
     url = isolation.choose(settings.executor_sandbox_url, problem, public=settings.auth_required(gateway_listen))
     if url.startswith(isolation.PROCESS):

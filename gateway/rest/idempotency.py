@@ -9,7 +9,7 @@ from starlette.requests import Request
 
 from gateway import backends
 from nanogrid.errors import InvalidFieldError, NanoGridError, UnavailableError, UnprocessableError
-from nanogrid.idempotency import check_key, digest_of
+from nanogrid.idempotency import check_idempotency_key, digest_of
 from nanogrid.logs import logger
 from nanogrid.v1.registry_pb2 import EarlierUpload, ReleaseUploadRequest, ReserveUploadRequest, UploadReservation
 from nanogrid.v1.resources_pb2 import Function
@@ -26,7 +26,7 @@ def key_of(request: Request) -> str:
         return ""
     if len(keys) > 1:
         raise InvalidFieldError(_HEADER, "is there twice; send one")
-    check_key(keys[0], _HEADER)
+    check_idempotency_key(keys[0], _HEADER)
     return keys[0]
 
 

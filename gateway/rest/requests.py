@@ -17,7 +17,7 @@ _NO = frozenset({"false", "0", "no", ""})
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class RunRequest:
     """A call of a function: by id, or, with `function_id` empty, by name."""
 
     function_id: str
@@ -26,7 +26,7 @@ class Call:
     dialect: Dialect.ValueType
 
 
-def read_call(body: dict[str, Any], payload_limit: int) -> Call:
+def read_call(body: dict[str, Any], payload_limit: int) -> RunRequest:
     """What a body asks for. InvalidFieldError for unknown, mixed, missing or mistyped fields; TooLargeError."""
     dialect, names = _spelling(body)
     id_name, name_name, payload_name = names
@@ -36,7 +36,7 @@ def read_call(body: dict[str, Any], payload_limit: int) -> Call:
     payload = encode(payload_name, body[payload_name]) if payload_name in body else b"{}"
     if len(payload) > payload_limit:
         raise TooLargeError(payload_name, limit=payload_limit, actual=len(payload))
-    return Call(function_id, function_name, payload, dialect)
+    return RunRequest(function_id, function_name, payload, dialect)
 
 
 def wants_async(header: str) -> bool:

@@ -43,7 +43,7 @@ async def register(request: Request) -> Response:
         function.function_id = function.function_id or await _free_id(grid, function.s3_key)
         runtime = runtimes.resolve(function.runtime, await grid.offered.names())
         code = await _inspect(grid, function.s3_key)
-        stored = Stored(function, runtime, code, code.s3_key)
+        stored = StoredCode(function, runtime, code, code.s3_key)
         return created(await record(grid, stored, attempt.reservation, fingerprint))
     except BaseException:
         await asyncio.shield(attempt.give_up())
@@ -87,7 +87,7 @@ async def delete_function(request: Request, function_id: str) -> Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredCode:
     """A function as it was asked for, and its code, which is stored."""
 
     wanted: Function
@@ -107,7 +107,7 @@ class Stored:
 
 
 async def record(
-    grid: backends.Backends, stored: Stored, reservation: UploadReservation | None, fingerprint: str
+    grid: backends.Backends, stored: StoredCode, reservation: UploadReservation | None, fingerprint: str
 ) -> Function:
     """Have the registry record a function, and in the same step what its caller's key made."""
     request = CreateFunctionRequest(function=stored.function, reservation=reservation, fingerprint=fingerprint)

@@ -11,7 +11,7 @@ from gateway import backends
 from gateway.rest import answers, idempotency, openapi
 from gateway.rest.bodies import read_object
 from gateway.rest.queries import page_of
-from gateway.rest.requests import Call, read_call, wants_async
+from gateway.rest.requests import RunRequest, read_call, wants_async
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import FINAL_STATES
 from nanogrid.v1.artifacts_pb2 import SignOutputsRequest
@@ -29,7 +29,7 @@ _JSON = "application/json"
 
 @router.post("/run", openapi_extra=openapi.RUN)
 async def run(request: Request) -> Response:
-    """Call a function and wait for its result; with `X-Async: true`, do not wait."""
+    """RunRequest a function and wait for its result; with `X-Async: true`, do not wait."""
     settings = backends.settings_of(request)
     limit = settings.gateway_payload_bytes
     asynchronous, key = wants_async(request.headers.get("x-async", "")), idempotency.key_of(request)
@@ -67,14 +67,14 @@ async def list_jobs(request: Request) -> Response:
     return Response(orjson.dumps(body), media_type=_JSON)
 
 
-async def _submit(grid: backends.Backends, call: Call, key: str) -> Job:
+async def _submit(grid: backends.Backends, call: RunRequest, key: str) -> Job:
     request = SubmitJobRequest(
         function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect, idempotency_key=key
     )
     return (await grid.invoker.SubmitJob(request, timeout=backends.ANSWER_S)).job
 
 
-async def _invoke(grid: backends.Backends, call: Call, key: str, wait_s: float) -> Job:
+async def _invoke(grid: backends.Backends, call: RunRequest, key: str, wait_s: float) -> Job:
     request = InvokeJobRequest(
         function_id=await _function_id(grid, call),
         payload=call.payload,
@@ -85,7 +85,7 @@ async def _invoke(grid: backends.Backends, call: Call, key: str, wait_s: float) 
     return (await grid.invoker.InvokeJob(request, timeout=wait_s + _SLACK_S)).job
 
 
-async def _function_id(grid: backends.Backends, call: Call) -> str:
+async def _function_id(grid: backends.Backends, call: RunRequest) -> str:
     if call.function_id:
         return call.function_id
     by_name = GetFunctionRequest(function_name=call.function_name)

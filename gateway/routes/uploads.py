@@ -12,7 +12,7 @@ from starlette.responses import Response
 from gateway import backends
 from gateway.rest import idempotency, openapi, options
 from gateway.rest.forms import Form
-from gateway.routes.functions import Stored, created, record
+from gateway.routes.functions import StoredCode, created, record
 from nanogrid import runtimes
 from nanogrid.errors import NanoGridError
 from nanogrid.logs import logger
@@ -74,7 +74,7 @@ class _Upload:
         if "runtime" in self._form.fields:  # refused before a gigabyte is sent for nothing
             await self._settle()
         code = await self._store()
-        stored = Stored(self._function, self._runtime, code, self._form.filename)
+        stored = StoredCode(self._function, self._runtime, code, self._form.filename)
         fingerprint = idempotency.of_form(self._form.fields, self._form.filename, self._file.digest())
         return await record(self._grid, stored, self._attempt.reservation, fingerprint)
 

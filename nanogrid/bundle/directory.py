@@ -31,7 +31,7 @@ _JOIN = "join it first: `zip -s 0 split.zip --out code.zip`"
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndRecord:
     """Where the central directory lies, and how many records it has."""
 
     directory_offset: int
@@ -61,7 +61,7 @@ def read_exactly(file: BinaryIO, count: int) -> bytes:
     return data
 
 
-def find_end(file: BinaryIO) -> End:
+def find_end(file: BinaryIO) -> EndRecord:
     """Find the end record. Only one reading of it is accepted, and nothing may lie between it and the directory."""
     size = file.seek(0, os.SEEK_END)
     start = max(0, size - _END.size - _LONGEST_COMMENT)
@@ -76,7 +76,7 @@ def find_end(file: BinaryIO) -> End:
     _, disk, first_disk, here, entries, length, offset, _ = _END.unpack_from(tail, found[0])
     if disk not in (0, FULL16) or first_disk not in (0, FULL16) or here != entries:
         raise rejected(None, _PARTS, _JOIN)
-    end = End(offset, length, entries)
+    end = EndRecord(offset, length, entries)
     end64 = _find_end64(file, position)
     if end64 is not None:
         position, wide = end64
@@ -98,7 +98,7 @@ def _end_positions(tail: bytes) -> list[int]:
     return found
 
 
-def _find_end64(file: BinaryIO, end_position: int) -> tuple[int, End] | None:
+def _find_end64(file: BinaryIO, end_position: int) -> tuple[int, EndRecord] | None:
     locator = end_position - _LOCATOR64.size
     if locator < 0:
         return None
@@ -118,10 +118,10 @@ def _find_end64(file: BinaryIO, end_position: int) -> tuple[int, End] | None:
         raise rejected(None, "has a broken zip64 end record")
     if disk != 0 or first_disk != 0 or here != entries:
         raise rejected(None, _PARTS, _JOIN)
-    return position, End(offset, size, entries)
+    return position, EndRecord(offset, size, entries)
 
 
-def _require_agreement(end: End, wide: End) -> None:
+def _require_agreement(end: EndRecord, wide: EndRecord) -> None:
     pairs = (
         (end.entries, wide.entries, FULL16),
         (end.directory_bytes, wide.directory_bytes, FULL32),
@@ -131,7 +131,7 @@ def _require_agreement(end: End, wide: End) -> None:
         raise rejected(None, "has two end records that contradict each other")
 
 
-def records(file: BinaryIO, end: End, limits: BundleLimits) -> Iterator[Record]:
+def records(file: BinaryIO, end: EndRecord, limits: BundleLimits) -> Iterator[Record]:
     """The records in their order, one at a time. They must fill the directory exactly."""
     if end.entries > limits.entries:
         raise TooLargeError(

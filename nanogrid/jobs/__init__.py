@@ -11,13 +11,13 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 __all__ = [
     "FINAL_STATES",
     "RECORD_TTL_S",
-    "Asked",
     "Claim",
     "ClaimOutcome",
+    "EarlierCall",
+    "IdempotencyKey",
     "JobFilter",
     "JobStore",
     "LeaseLostError",
-    "Question",
     "Waiter",
     "open_jobs",
 ]
@@ -53,7 +53,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class IdempotencyKey:
     """A call that its caller named (`Idempotency-Key`), so that asking it twice makes one job.
 
     `name` is unique among the questions of all principals; the fingerprint tells another question under the same name.
@@ -64,7 +64,7 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class EarlierCall:
     """A question asked before: its fingerprint then, the job it made, and whether its asker had an answer."""
 
     fingerprint: str
@@ -91,14 +91,14 @@ class Waiter(Protocol):
 class JobStore(Protocol):
     """Every step is atomic. Every method raises UnavailableError while the store is down."""
 
-    async def create(self, job: Job, message: bytes, question: Question | None = None) -> Asked | None:
+    async def create(self, job: Job, message: bytes, question: IdempotencyKey | None = None) -> EarlierCall | None:
         """Record a PENDING job and the queue message that will run it; None when it is recorded now.
 
         Nothing is recorded when the question was asked in the last 24 hours: what it made then is answered.
         ConflictError if the job exists; NotFoundError if its function is retired.
         """
 
-    async def answered(self, question: Question) -> None:
+    async def answered(self, question: IdempotencyKey) -> None:
         """Note that whoever asked it has an answer."""
 
     async def withdraw_job(self, job_id: str) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from nanogrid.jobs.message_fields import Fields, GarbageError
+from nanogrid.jobs.message_fields import Fields, MalformedError
 from nanogrid.timestamps import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 
-__all__ = ["GarbageError", "Task", "decode", "encode", "with_defaults"]
+__all__ = ["MalformedError", "Message", "decode", "encode", "fill_defaults"]
 
 _INLINE_BYTES = 1_000_000  # of source text in a message: about what the largest queue message holds
 _DEFAULT_TIMEOUT_S, _DEFAULT_MEMORY_MB = 300, 512
@@ -46,7 +46,7 @@ _PAYLOAD, _BEHIND = b',"payload":', (b"true", b"false")
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class Message:
     """What an executor is asked to do. `payload` is the event as UTF-8 JSON, b"" where it lies in artifacts.
 
     Without `job.owner` it was put on the queue by hand: what its message does not say is unset, and it says which
@@ -61,7 +61,7 @@ class Task:
     code_bucket: str = ""
 
 
-def encode(task: Task, *, payload_elsewhere: bool = False) -> bytes:
+def encode(task: Message, *, payload_elsewhere: bool = False) -> bytes:
     """The message body (JSON); with `payload_elsewhere` it only says that the payload lies in artifacts."""
     job, function = task.job, task.function
     message: dict[str, Any] = {
@@ -90,11 +90,11 @@ def encode(task: Task, *, payload_elsewhere: bool = False) -> bytes:
     return orjson.dumps(message)
 
 
-def decode(body: bytes) -> Task:
-    """The task in a message body. GarbageError for anything else."""
+def decode(body: bytes) -> Message:
+    """The task in a message body. MalformedError for anything else."""
     message = _with_raw_payload(body) or _parsed(body)
     if not isinstance(message, dict):
-        raise GarbageError("not a JSON object")
+        raise MalformedError("not a JSON object")
     is_camel = "requestId" in message or "functionId" in message
     fields = Fields(message, _CAMEL if is_camel else {})
     inline = fields.source("code", _INLINE_BYTES)
@@ -104,7 +104,7 @@ def decode(body: bytes) -> Task:
         fields.require("runtime", "handler", "s3_key")
     function = _known_function(_said(message)) if owner else _function(fields, owner)
     elsewhere = bool(owner) and fields.flag("payload_in_artifacts")
-    return Task(
+    return Message(
         job=_job(fields, function, Dialect.DIALECT_CAMEL if is_camel else _dialect(fields)),
         function=function,
         payload=b"" if elsewhere else _payload(message, is_camel=is_camel),
@@ -118,7 +118,7 @@ def _parsed(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise GarbageError(f"not JSON: {error}") from None
+        raise MalformedError(f"not JSON: {error}") from None
 
 
 def _with_raw_payload(body: bytes) -> dict[str, Any] | None:
@@ -145,7 +145,7 @@ def _payload(message: Mapping[str, Any], *, is_camel: bool) -> bytes:
     try:
         return orjson.dumps(message.get(name, {}))
     except TypeError:
-        raise GarbageError(f"{name} is nested more than 254 levels deep") from None
+        raise MalformedError(f"{name} is nested more than 254 levels deep") from None
 
 
 def _dialect(fields: Fields) -> Dialect.ValueType:
@@ -181,10 +181,10 @@ def _function(fields: Fields, owner: str) -> Function:
         egress=bool(owner) and fields.flag("egress"),  # by hand nothing is opened that its owner has not
         auto_memory=fields.flag("auto_memory"),
     )
-    return with_defaults(function) if owner else function
+    return fill_defaults(function) if owner else function
 
 
-def with_defaults(function: Function) -> Function:
+def fill_defaults(function: Function) -> Function:
     """The same function, what is unset of its limits filled in."""
     if not function.HasField("timeout_s"):
         function.timeout_s = _DEFAULT_TIMEOUT_S

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MAX_TIMEOUT_S", "Fields", "GarbageError"]
+__all__ = ["MAX_TIMEOUT_S", "Fields", "MalformedError"]
 
 MAX_TIMEOUT_S = 7 * 24 * 3600  # as for functions: as long as a durable result is kept by default
 
@@ -19,14 +19,14 @@ _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-class GarbageError(ValueError):
+class MalformedError(ValueError):
     """The message is none that NanoGrid understands; it says why. Trying again would not help."""
 
 
 class Fields:
     """The fields of one message by our names; `spelling` says where the sender has others.
 
-    A field that is null was left out, and is "" or 0 here. Every method raises GarbageError for what cannot be.
+    A field that is null was left out, and is "" or 0 here. Every method raises MalformedError for what cannot be.
     """
 
     def __init__(self, message: Mapping[str, Any], spelling: Mapping[str, str]) -> None:
@@ -42,7 +42,7 @@ class Fields:
         """Refuse a message that leaves one of these out, or empty."""
         for name in names:
             if self._get(name) in (None, ""):
-                raise GarbageError(f"{self.spelt(name)} is missing")
+                raise MalformedError(f"{self.spelt(name)} is missing")
 
     def text(self, name: str, most: int) -> str:
         """A line of at most `most` characters."""
@@ -50,17 +50,17 @@ class Fields:
         if value is None:
             return ""
         if not isinstance(value, str):
-            raise GarbageError(f"{self.spelt(name)} is not a string")
+            raise MalformedError(f"{self.spelt(name)} is not a string")
         if len(value) > most:
-            raise GarbageError(f"{self.spelt(name)} has {len(value)} characters; use at most {most}")
+            raise MalformedError(f"{self.spelt(name)} has {len(value)} characters; use at most {most}")
         if not value.isprintable():
-            raise GarbageError(f"{self.spelt(name)} has a character that cannot be printed")
+            raise MalformedError(f"{self.spelt(name)} has a character that cannot be printed")
         return value
 
     def _matching(self, name: str, most: int, pattern: re.Pattern[str], meaning: str) -> str:
         value = self.text(name, most)
         if value and not pattern.fullmatch(value):
-            raise GarbageError(f"{self.spelt(name)} {value[:_SHOWN]!r} is not {meaning}")
+            raise MalformedError(f"{self.spelt(name)} {value[:_SHOWN]!r} is not {meaning}")
         return value
 
     def identifier(self, name: str) -> str:
@@ -79,9 +79,9 @@ class Fields:
         """An object key."""
         key = self.text(name, _KEY_BYTES)
         if len(key.encode()) > _KEY_BYTES:
-            raise GarbageError(f"{self.spelt(name)} has {len(key.encode())} bytes; use at most {_KEY_BYTES}")
+            raise MalformedError(f"{self.spelt(name)} has {len(key.encode())} bytes; use at most {_KEY_BYTES}")
         if key and ("\\" in key or any(part in ("", ".", "..") for part in key.split("/"))):
-            raise GarbageError(
+            raise MalformedError(
                 f"{self.spelt(name)} {key[:_SHOWN]!r} is not a key such as folder/code.zip: no leading /, no .., no //"
             )
         return key
@@ -92,9 +92,9 @@ class Fields:
         if value is None:
             return 0
         if not isinstance(value, int) or isinstance(value, bool):  # a bool is an int to Python, and to nobody else
-            raise GarbageError(f"{self.spelt(name)} is not a whole number")
+            raise MalformedError(f"{self.spelt(name)} is not a whole number")
         if value and not least <= value <= most:
-            raise GarbageError(f"{self.spelt(name)} is {value}; use {least} to {most}")
+            raise MalformedError(f"{self.spelt(name)} is {value}; use {least} to {most}")
         return value
 
     def timeout_s(self) -> int | None:
@@ -110,7 +110,7 @@ class Fields:
         """True or false; false when left out."""
         value = self._get(name)
         if value is not None and not isinstance(value, bool):
-            raise GarbageError(f"{self.spelt(name)} is not true or false")
+            raise MalformedError(f"{self.spelt(name)} is not true or false")
         return bool(value)
 
     def env(self) -> dict[str, str]:
@@ -119,15 +119,15 @@ class Fields:
         if env is None:
             return {}
         if not isinstance(env, dict):
-            raise GarbageError("env is not an object of strings")
+            raise MalformedError("env is not an object of strings")
         for name, value in env.items():
             if not _ENV_NAME.fullmatch(name):
-                raise GarbageError(f"env: {name[:_SHOWN]!r} is not a name; use letters, digits and _, no digit first")
+                raise MalformedError(f"env: {name[:_SHOWN]!r} is not a name; use letters, digits and _, no digit first")
             if not isinstance(value, str) or "\0" in value:
-                raise GarbageError(f"env: the value of {name[:_SHOWN]!r} is not a string without NUL")
+                raise MalformedError(f"env: the value of {name[:_SHOWN]!r} is not a string without NUL")
         size = sum(len(name) + len(value.encode()) + 2 for name, value in env.items())
         if size > _ENV_BYTES:
-            raise GarbageError(f"env is {size} bytes together; the limit is {_ENV_BYTES} bytes")
+            raise MalformedError(f"env is {size} bytes together; the limit is {_ENV_BYTES} bytes")
         return env
 
     def source(self, name: str, most_bytes: int) -> bytes:
@@ -136,8 +136,8 @@ class Fields:
         if value is None:
             return b""
         if not isinstance(value, str) or not value or "\0" in value:
-            raise GarbageError(f"{self.spelt(name)} is not the text of a source file")
+            raise MalformedError(f"{self.spelt(name)} is not the text of a source file")
         source = value.encode()
         if len(source) > most_bytes:
-            raise GarbageError(f"{self.spelt(name)} is {len(source)} bytes; the limit is {most_bytes} bytes")
+            raise MalformedError(f"{self.spelt(name)} is {len(source)} bytes; the limit is {most_bytes} bytes")
         return source

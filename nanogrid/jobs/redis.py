@@ -11,18 +11,18 @@ from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.jobs import (
     EXECUTOR_TTL_S,
     RECORD_TTL_S,
-    Asked,
     Claim,
     ClaimOutcome,
+    EarlierCall,
+    IdempotencyKey,
     JobFilter,
     LeaseLostError,
-    Question,
     Waiter,
     record,
     scripts,
 )
-from nanogrid.jobs.waiting import News
-from nanogrid.redis.client import Script, Together, connect, translated
+from nanogrid.jobs.waiting import ResultInbox
+from nanogrid.redis.client import Script, SharedConnection, connect, translated
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
@@ -35,17 +35,17 @@ _FORGOTTEN = 2  # a renewal's answer: there is nothing to renew, say all that is
 @asynccontextmanager
 async def open_redis_jobs(url: str) -> AsyncIterator["RedisJobs"]:
     """Connect, and start listening for results."""
-    async with connect(url) as client, News(client) as news:
+    async with connect(url) as client, ResultInbox(client) as news:
         yield RedisJobs(client, news)
 
 
 class RedisJobs:
     """See the port for every method's promise."""
 
-    def __init__(self, client: Redis, news: News) -> None:
-        self._redis = client
+    def __init__(self, client: Redis, news: ResultInbox) -> None:
+        self._redis: Any = client  # redis-py types every answer as a union of what all protocols and modes give
         self._news = news
-        together = Together(client)
+        together = SharedConnection(client)
         self._create, self._withdraw, self._claim, self._renew, self._hand_back, self._finish, self._revive = (
             Script(client, together, text)
             for text in (
@@ -59,7 +59,7 @@ class RedisJobs:
             )
         )
 
-    async def create(self, job: Job, message: bytes, question: Question | None = None) -> Asked | None:
+    async def create(self, job: Job, message: bytes, question: IdempotencyKey | None = None) -> EarlierCall | None:
         inbox = self._news.inbox_for(job.job_id)
         asked = [question.name, question.fingerprint, _ASKED_S] if question else ["", "", 0]
         args = [*_known(job), record.encode(job), message, inbox, *asked]
@@ -68,11 +68,11 @@ class RedisJobs:
             raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
         if outcome == b"exists":
             raise ConflictError(f"job {job.job_id} exists already", field="job_id")
-        return Asked(known[0].decode(), known[1].decode(), bool(known[2])) if known else None
+        return EarlierCall(known[0].decode(), known[1].decode(), bool(known[2])) if known else None
 
-    async def answered(self, question: Question) -> None:
+    async def answered(self, question: IdempotencyKey) -> None:
         async with translated(_STORE):
-            await self._redis.hset(f"asked:{question.name}", "answered", "1")  # type: ignore[misc]
+            await self._redis.hset(f"asked:{question.name}", "answered", "1")
 
     async def withdraw_job(self, job_id: str) -> None:
         await self._run(self._withdraw, job_id, [job_id])
@@ -85,7 +85,7 @@ class RedisJobs:
         async with translated(_STORE):
             seconds, _ = await self._redis.time()
             latest = (seconds - older_than_s) * 1000
-            ids = await self._redis.zrange("jobs:unsent", "-inf", latest, byscore=True, offset=0, num=limit)  # type: ignore[arg-type]
+            ids = await self._redis.zrange("jobs:unsent", "-inf", latest, byscore=True, offset=0, num=limit)
             found = [(job_id.decode(), await self._redis.hget(f"job:{job_id.decode()}", "message")) for job_id in ids]
             if gone := [job_id for job_id, message in found if message is None]:
                 await self._redis.zrem("jobs:unsent", *gone)
@@ -130,7 +130,7 @@ class RedisJobs:
                 offset=offset,
                 num=count,
                 withscores=True,
-            )  # type: ignore[call-overload]
+            )
             listed = [(job_id.decode(), int(score)) for job_id, score in read]
             found += [(job_id, at) for job_id, at in listed if not start or (at, job_id) < tuple(start)]
             if len(read) < count:
@@ -168,7 +168,8 @@ class RedisJobs:
 
     async def finished_record(self, job_id: str) -> bytes | None:
         async with translated(_STORE):
-            return await self._redis.hget(f"job:{job_id}", "record")  # type: ignore[misc,return-value]
+            found: bytes | None = await self._redis.hget(f"job:{job_id}", "record")
+            return found
 
     async def revive(self, job: Job) -> bool:
         return bool(await self._run(self._revive, job.job_id, [*_known(job), record.encode(job)]))
@@ -184,12 +185,12 @@ class RedisJobs:
 
     async def retired_and_done(self) -> list[str]:
         async with translated(_STORE):
-            retiring = [one.decode() for one in await self._redis.smembers("functions:retiring")]  # type: ignore[misc]
+            retiring = [one.decode() for one in await self._redis.smembers("functions:retiring")]
             return [one for one in retiring if not await self._redis.exists(f"function:{one}:unfinished")]
 
     async def forget_retired(self, function_id: str) -> None:
         async with translated(_STORE):
-            await self._redis.srem("functions:retiring", function_id)  # type: ignore[misc]
+            await self._redis.srem("functions:retiring", function_id)
 
     async def announce(self, executor: ExecutorInfo) -> None:
         async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
@@ -205,15 +206,15 @@ class RedisJobs:
 
     async def executors(self) -> list[ExecutorInfo]:
         async with translated(_STORE):
-            ids = sorted(one.decode() for one in await self._redis.smembers("executors"))  # type: ignore[misc]
+            ids = sorted(one.decode() for one in await self._redis.smembers("executors"))
             stored = await self._redis.mget([f"executor:{one}" for one in ids]) if ids else []
             if gone := [one for one, info in zip(ids, stored, strict=True) if info is None]:
-                await self._redis.srem("executors", *gone)  # type: ignore[misc]
+                await self._redis.srem("executors", *gone)
         return [ExecutorInfo.FromString(info) for info in stored if info is not None]
 
     async def ping(self) -> None:
         async with translated(_STORE):
-            await self._redis.ping()  # type: ignore[misc]
+            await self._redis.ping()
 
     async def _run(self, script: Script, job_id: str, args: list[Any]) -> Any:
         async with translated(_STORE):

@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import FINAL_STATES, record
 from nanogrid.logs import logger
-from nanogrid.redis.client.connection import Link
+from nanogrid.redis.connection import RawConnection
 from nanogrid.v1.resources_pb2 import Job
 
 log = logger()
@@ -27,7 +27,7 @@ _PING_S, _SILENCE_S = 2.0, 5.0  # how often a subscribed server is asked for a w
 ReadJob = Callable[[str], Awaitable[Job]]
 
 
-class _Inbox(Link):
+class _Inbox(RawConnection):
     """A subscribed connection."""
 
     def __init__(self, client: Redis, connection: AbstractConnection) -> None:
@@ -54,7 +54,7 @@ class _Inbox(Link):
                 self.send("PING")
 
 
-class News:
+class ResultInbox:
     """Hands each end that arrives in the inbox to its waiter. One subscription serves all, so a call costs none.
 
     Waiters are also woken, to look for themselves, whenever the connection was lost and made again.
@@ -87,7 +87,7 @@ class News:
         return _Waiter(self, job_id, read)
 
     async def add(self, waiter: "_Waiter") -> None:
-        """News of the waiter's job come to it from now on."""
+        """ResultInbox of the waiter's job come to it from now on."""
         if not self._subscribed.is_set():
             await self._until_subscribed()
         self._waiters[waiter.job_id] = waiter
@@ -140,7 +140,7 @@ class News:
 class _Waiter:
     """See the port. A class with plain futures: an Event, a timeout's and a generator's context were 25 µs a call."""
 
-    def __init__(self, inbox: News, job_id: str, read: ReadJob) -> None:
+    def __init__(self, inbox: ResultInbox, job_id: str, read: ReadJob) -> None:
         self.job_id = job_id
         self.news: Job | None = None
         self._inbox = inbox

@@ -17,13 +17,13 @@ class ReceiptLostError(Exception):
 class Delivery:
     """One message, handed to one receiver for as long as it keeps extending it.
 
-    `receives` counts how often it has been handed out, this time included. `urgent` says that somebody waits for it.
+    `receives` counts how often it has been handed out, this time included. `sync`: a caller waits for its result.
     """
 
     body: bytes
     receipt: str
     receives: int
-    urgent: bool = False
+    sync: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,27 +51,27 @@ class TaskQueue(Protocol):
     """At-least-once, unordered. Methods raise UnavailableError while the backend is down; none loses a message.
 
     `hold_s` is how long a receiver may hold one message, extensions included; math.inf where there is no end.
-    `knows_urgent` says whether the backend has a lane for urgent messages; else none is urgent when received.
+    `has_lanes` says whether the backend has a lane for sync messages; else none is sync when received.
     """
 
     @property
-    def knows_urgent(self) -> bool:
+    def has_lanes(self) -> bool:
         """See the class."""
 
     @property
     def hold_s(self) -> float:
         """See the class."""
 
-    async def send(self, body: bytes, *, urgent: bool = False) -> None:
+    async def send(self, body: bytes, *, sync: bool = False) -> None:
         """Add a message; on return it is as durable as the backend makes anything.
 
-        `urgent` ones are received first where the backend knows two lanes.
+        Messages of the sync lane are received first where the backend has two lanes.
         """
 
-    async def receive(self, max_count: int, wait_s: float, *, patient: int | None = None) -> list[Delivery]:
-        """Take up to `max_count` messages, of them up to `patient` that are not urgent, waiting up to `wait_s`.
+    async def receive(self, max_count: int, wait_s: float, *, async_count: int | None = None) -> list[Delivery]:
+        """Take up to `max_count` messages, of them up to `async_count` of the async lane, waiting up to `wait_s`.
 
-        They are invisible to others for the visibility time. None = as many as `max_count`.
+        They are invisible to others for the visibility time. `async_count` None = as many as `max_count`.
         """
 
     async def extend(self, delivery: Delivery) -> None:

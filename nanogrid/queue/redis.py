@@ -10,18 +10,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError, scripts
-from nanogrid.redis.client import Together, connect, translated
+from nanogrid.redis.client import SharedConnection, connect, translated
 
 log = logger()
 
-_TASKS, _URGENT = "queue:tasks", "queue:urgent"
-_STREAMS = (_URGENT, _TASKS)
+# The keys keep their first names: what was queued before an upgrade is found by it.
+_ASYNC, _SYNC = "queue:tasks", "queue:urgent"
+_STREAMS = (_SYNC, _ASYNC)
 _DELAYED = "queue:delayed"
 _DEAD = "queue:dead"
 _GROUP = "executors"
@@ -34,7 +34,9 @@ _UPKEEP_S = 1.0  # how often a receiver looks for due delays and for messages of
 async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> AsyncIterator["RedisQueue"]:
     """Connect to the stream, making its consumer group if need be."""
     async with connect(url) as client:
-        queue = RedisQueue(client, consumer, int(visibility_s * 1000), Together(client), Together(client))
+        queue = RedisQueue(
+            client, consumer, int(visibility_s * 1000), SharedConnection(client), SharedConnection(client)
+        )
         await queue.ensure_group()
         try:
             yield queue
@@ -44,18 +46,20 @@ async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> Asyn
 
 @dataclass(slots=True)
 class RedisQueue:
-    """Streams `queue:urgent` and `queue:tasks`; a message held longer than the visibility may be taken by any receiver.
+    """Two lanes: the streams `queue:urgent` (sync) and `queue:tasks` (async).
+
+    A message held longer than the visibility may be taken by any receiver.
 
     Each held message is deleted when done, so the streams are as long as what is not done.
     """
 
-    _redis: Redis
+    _redis: Any  # redis-py types every answer as a union of what all protocols and modes give
     _consumer: str
     _visibility_ms: int
-    _together: Together
-    _blocking: Together  # a connection of its own, because a command that waits holds up those behind it
+    _together: SharedConnection
+    _blocking: SharedConnection  # a connection of its own, because a command that waits holds up those behind it
     hold_s: float = math.inf
-    knows_urgent: bool = True
+    has_lanes: bool = True
     _next_upkeep: float = 0.0  # monotonic seconds
     _done: list[Delivery] = field(default_factory=list)  # to delete next
     _deleting: "asyncio.Task[None] | None" = None
@@ -72,19 +76,19 @@ class RedisQueue:
                     if "BUSYGROUP" not in str(error):
                         raise
 
-    async def send(self, body: bytes, *, urgent: bool = False) -> None:
+    async def send(self, body: bytes, *, sync: bool = False) -> None:
         """See the port."""
         async with translated("the queue"):
-            await self._together.run("XADD", _URGENT if urgent else _TASKS, "*", "b", body)
+            await self._together.run("XADD", _SYNC if sync else _ASYNC, "*", "b", body)
 
-    async def receive(self, max_count: int, wait_s: float, *, patient: int | None = None) -> list[Delivery]:
+    async def receive(self, max_count: int, wait_s: float, *, async_count: int | None = None) -> list[Delivery]:
         """See the port. What a crashed process of this name held comes first, then what other dead ones did."""
         deadline = time.monotonic() + wait_s
-        most_patient = max_count if patient is None else min(patient, max_count)
+        most_async = max_count if async_count is None else min(async_count, max_count)
         while True:
             async with translated("the queue"):
                 found = await self._abandoned(max_count) or await self._new(
-                    max_count, most_patient, deadline - time.monotonic()
+                    max_count, most_async, deadline - time.monotonic()
                 )
             if found or time.monotonic() >= deadline:
                 return found
@@ -97,7 +101,7 @@ class RedisQueue:
             held = await self._redis.xreadgroup(_GROUP, self._consumer, dict.fromkeys(_STREAMS, "0"), count=max_count)
             if found := [await self._again(*one) for one in _entries(held) if one[1][1]]:
                 return found
-        await self._redis.eval(scripts.PROMOTE, 2, _URGENT, _DELAYED)
+        await self._redis.eval(scripts.PROMOTE, 2, _SYNC, _DELAYED)
         await self.ensure_group()  # also after Redis was flushed
         for stream in _STREAMS:
             taken = await self._redis.xautoclaim(
@@ -108,12 +112,12 @@ class RedisQueue:
         self._next_upkeep = time.monotonic() + _UPKEEP_S
         return []
 
-    async def _new(self, max_count: int, patient: int, left_s: float) -> list[Delivery]:
+    async def _new(self, max_count: int, async_count: int, left_s: float) -> list[Delivery]:
         try:
             at_once = left_s <= 0
-            found = await self._take(max_count, patient) if self._more or at_once else []
+            found = await self._take(max_count, async_count) if self._more or at_once else []
             if not found and not at_once:
-                found = await self._wait(max_count, patient, left_s)
+                found = await self._wait(max_count, async_count, left_s)
         except ResponseError as error:
             if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
@@ -123,21 +127,21 @@ class RedisQueue:
             await self.set_aside(found.pop(), 0)
         return found
 
-    async def _take(self, max_count: int, patient: int) -> list[Delivery]:
-        """What is there, the urgent first."""
+    async def _take(self, max_count: int, async_count: int) -> list[Delivery]:
+        """What is there, the sync first."""
         answer = await self._together.run(
-            "EVAL", scripts.TAKE, 2, _URGENT, _TASKS, _GROUP, self._consumer, max_count, patient
+            "EVAL", scripts.TAKE, 2, _SYNC, _ASYNC, _GROUP, self._consumer, max_count, async_count
         )
         self._more = len(answer) == max_count
         return [
-            Delivery(body, entry_id.decode(), 1 + receives, urgent=bool(urgent))
-            for urgent, entry_id, body, receives in answer
+            Delivery(body, entry_id.decode(), 1 + receives, sync=bool(sync))
+            for sync, entry_id, body, receives in answer
         ]
 
-    async def _wait(self, max_count: int, patient: int, left_s: float) -> list[Delivery]:
+    async def _wait(self, max_count: int, async_count: int, left_s: float) -> list[Delivery]:
         # Redis counts per stream, so each gives half of what is asked for; `_take` fetches the rest.
-        count = min(max(1, max_count // 2), patient) if patient else max_count
-        streams = _STREAMS if patient else (_URGENT,)
+        count = min(max(1, max_count // 2), async_count) if async_count else max_count
+        streams = _STREAMS if async_count else (_SYNC,)
         block_ms = max(1, int(min(_UPKEEP_S, left_s) * 1000))
         how = ("GROUP", _GROUP, self._consumer, "COUNT", count, "BLOCK", block_ms)
         try:
@@ -167,7 +171,7 @@ class RedisQueue:
 
     async def _give_back(self, delivery: Delivery, delay_s: float, receives: int) -> None:
         args = [int(delay_s * 1000), receives, delivery.body]
-        await self._held(scripts.RELEASE, [_DELAYED, _URGENT], delivery, args)
+        await self._held(scripts.RELEASE, [_DELAYED, _SYNC], delivery, args)
 
     async def delete(self, delivery: Delivery) -> None:
         """See the port. Whoever finished the job may delete, also after its visibility ran out."""
@@ -237,7 +241,7 @@ class RedisQueue:
         """See the port."""
         ids = [one for one in letter_ids if _LETTER_ID.fullmatch(one)]
         async with translated("the queue"):
-            return int(await self._redis.eval(scripts.REDRIVE, 2, _DEAD, _TASKS, *ids)) if ids else 0
+            return int(await self._redis.eval(scripts.REDRIVE, 2, _DEAD, _ASYNC, *ids)) if ids else 0
 
     async def purge(self, letter_ids: Collection[str]) -> int:
         """See the port."""
@@ -256,7 +260,7 @@ class RedisQueue:
 
 
 def _stream(delivery: Delivery) -> str:
-    return _URGENT if delivery.urgent else _TASKS
+    return _SYNC if delivery.sync else _ASYNC
 
 
 def _parsed(answer: Any) -> Any:
@@ -268,9 +272,9 @@ def _parsed(answer: Any) -> Any:
 
 
 def _entries(answer: Any) -> list[tuple[str, Any]]:
-    """Stream and entry of everything read, the urgent first."""
+    """Stream and entry of everything read, the sync first."""
     found = [(name.decode(), entry) for name, entries in answer or () for entry in entries]
-    return sorted(found, key=lambda one: one[0] != _URGENT)
+    return sorted(found, key=lambda one: one[0] != _SYNC)
 
 
 def _delivery(stream: str, entry: Any, times: int) -> Delivery:
@@ -279,7 +283,7 @@ def _delivery(stream: str, entry: Any, times: int) -> Delivery:
         body=fields[b"b"],
         receipt=entry[0].decode(),
         receives=times + int(fields.get(b"r", 0)),
-        urgent=stream == _URGENT,
+        sync=stream == _SYNC,
     )
 
 

@@ -1,7 +1,7 @@
 """The atomic steps of the Redis queue, in Lua. Redis's own clock decides what is due, so receivers need not agree.
 
 A held message is an entry of a stream; one that waits for its delay is a member `{receives}:{id}:{body}` of a sorted
-set, scored by its due time in ms. What was given back comes among the urgent: it has had its wait, and must not wait
+set, scored by its due time in ms. What was given back comes among the sync: it has had its wait, and must not wait
 behind a backlog for another try.
 """
 
@@ -10,7 +10,7 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 """
 
-# KEYS: urgent, delayed
+# KEYS: sync, delayed
 PROMOTE = (
     _NOW
     + """
@@ -24,17 +24,17 @@ return #due
 """
 )
 
-# Hands out what is there without waiting, the urgent first.
-# KEYS: urgent, tasks. ARGV: group, consumer, most, most patient
+# Hands out what is there without waiting, the sync first.
+# KEYS: sync, tasks. ARGV: group, consumer, most, most async_count
 TAKE = """
 local found = {}
-local function take(key, urgent, most)
+local function take(key, sync, most)
   if most <= 0 then return end
   local answer = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', most, 'STREAMS', key, '>')
   for _, entry in ipairs(answer and answer[1][2] or {}) do
     local fields = {}
     for at = 1, #entry[2], 2 do fields[entry[2][at]] = entry[2][at + 1] end
-    found[#found + 1] = {urgent, entry[1], fields.b, tonumber(fields.r or 0)}
+    found[#found + 1] = {sync, entry[1], fields.b, tonumber(fields.r or 0)}
   end
 end
 take(KEYS[1], 1, tonumber(ARGV[3]))
@@ -57,7 +57,7 @@ redis.call('XDEL', KEYS[1], ARGV[3])
 return 1
 """
 
-# KEYS: its stream, delayed, urgent. ARGV: …, delay_ms, receives to remember, body
+# KEYS: its stream, delayed, sync. ARGV: …, delay_ms, receives to remember, body
 RELEASE = (
     _HELD
     + _NOW

@@ -65,7 +65,7 @@ async def _found(calls: SqsCalls, address: Address, visibility_s: float) -> "Sqs
 
 
 class SqsQueue:
-    """One lane: `urgent` and `patient` change nothing, SQS knows no order either. Times are whole seconds, rounded up.
+    """One lane: `sync` and `async_count` change nothing, SQS keeps no order. Times are whole seconds, rounded up.
 
     SQS hides a message for twelve hours at most (`hold_s`): the last extension must begin a visibility time before.
     """
@@ -74,7 +74,7 @@ class SqsQueue:
         self, calls: SqsCalls, url: str, dead_url: str, *, visibility_s: float, hold_s: float, most_bytes: int
     ) -> None:
         self.hold_s = hold_s
-        self.knows_urgent = False  # SQS keeps no order anyway
+        self.has_lanes = False  # SQS keeps no order anyway
         self._calls = calls
         self._url = url
         self._dead_url = dead_url
@@ -87,7 +87,7 @@ class SqsQueue:
         self._held: dict[str, float] = {}  # receipts, and the monotonic second in which they run out
         self._returning: set[asyncio.Task[None]] = set()
 
-    async def send(self, body: bytes, *, urgent: bool = False) -> None:  # noqa: ARG002 - see the class
+    async def send(self, body: bytes, *, sync: bool = False) -> None:  # noqa: ARG002 - see the class
         """See the port. TooLargeError when the queue takes no message of this size."""
         await self._add(message(body))
 
@@ -96,7 +96,7 @@ class SqsQueue:
         max_count: int,
         wait_s: float,
         *,
-        patient: int | None = None,  # noqa: ARG002 - see the class
+        async_count: int | None = None,  # noqa: ARG002 - see the class
     ) -> list[Delivery]:
         """See the port. At most ten come at once; of two receives at a time the second waits for the first."""
         deadline = time.monotonic() + wait_s

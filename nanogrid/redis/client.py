@@ -14,7 +14,7 @@ from redis.exceptions import MasterDownError, NoScriptError, OutOfMemoryError, R
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import UnavailableError
-from nanogrid.redis.client.connection import Dialogue
+from nanogrid.redis.connection import PipelinedConnection
 
 _ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
 _CONNECTIONS = 64  # per process; a caller beyond it waits its turn
@@ -74,7 +74,7 @@ def translated(what: str) -> AbstractAsyncContextManager[None]:
     return _Translated(what)
 
 
-class Together:
+class SharedConnection:
     """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
 
     Commands keep their order but are not atomic together; errors go to their own caller. A command that was sent is
@@ -83,8 +83,8 @@ class Together:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
-        self._link: Dialogue | None = None
-        self._opening: asyncio.Task[Dialogue] | None = None
+        self._link: PipelinedConnection | None = None
+        self._opening: asyncio.Task[PipelinedConnection] | None = None
 
     async def run(self, *command: Any) -> Any:
         """Run one command and answer what Redis answers, unparsed. RedisError as from the client itself."""
@@ -98,21 +98,21 @@ class Together:
         if self._link is not None:
             self._link.drop(RedisConnectionError("hung up"))
 
-    async def _opened(self) -> Dialogue:
+    async def _opened(self) -> PipelinedConnection:
         """A link that is alive; all who need one wait for the same."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="redis link")
             self._opening.add_done_callback(self._when_opened)
         return await asyncio.shield(self._opening)
 
-    async def _open(self) -> Dialogue:
+    async def _open(self) -> PipelinedConnection:
         if self._link is not None:
             link, self._link = self._link, None
             await link.close()
-        self._link = await Dialogue.open(self._client)
+        self._link = await PipelinedConnection.open(self._client)
         return self._link
 
-    def _when_opened(self, opening: "asyncio.Task[Dialogue]") -> None:
+    def _when_opened(self, opening: "asyncio.Task[PipelinedConnection]") -> None:
         self._opening = None
         if not opening.cancelled():
             opening.exception()  # it is told to whoever waits; nobody may
@@ -121,7 +121,7 @@ class Together:
 class Script:
     """A Lua script on one key, loaded when Redis does not know it (any more)."""
 
-    def __init__(self, client: Redis, together: Together, text: str) -> None:
+    def __init__(self, client: Redis, together: SharedConnection, text: str) -> None:
         self._redis = client
         self._together = together
         self._text = text

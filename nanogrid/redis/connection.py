@@ -14,7 +14,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 _INCOMPLETE = object()  # "the rest has not come yet"; None and False are replies
 
 
-class Link(asyncio.Protocol, ABC):
+class RawConnection(asyncio.Protocol, ABC):
     """Sends commands without waiting, and hands every reply to `take` in order; errors are replies too.
 
     redis-py connects it (TLS, password, database) and its pool closes it: a link does not outlive its client.
@@ -90,7 +90,7 @@ class Link(asyncio.Protocol, ABC):
         self.lose(self._why or RedisConnectionError(f"the connection ended: {exc or 'closed by the server'}"))
 
 
-class Dialogue(Link):
+class PipelinedConnection(RawConnection):
     """Each reply answers the oldest question. When the server falls silent, all questions time out at once."""
 
     silence_s = 5.0  # a server that owes an answer and says nothing for this long is given up

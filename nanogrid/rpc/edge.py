@@ -23,7 +23,7 @@ _MAKERS = {  # by whether requests and responses are streams
 }
 
 
-class Edge:
+class ServicerEdge:
     """Identifies the caller, then runs the servicer; any exception leaves as a `google.rpc.Status`.
 
     Only NanoGridErrors keep their text. Everything else is logged and becomes INTERNAL without a word of it.

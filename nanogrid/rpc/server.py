@@ -13,11 +13,11 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from nanogrid.heap import settle
+from nanogrid.heap import freeze_heap
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import MAX_MESSAGE_BYTES
-from nanogrid.rpc.edge import Edge
+from nanogrid.rpc.edge import ServicerEdge
 
 log = logger()
 
@@ -48,7 +48,7 @@ class Bound:
 async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
     """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
     server = grpc.aio.server(options=_OPTIONS)
-    edge = Edge(server, authenticator)
+    edge = ServicerEdge(server, authenticator)
     checker = health.aio.HealthServicer()
     # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
@@ -61,7 +61,7 @@ async def serving(listen: str, authenticator: Authenticator, services: Sequence[
     port = server.add_insecure_port(listen)
     await server.start()
     await checker.set("", health_pb2.HealthCheckResponse.SERVING)
-    settle()
+    freeze_heap()
     log.info("serving", listen=listen, port=port)
     try:
         yield port

@@ -29,7 +29,7 @@ _WAITING = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class ArchivePace:
     """How fast, how patient."""
 
     parallel: int = 16  # results under way at a time; one takes some 100 ms
@@ -58,14 +58,14 @@ class Archive:
         copier: Copier,
         data: BlobStore,
         name: str,
-        pace: Pace | None = None,
+        pace: ArchivePace | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """`name` says which archive it is: another one has to get everything anew."""
         self._copier = copier
         self._data = data
         self._name = name
-        self._pace = pace or Pace()
+        self._pace = pace or ArchivePace()
         self._clock = clock
         self._offered: asyncio.Queue[_Offer] = asyncio.Queue(self._pace.waiting)
         self._outage = Outage(copier.probe, self._pace.backoff)

@@ -12,10 +12,10 @@ from nanogrid.rpc.client import open_stub
 from nanogrid.rpc.server import Bound, serving, until_stopped
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, registry_pb2
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
-from services.artifacts.archive import Archive, Pace
+from services.artifacts.archive import Archive, ArchivePace
 from services.artifacts.blobs import BlobStore, open_blobs
 from services.artifacts.copier import Copier
-from services.artifacts.results import Results
+from services.artifacts.results import DurableResults
 from services.artifacts.retention import Retention
 from services.artifacts.servicer import ArtifactsServicer
 from services.artifacts.settings import ArtifactsSettings
@@ -46,7 +46,7 @@ async def open_artifacts(settings: ArtifactsSettings) -> AsyncIterator[int]:
         archive = await stack.enter_async_context(_open_archive(settings, code, data))
         await stack.enter_async_context(_retaining(settings, data, archive))
         kept = archive.offer if archive else _nothing
-        results = Results(data, settings.artifacts_payload_bytes, kept)
+        results = DurableResults(data, settings.artifacts_payload_bytes, kept)
         bound = Bound(
             artifacts_pb2.DESCRIPTOR.services_by_name["ArtifactsService"],
             artifacts_pb2_grpc.add_ArtifactsServiceServicer_to_server,
@@ -66,7 +66,7 @@ async def _open_archive(settings: ArtifactsSettings, code: BlobStore, data: Blob
         yield None
         return
     async with open_blobs(settings.archive_url) as store:
-        pace = Pace(reconcile_s=settings.artifacts_reconcile_s)
+        pace = ArchivePace(reconcile_s=settings.artifacts_reconcile_s)
         archive = Archive(Copier(code, data, store), data, settings.archive_url, pace)
         async with _at_work(archive.run()):
             yield archive

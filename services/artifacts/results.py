@@ -15,7 +15,7 @@ _AT_ONCE = 1000  # records in one call
 Kept = Callable[[str, bytes], None]
 
 
-class Results:
+class DurableResults:
     """Keeps records and payloads. Safe for concurrent use, also by several processes on one store."""
 
     def __init__(self, data: BlobStore, payload_bytes: int, kept: Kept) -> None:

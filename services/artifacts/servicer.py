@@ -10,7 +10,7 @@ from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import artifacts_pb2_grpc
 from services.artifacts.blobs import CHUNK_BYTES
-from services.artifacts.results import Results
+from services.artifacts.results import DurableResults
 from services.artifacts.vault import Vault
 
 _Call = ServicerContext[Any, Any]
@@ -19,7 +19,7 @@ _Call = ServicerContext[Any, Any]
 class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
     """Serves ArtifactsService."""
 
-    def __init__(self, vault: Vault, results: Results) -> None:
+    def __init__(self, vault: Vault, results: DurableResults) -> None:
         self._vault = vault
         self._results = results
 

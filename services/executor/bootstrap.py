@@ -20,20 +20,20 @@ from services.executor.announce import announce, withdraw
 from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
-from services.executor.delivery.by_hand import FindFunction, Foreign
-from services.executor.delivery.durable import Keeper
+from services.executor.delivery.by_hand import FindFunction, MessageCompleter
+from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
-from services.executor.delivery.lease import Heart, Pace
-from services.executor.delivery.owner import Runner
+from services.executor.delivery.lease import Heartbeat, LeaseTimes
+from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
 from services.executor.metrics import open_peaks
-from services.executor.offer import Offer
+from services.executor.offer import RuntimeOffer
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
-from services.executor.run.job import Work
-from services.executor.run.memory_advice import Tuner
+from services.executor.run.job import JobRunner
+from services.executor.run.memory_advice import MemoryAdvisor
 from services.executor.run.output_files import OutputLimits
-from services.executor.run.output_log import LiveOutput
+from services.executor.run.output_log import OutputLogs
 from services.executor.sandbox import SandboxProvider, SandboxSettings, open_provider
 from services.executor.servicer import ExecutorServicer
 from services.executor.settings import ExecutorSettings
@@ -58,21 +58,21 @@ async def serve(settings: ExecutorSettings) -> None:
         queue = await enter(open_queue(settings.task_queue_url, settings.executor_id, settings.executor_visibility_s))
         provider = await enter(open_provider(settings.executor_sandbox_url, _sandbox_settings(settings)))
         log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
-        offer = Offer(provider)
+        offer = RuntimeOffer(provider)
         await offer.look()
         pool = await enter(_open_pool(settings, provider, offer))
         info = _describe(settings, provider)
-        live = LiveOutput(settings.root / "live")
+        live = OutputLogs(settings.root / "live")
         bound = _bound(ExecutorServicer(pool, live, lambda: info))
         port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [bound]))
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
         stored = Stored(artifacts)
         peaks = await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s))
-        work = Work(
+        work = JobRunner(
             pool,
             _open_code(settings, stored),
-            Tuner(),
+            MemoryAdvisor(),
             live,
             stored.store_output,
             builds=_open_builds(settings, provider, stored),
@@ -80,17 +80,17 @@ async def serve(settings: ExecutorSettings) -> None:
             limits=OutputLimits(),
             peaks=peaks,
         )
-        heart = Heart(jobs, queue, Pace(settings.executor_lease_s, settings.executor_visibility_s))
-        keeper = Keeper(stored.keep_records, stored.read_record)
-        ending = Ending(jobs, queue, heart, keeper, settings.executor_record_bytes)
-        runner = Runner(
+        heartbeat = Heartbeat(jobs, queue, LeaseTimes(settings.executor_lease_s, settings.executor_visibility_s))
+        keeper = ResultKeeper(stored.keep_records, stored.read_record)
+        ending = Ending(jobs, queue, heartbeat, keeper, settings.executor_record_bytes)
+        runner = JobOwner(
             work,
             jobs,
             queue,
             info,
-            heart=heart,
+            heartbeat=heartbeat,
             ending=ending,
-            foreign=Foreign(_finding(registry), stored.fetch_bundle, settings.executor_code_bucket),
+            completer=MessageCompleter(_finding(registry), stored.fetch_bundle, settings.executor_code_bucket),
             payload_of=stored.read_payload,
         )
         poller = Poller(queue, runner, settings.executor_slots, settings.poll_s)
@@ -101,7 +101,7 @@ async def serve(settings: ExecutorSettings) -> None:
             return info
 
         beside = [
-            heart.run(),
+            heartbeat.run(),
             announce(jobs, describe),
             offer.keep_looking(),
             pool.keep_house(),
@@ -146,7 +146,7 @@ async def _work_until_stopped(
 
 
 @asynccontextmanager
-async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offer: Offer) -> AsyncIterator[Pool]:
+async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offer: RuntimeOffer) -> AsyncIterator[Pool]:
     ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
     limits = PoolLimits(
         most=max(settings.executor_sandboxes, settings.executor_slots),

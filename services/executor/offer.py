@@ -10,7 +10,7 @@ log = logger()
 _EVERY_S = 10.0  # an image built meanwhile is offered after this long
 
 
-class Offer:
+class RuntimeOffer:
     """Looked up in the background, read without waiting."""
 
     def __init__(self, provider: SandboxProvider) -> None:

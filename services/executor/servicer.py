@@ -12,7 +12,7 @@ from nanogrid.v1.executor_pb2_grpc import ExecutorServiceServicer
 from nanogrid.v1.resources_pb2 import ExecutorInfo
 from services.executor.pool.pool import Pool
 from services.executor.pool.slot import Slot, SlotState
-from services.executor.run.output_log import LiveOutput, Piece
+from services.executor.run.output_log import OutputLogs, Piece
 from services.executor.sandbox import OutputStream
 
 Context = ServicerContext[Any, Any]
@@ -30,7 +30,7 @@ _STATES = {
 class ExecutorServicer(ExecutorServiceServicer):
     """Tells what the executor is doing, and what its jobs print."""
 
-    def __init__(self, pool: Pool, live: LiveOutput, describe: Callable[[], ExecutorInfo]) -> None:
+    def __init__(self, pool: Pool, live: OutputLogs, describe: Callable[[], ExecutorInfo]) -> None:
         self._pool = pool
         self._live = live
         self._describe = describe

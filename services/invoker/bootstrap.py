@@ -16,8 +16,8 @@ from nanogrid.v1.resources_pb2 import Function
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
 from services.invoker.kept import Kept
-from services.invoker.results import Results
-from services.invoker.sent import Sent
+from services.invoker.results import JobReader
+from services.invoker.sent import SentJobs
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
 from services.invoker.submitter import SubmitLimits, Submitter
@@ -46,8 +46,8 @@ async def serve(settings: InvokerSettings) -> None:
 
         functions = Functions(read_function, settings.invoker_function_cache_s)
         kept = Kept(artifacts)
-        sent = Sent(jobs)
-        results = Results(jobs, kept.read)
+        sent = SentJobs(jobs)
+        results = JobReader(jobs, kept.read)
         limits = SubmitLimits(
             settings.invoker_wait_s, settings.invoker_payload_bytes, message_bytes=settings.invoker_message_bytes
         )

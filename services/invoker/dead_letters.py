@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from nanogrid.errors import InvalidFieldError, NanoGridError, NotFoundError
 from nanogrid.jobs import FINAL_STATES, ClaimOutcome, JobStore, record
-from nanogrid.jobs.message import GarbageError, decode
+from nanogrid.jobs.message import MalformedError, decode
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, TaskQueue
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
@@ -115,7 +115,7 @@ def job_in(letter: DeadLetter) -> Job | None:
     """The job a letter asks for; None for garbage."""
     try:
         return decode(letter.body).job
-    except GarbageError:
+    except MalformedError:
         return None
 
 

@@ -9,7 +9,7 @@ from nanogrid.v1.resources_pb2 import Job
 ReadRecord = Callable[[str], Awaitable[bytes]]
 
 
-class Results:
+class JobReader:
     """Reads jobs. Safe to use concurrently."""
 
     def __init__(self, jobs: JobStore, read_record: ReadRecord) -> None:

@@ -11,7 +11,7 @@ log = logger()
 _EVERY_S = 0.5  # far below the age at which a job counts as unsent
 
 
-class Sent:
+class SentJobs:
     """What is noted here and lost in a crash only makes a second message, which the claim sees to.
 
     What is doubted was refused because the job store did not answer, and may be recorded all the same. It is withdrawn

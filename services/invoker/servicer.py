@@ -14,8 +14,8 @@ from nanogrid.v1 import registry_pb2
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceServicer
 from services.invoker.dead_letters import DeadLetters, job_in
 from services.invoker.functions import Functions
-from services.invoker.results import Results, unknown
-from services.invoker.submitter import Call, Submitter
+from services.invoker.results import JobReader, unknown
+from services.invoker.submitter import FunctionCall, Submitter
 
 if TYPE_CHECKING:
     from nanogrid.v1.registry_pb2_grpc import RegistryServiceAsyncStub
@@ -26,14 +26,14 @@ _EXCERPT_BYTES = 1024
 
 
 class InvokerServicer(InvokerServiceServicer):
-    """Translates; the rules are in Submitter, Results and DeadLetters, the truth is in the job store."""
+    """Translates; the rules are in Submitter, JobReader and DeadLetters, the truth is in the job store."""
 
     def __init__(
         self,
         submitter: Submitter,
         jobs: JobStore,
         *,
-        results: Results,
+        results: JobReader,
         dead_letters: DeadLetters,
         functions: Functions,
         registry: "RegistryServiceAsyncStub",
@@ -96,8 +96,8 @@ def _principal() -> str | None:
     return caller().principal
 
 
-def _call(request: pb.SubmitJobRequest | pb.InvokeJobRequest) -> Call:
-    return Call(request.function_id, request.payload, request.dialect, request.idempotency_key)
+def _call(request: pb.SubmitJobRequest | pb.InvokeJobRequest) -> FunctionCall:
+    return FunctionCall(request.function_id, request.payload, request.dialect, request.idempotency_key)
 
 
 def _letter(letter: DeadLetter) -> pb.DeadLetter:

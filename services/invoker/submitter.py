@@ -17,26 +17,26 @@ from nanogrid.errors import (
     UnavailableError,
     UnprocessableError,
 )
-from nanogrid.jobs import FINAL_STATES, Asked, JobStore, Question
-from nanogrid.jobs.message import Task, encode
+from nanogrid.jobs import FINAL_STATES, EarlierCall, IdempotencyKey, JobStore
+from nanogrid.jobs.message import Message, encode
 from nanogrid.logs import logger
 from nanogrid.queue import TaskQueue
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 from services.invoker.functions import Functions
 from services.invoker.idempotency import question
-from services.invoker.results import Results
-from services.invoker.sent import Sent
+from services.invoker.results import JobReader
+from services.invoker.sent import SentJobs
 
 log = logger()
 
-# Keeps a payload apart from its message: job id, payload.
+# Keeps a payload apart from its body: job id, payload.
 KeepPayload = Callable[[str, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class SubmitLimits:
-    """Longest wait; largest payload; largest message, above which the payload travels apart."""
+    """Longest wait; largest payload; largest body, above which the payload travels apart."""
 
     wait_s: float
     payload_bytes: int
@@ -44,7 +44,7 @@ class SubmitLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class FunctionCall:
     """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}; `key` may be ""."""
 
     function_id: str
@@ -62,8 +62,8 @@ class Submitter:
         jobs: JobStore,
         queue: TaskQueue,
         *,
-        sent: Sent,
-        results: Results,
+        sent: SentJobs,
+        results: JobReader,
         keep_payload: KeepPayload,
         limits: SubmitLimits,
     ) -> None:
@@ -75,45 +75,45 @@ class Submitter:
         self._keep_payload = keep_payload
         self._limits = limits
 
-    async def submit(self, call: Call) -> Job:
+    async def submit(self, call: FunctionCall) -> Job:
         """Record and queue a job; answers it PENDING, or as it is where the key made it earlier.
 
         NotFoundError, InvalidFieldError, TooLargeError, UnprocessableError or UnavailableError mean that nothing was
         accepted.
         """
-        task = await self._task(call)
-        asked = await self._accept(task, named := _question(task, call), urgent=False)
+        message = await self._message(call)
+        asked = await self._accept(message, named := _question(message, call), sync=False)
         if asked is None:
-            return task.job
+            return message.job
         _require_same(asked, named)
         return await self._made(asked)
 
-    async def invoke(self, call: Call, wait_s: float) -> Job:
+    async def invoke(self, call: FunctionCall, wait_s: float) -> Job:
         """Submit and wait up to `wait_s` (0 = the setting, which is also the most) for the job's end.
 
         Subscribed before it is queued, so the result cannot slip by. Answers the job as it is when the time is over.
         ConflictError while another call under the same key waits.
         """
-        task = await self._task(call)
-        async with self._jobs.waiting(task.job.job_id) as waiter:
-            asked = await self._accept(task, named := _question(task, call), urgent=True)
+        message = await self._message(call)
+        async with self._jobs.waiting(message.job.job_id) as waiter:
+            asked = await self._accept(message, named := _question(message, call), sync=True)
             if asked is not None:
                 return await self._answer_again(asked, named)
             ended = await waiter.wait(min(wait_s or self._limits.wait_s, self._limits.wait_s))
         try:
-            return await self._results.whole(ended) if ended else await self._as_it_is(task.job, named)
+            return await self._results.whole(ended) if ended else await self._as_it_is(message.job, named)
         except UnavailableError:
-            return task.job  # accepted, and all that can be said now
+            return message.job  # accepted, and all that can be said now
 
-    async def _as_it_is(self, job: Job, named: Question | None) -> Job:
+    async def _as_it_is(self, job: Job, named: IdempotencyKey | None) -> Job:
         if named is not None:
             await self._jobs.answered(named)
         try:
             return await self._results.get(job.job_id)
-        except NotFoundError:  # the store was flushed; the job's message will rebuild its record
+        except NotFoundError:  # the store was flushed; the job's body will rebuild its record
             return job
 
-    async def _answer_again(self, asked: Asked, named: Question | None) -> Job:
+    async def _answer_again(self, asked: EarlierCall, named: IdempotencyKey | None) -> Job:
         _require_same(asked, named)
         job = await self._made(asked)
         if job.state not in FINAL_STATES and not asked.answered:
@@ -123,14 +123,14 @@ class Submitter:
             )
         return job
 
-    async def _made(self, asked: Asked) -> Job:
+    async def _made(self, asked: EarlierCall) -> Job:
         """The job that the question made. UnavailableError when its record was lost in between: asking again helps."""
         try:
             return await self._results.get(asked.job_id)
         except NotFoundError:
             raise UnavailableError("the job store forgot what this Idempotency-Key made; try again") from None
 
-    async def _task(self, call: Call) -> Task:
+    async def _message(self, call: FunctionCall) -> Message:
         if not call.function_id:
             raise InvalidFieldError("function_id", "is missing; it is the id that the upload answered")
         if len(call.payload) > self._limits.payload_bytes:
@@ -152,17 +152,17 @@ class Submitter:
             code_sha256=function.code_sha256,
             created_at=created_at,
         )
-        return Task(job, function, call.payload or b"{}")
+        return Message(job, function, call.payload or b"{}")
 
-    async def _accept(self, task: Task, named: Question | None, *, urgent: bool) -> Asked | None:
+    async def _accept(self, message: Message, named: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
         """Record and queue it; None, or what the same question made earlier."""
-        job_id = task.job.job_id
-        message = encode(task)
-        if len(message) > self._limits.message_bytes:
-            await self._keep_payload(job_id, task.payload)
-            message = encode(task, payload_elsewhere=True)
+        job_id = message.job.job_id
+        body = encode(message)
+        if len(body) > self._limits.message_bytes:
+            await self._keep_payload(job_id, message.payload)
+            body = encode(message, payload_elsewhere=True)
         try:
-            asked = await self._jobs.create(task.job, message, named)
+            asked = await self._jobs.create(message.job, body, named)
         except UnavailableError:
             if named is None:  # with a key, whoever asks again gets this job, should it be recorded
                 self._sent.doubt(job_id)
@@ -170,22 +170,22 @@ class Submitter:
         if asked is not None:
             return asked
         try:
-            await self._queue.send(message, urgent=urgent)
+            await self._queue.send(body, sync=sync)
         except UnavailableError:
-            # Recorded, so it may not be refused any more: the sweeper sends its message once the queue is back.
-            log.warning("recorded without a message", job_id=job_id)
+            # Recorded, so it may not be refused any more: the sweeper sends its body once the queue is back.
+            log.warning("recorded without a body", job_id=job_id)
         else:
             self._sent.note(job_id)
         return None
 
 
-def _question(task: Task, call: Call) -> Question | None:
+def _question(message: Message, call: FunctionCall) -> IdempotencyKey | None:
     return question(
-        task.job.owner, call.key, function_id=call.function_id, payload=call.payload, dialect=task.job.dialect
+        message.job.owner, call.key, function_id=call.function_id, payload=call.payload, dialect=message.job.dialect
     )
 
 
-def _require_same(asked: Asked, named: Question | None) -> None:
+def _require_same(asked: EarlierCall, named: IdempotencyKey | None) -> None:
     if named is None or asked.fingerprint != named.fingerprint:
         raise UnprocessableError(
             "this Idempotency-Key was used for another call; take a new key for a new call", field="idempotency_key"

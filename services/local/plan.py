@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from services.local import ports
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 
 # How long each may take to stop before it is killed, beyond the time it is set to let its calls finish.
 STOP_WAIT_S = 15.0  # gRPC servers let running calls finish for 10 s
@@ -42,7 +42,7 @@ class Addresses:
         return f"http://{ports.reachable(self.gateway_listen)}"
 
 
-def addresses(settings: StackSettings) -> Addresses:
+def addresses(settings: LocalGridSettings) -> Addresses:
     """Settle every address. What was set is kept, or refused with PortTakenError; the rest avoids what is taken."""
     listens, reached = {}, {}
     for name in ("registry", "artifacts", "invoker"):
@@ -50,12 +50,12 @@ def addresses(settings: StackSettings) -> Addresses:
         address = getattr(settings, f"{name}_address")
         address_is_set = f"{name}_address" in settings.model_fields_set
         if listen or address_is_set:
-            listens[name] = ports.settle(listen or address, f"NANOGRID_{name.upper()}_LISTEN")
+            listens[name] = ports.choose_ports(listen or address, f"NANOGRID_{name.upper()}_LISTEN")
         else:
             listens[name] = ports.prefer(address)
         reached[name] = address if address_is_set else ports.reachable(listens[name])
     return Addresses(
-        gateway_listen=ports.settle(settings.gateway_listen, "NANOGRID_GATEWAY_LISTEN"),
+        gateway_listen=ports.choose_ports(settings.gateway_listen, "NANOGRID_GATEWAY_LISTEN"),
         **{f"{name}_listen": listen for name, listen in listens.items()},
         **reached,
     )
@@ -81,7 +81,7 @@ def environment(
     }
 
 
-def stages(env: Mapping[str, str], settings: StackSettings) -> Iterator[list[Child]]:
+def stages(env: Mapping[str, str], settings: LocalGridSettings) -> Iterator[list[Child]]:
     """The services, stage by stage as they start; stages stop in the opposite order, so that nobody calls in vain."""
     yield [Child("registry", _module("services.registry"), env)]
     yield [Child("artifacts", _module("services.artifacts"), env)]

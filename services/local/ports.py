@@ -28,7 +28,7 @@ def reachable(listen: str) -> str:
     return join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared with, not bound to
 
 
-def settle(listen: str, setting: str) -> str:
+def choose_ports(listen: str, setting: str) -> str:
     """The address with its port chosen: 0 becomes a free one. PortTakenError when the port is taken."""
     host, port = split(listen)
     if not (found := _bind(host, port)):

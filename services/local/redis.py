@@ -10,7 +10,7 @@ from nanogrid.local import redis_server
 from services.local import ports
 from services.local.errors import StartError
 from services.local.plan import Child
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 from services.local.supervisor import keeping
 
 START_S = 60.0  # a long append-only file takes a while to read
@@ -18,14 +18,14 @@ _POLL_S = 0.02
 
 
 @asynccontextmanager
-async def serving(settings: StackSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
+async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
     """The URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
     if settings.redis_url or settings.redis_host:
         yield settings.jobs_url
         return
     folder = data_dir / "redis"
     folder.mkdir(mode=0o700, exist_ok=True)
-    host, port = ports.split(ports.settle("127.0.0.1:0", "NANOGRID_REDIS_URL"))
+    host, port = ports.split(ports.choose_ports("127.0.0.1:0", "NANOGRID_REDIS_URL"))
     argv = redis_server.command(redis_server.find(redis_server.candidates()), port, folder)
     child = Child("redis", argv, dict(os.environ), pass_fds=(lock,))
     async with keeping([[child]], data_dir / "logs"):

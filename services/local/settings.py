@@ -5,7 +5,7 @@ from pydantic import Field
 from nanogrid.settings import GridSettings
 
 
-class StackSettings(GridSettings):
+class LocalGridSettings(GridSettings):
     """Where the parts of one local grid listen. A port of 0, and every internal one left out, becomes a free one."""
 
     gateway_listen: str = "127.0.0.1:8080"

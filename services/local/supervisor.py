@@ -30,7 +30,7 @@ def next_delay(previous_s: float, ran_s: float) -> float:
     return min(previous_s * 2, LONGEST_DELAY_S)
 
 
-class Kept:
+class Supervised:
     """One child, kept running from `start` until `stop`. For one event loop; each is called once."""
 
     def __init__(self, child: Child, logs: Path) -> None:
@@ -117,16 +117,16 @@ async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterato
         for stage in stages:
             together = await started.enter_async_context(_stage())
             for child in stage:
-                kept = Kept(child, logs)
+                kept = Supervised(child, logs)
                 await kept.start()
                 together.append(kept)
         yield
 
 
 @asynccontextmanager
-async def _stage() -> AsyncIterator[list[Kept]]:
+async def _stage() -> AsyncIterator[list[Supervised]]:
     """Children that stop side by side: executors may all have long jobs to finish."""
-    together: list[Kept] = []
+    together: list[Supervised] = []
     try:
         yield together
     finally:

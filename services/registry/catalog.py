@@ -9,7 +9,7 @@ from nanogrid import caller, paging
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
-from services.registry.store import FunctionStore, Upload
+from services.registry.store import FunctionStore, NamedUpload
 
 EGRESS_OFFERED = False  # sandboxes have no network at all so far; a promise nobody keeps is refused
 
@@ -41,7 +41,7 @@ class Catalog:
         self._store = store
         self._now_us = now_us
 
-    async def create(self, wanted: Function, upload: Upload | None = None) -> Function:
+    async def create(self, wanted: Function, upload: NamedUpload | None = None) -> Function:
         """Record a function for the caller, defaults filled in, and in the same step the upload that it completes.
 
         InvalidFieldError or ConflictError otherwise.

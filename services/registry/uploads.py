@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from nanogrid import caller
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
-from nanogrid.idempotency import check_key
+from nanogrid.idempotency import check_idempotency_key
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest, EarlierUpload, UploadReservation
-from services.registry.store import Store, Upload
+from services.registry.store import NamedUpload, Store
 
 RESERVED_S = 15 * 60  # far longer than a gateway takes to notice that an upload failed; only one that died leaves it be
 REMEMBERED_S = 24 * 3600  # as jobs are
@@ -53,7 +53,7 @@ class Uploads:
         left = await self._store.release_upload(upload)
         return left is not None and left.reservation_id == upload.reservation_id
 
-    def completed(self, request: CreateFunctionRequest) -> Upload | None:
+    def completed(self, request: CreateFunctionRequest) -> NamedUpload | None:
         """The upload to record together with its function; None where the caller named none. InvalidFieldError."""
         if not request.HasField("reservation"):
             return None
@@ -67,12 +67,12 @@ class Uploads:
         )
 
 
-def _upload(reservation: UploadReservation) -> Upload:
-    check_key(reservation.idempotency_key, "idempotency_key")
+def _upload(reservation: UploadReservation) -> NamedUpload:
+    check_idempotency_key(reservation.idempotency_key, "idempotency_key")
     if not _UUID.fullmatch(reservation.reservation_id):
         raise InvalidFieldError("reservation_id", "is not a UUID in its canonical form")
     name = _name(caller.caller().owner, reservation.idempotency_key)
-    return Upload(name, reservation.reservation_id, free_at_us=0)
+    return NamedUpload(name, reservation.reservation_id, free_at_us=0)
 
 
 def _name(owner: str, key: str) -> str:

@@ -8,11 +8,11 @@ from typing import Any
 from nanogrid.jobs import record
 from nanogrid.jobs.redis import RedisJobs
 from nanogrid.queue.redis import RedisQueue
-from services.artifacts.results import Results
+from services.artifacts.results import DurableResults
 from services.executor.delivery import owner
-from services.executor.delivery.durable import Keeper
+from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
-from services.executor.delivery.lease import Heart
+from services.executor.delivery.lease import Heartbeat
 from services.invoker.submitter import Submitter
 from services.invoker.unsent import Sweeper
 
@@ -111,28 +111,28 @@ def _no_sweeper() -> None:
 
 
 def _no_heartbeat() -> None:
-    async def silent(self: Heart) -> None:
+    async def silent(self: Heartbeat) -> None:
         await asyncio.Event().wait()
 
-    _replace(Heart, "run", silent)
+    _replace(Heartbeat, "run", silent)
 
 
 def _no_durable_result() -> None:
-    async def forgetful(self: Keeper, record: Any, *, at_once: bool = False) -> bytes:
+    async def forgetful(self: ResultKeeper, record: Any, *, at_once: bool = False) -> bytes:
         return b""
 
-    _replace(Keeper, "keep", forgetful)
+    _replace(ResultKeeper, "keep", forgetful)
 
 
 def _last_writer_wins() -> None:
-    keep = Results.keep
+    keep = DurableResults.keep
 
-    async def overwriting(self: Results, records: Any) -> Any:
+    async def overwriting(self: DurableResults, records: Any) -> Any:
         for one in records:
             await self.delete(one.job_id)
         return await keep(self, records)
 
-    _replace(Results, "keep", overwriting)
+    _replace(DurableResults, "keep", overwriting)
 
 
 def _waiters_trust_the_news() -> None:

@@ -6,13 +6,13 @@ import boto3
 import pytest
 
 from deploy.aws import tables
-from services.registry.store import Upload, open_store
+from services.registry.store import NamedUpload, open_store
 from support.aws_resources import made_tables
 from support.functions import stored
 from support.lossy_proxy import losing_answers
 
 NOW = 1_800_000_000_000_000
-UPLOAD = Upload("a" * 64, "r-1", NOW + 900_000_000)
+UPLOAD = NamedUpload("a" * 64, "r-1", NOW + 900_000_000)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from nanogrid.errors import ConflictError, NotFoundError
-from nanogrid.jobs import Asked, ClaimOutcome, JobFilter, JobStore, LeaseLostError, Question
+from nanogrid.jobs import ClaimOutcome, EarlierCall, IdempotencyKey, JobFilter, JobStore, LeaseLostError
 from nanogrid.v1.resources_pb2 import ExecutorInfo, JobState
 from support.jobs import LEASE_S, a_job, by, done, finish
 
@@ -148,13 +148,15 @@ async def test_a_handed_back_job_is_pending_and_its_try_counts_only_if_said(jobs
 
 async def test_a_question_asked_twice_makes_one_job(jobs: JobStore) -> None:
     first, again, other = a_job(), a_job(), a_job()
-    question = Question("q1", "print")
+    question = IdempotencyKey("q1", "print")
 
     assert await jobs.create(first, b"1", question) is None
-    assert await jobs.create(again, b"2", Question("q1", "another")) == Asked("print", first.job_id, answered=False)
+    assert await jobs.create(again, b"2", IdempotencyKey("q1", "another")) == EarlierCall(
+        "print", first.job_id, answered=False
+    )
     await jobs.answered(question)
-    assert await jobs.create(again, b"2", question) == Asked("print", first.job_id, answered=True)
-    assert await jobs.create(other, b"3", Question("q2", "print")) is None
+    assert await jobs.create(again, b"2", question) == EarlierCall("print", first.job_id, answered=True)
+    assert await jobs.create(other, b"3", IdempotencyKey("q2", "print")) is None
 
     found, _ = await jobs.page(JobFilter(), 10, "")
     assert {job.job_id for job in found} == {first.job_id, other.job_id}
@@ -162,7 +164,7 @@ async def test_a_question_asked_twice_makes_one_job(jobs: JobStore) -> None:
 
 async def test_of_one_question_asked_many_times_at_once_one_makes_a_job(jobs: JobStore) -> None:
     answers = await asyncio.gather(
-        *(jobs.create(a_job(), b"%d" % number, Question("q", "same")) for number in range(20))
+        *(jobs.create(a_job(), b"%d" % number, IdempotencyKey("q", "same")) for number in range(20))
     )
 
     assert answers.count(None) == 1

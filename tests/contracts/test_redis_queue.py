@@ -32,11 +32,11 @@ async def test_what_somebody_waits_for_comes_first(redis_url: str) -> None:
     async with open_queue(redis_url, "one", visibility_s=600) as queue:
         for number in range(5):
             await queue.send(b"patient %d" % number)
-        await queue.send(b"urgent", urgent=True)
+        await queue.send(b"urgent", sync=True)
 
         received = await queue.receive(3, 5)
 
-    assert [(one.body, one.urgent) for one in received] == [
+    assert [(one.body, one.sync) for one in received] == [
         (b"urgent", True),
         (b"patient 0", False),
         (b"patient 1", False),
@@ -48,10 +48,10 @@ async def test_no_more_of_what_nobody_waits_for_is_taken_than_there_is_room_for(
         for number in range(5):
             await queue.send(b"%d" % number)
 
-        assert await queue.receive(4, 0.05, patient=0) == []
-        assert len(await queue.receive(4, 5, patient=2)) == 2
-        await queue.send(b"urgent", urgent=True)
-        assert [one.body for one in await queue.receive(4, 5, patient=0)] == [b"urgent"]
+        assert await queue.receive(4, 0.05, async_count=0) == []
+        assert len(await queue.receive(4, 5, async_count=2)) == 2
+        await queue.send(b"urgent", sync=True)
+        assert [one.body for one in await queue.receive(4, 5, async_count=0)] == [b"urgent"]
 
 
 async def test_what_was_given_back_does_not_wait_behind_a_backlog(redis_url: str) -> None:

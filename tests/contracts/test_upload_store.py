@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from nanogrid.errors import ConflictError, NotFoundError
-from services.registry.store import Upload, open_store
+from services.registry.store import NamedUpload, open_store
 from support.functions import stored
 
 DAY_US = 24 * 3600 * 1_000_000
@@ -21,7 +21,7 @@ async def store(store_url):
 
 
 def reserved(name="a" * 64, free_at_us=NOW + 10):
-    return Upload(name, str(uuid.uuid4()), free_at_us)
+    return NamedUpload(name, str(uuid.uuid4()), free_at_us)
 
 
 def made(upload, function, free_at_us=NOW + DAY_US):

@@ -7,7 +7,7 @@ from redis.asyncio import Redis
 
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import ClaimOutcome
-from nanogrid.jobs.message import Task, encode
+from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import Depth
 from nanogrid.v1.resources_pb2 import Function, Job, JobState, OutputFile
 from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
@@ -139,7 +139,7 @@ async def test_a_job_whose_executors_died_three_times_is_given_up_and_not_run_ag
     for _ in range(3):
         await rig.jobs.claim(job, lease_s=0)
     function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
-    await rig.queue.send(encode(Task(job, function, b"{}")))
+    await rig.queue.send(encode(Message(job, function, b"{}")))
 
     ended = await rig.ended("job-poison")
 
@@ -170,10 +170,10 @@ async def test_garbage_is_dead_lettered_and_the_next_job_runs(rig: Rig) -> None:
 async def test_a_duplicate_of_a_finished_job_does_not_run_again(rig: Rig) -> None:
     function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
     job = Job(job_id="job-twice", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
-    await rig.queue.send(encode(Task(job, function, b"{}")))
+    await rig.queue.send(encode(Message(job, function, b"{}")))
     await rig.ended("job-twice")
 
-    await rig.queue.send(encode(Task(job, function, b"{}")))
+    await rig.queue.send(encode(Message(job, function, b"{}")))
     await rig.settled(EMPTY)
 
     assert rig.provider.calls == ["job-twice"]
@@ -184,7 +184,7 @@ async def test_a_duplicate_of_a_running_job_waits_and_then_goes(rig: Rig) -> Non
     job_id = await rig.submit()
     await rig.provider.calling.wait()
     function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
-    await rig.queue.send(encode(Task(Job(job_id=job_id, function_id="f", owner="alice"), function, b"{}")))
+    await rig.queue.send(encode(Message(Job(job_id=job_id, function_id="f", owner="alice"), function, b"{}")))
     await rig.settled(Depth(0, in_flight=1, delayed=1, dead=0))
 
     rig.provider.gate.set()
@@ -233,7 +233,7 @@ async def test_a_call_is_served_while_jobs_that_nobody_waits_for_hold_their_plac
         await rig.submit()
     await until(lambda: len(rig.provider.calls) == 3)  # of four places one is kept
 
-    called = await rig.submit(urgent=True)
+    called = await rig.submit(sync=True)
 
     await until(lambda: called in rig.provider.calls)
     assert len(rig.provider.calls) == 4

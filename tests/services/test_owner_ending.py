@@ -7,7 +7,7 @@ import pytest
 from redis.asyncio import Redis
 
 from nanogrid.jobs import JobFilter, record
-from nanogrid.jobs.message import Task, decode, encode
+from nanogrid.jobs.message import Message, decode, encode
 from nanogrid.queue import Depth
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Function, Job, JobState
@@ -19,14 +19,14 @@ from support.waiting import until
 rig = runner_rig
 
 
-def a_task(job_id: str) -> Task:
+def a_task(job_id: str) -> Message:
     job = Job(job_id=job_id, function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
     job.created_at.GetCurrentTime()
     function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
-    return Task(job, function, b"{}")
+    return Message(job, function, b"{}")
 
 
-def finished(task: Task, result: bytes = b'"earlier"') -> Job:
+def finished(task: Message, result: bytes = b'"earlier"') -> Job:
     job = Job()
     job.CopyFrom(task.job)
     job.state, job.result = JobState.JOB_STATE_SUCCESS, result

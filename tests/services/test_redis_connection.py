@@ -9,22 +9,22 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from nanogrid.redis.client.connection import Dialogue
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import UnavailableError
-from nanogrid.redis.client import Script, Together, connect, translated
+from nanogrid.redis.client import Script, SharedConnection, connect, translated
+from nanogrid.redis.connection import PipelinedConnection
 from support.redis_server import RedisServer, free_port, redis_server
 from support.waiting import until
 
 
 @pytest.fixture
-async def together(redis_url: str) -> AsyncIterator[Together]:
+async def together(redis_url: str) -> AsyncIterator[SharedConnection]:
     async with connect(redis_url) as client:
-        yield Together(client)
+        yield SharedConnection(client)
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ async def cheat(answer: bytes | None) -> AsyncIterator[tuple[str, list[bytes]]]:
         yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0", asked
 
 
-async def test_everyone_gets_the_answer_to_their_own_question(together: Together) -> None:
+async def test_everyone_gets_the_answer_to_their_own_question(together: SharedConnection) -> None:
     await asyncio.gather(*(together.run("SET", f"key{n}", n) for n in range(500)))
 
     answers = await asyncio.gather(*(together.run("GET", f"key{n}") for n in range(500)))
@@ -62,7 +62,7 @@ async def test_everyone_gets_the_answer_to_their_own_question(together: Together
     assert answers == [str(n).encode() for n in range(500)]
 
 
-async def test_commands_of_one_turn_travel_together(together: Together, redis_url: str) -> None:
+async def test_commands_of_one_turn_travel_together(together: SharedConnection, redis_url: str) -> None:
     async with Redis.from_url(redis_url) as observer:
         await together.run("PING")
         before = (await observer.info("stats"))["total_reads_processed"]
@@ -72,7 +72,7 @@ async def test_commands_of_one_turn_travel_together(together: Together, redis_ur
         assert (await observer.info("stats"))["total_reads_processed"] - before < 10
 
 
-async def test_an_error_reaches_only_whoever_made_it(together: Together) -> None:
+async def test_an_error_reaches_only_whoever_made_it(together: SharedConnection) -> None:
     await together.run("SET", "text", "a")
 
     wrong, right = await asyncio.gather(
@@ -83,7 +83,7 @@ async def test_an_error_reaches_only_whoever_made_it(together: Together) -> None
     assert right == b"a"
 
 
-async def test_a_cancelled_caller_disturbs_nobody(together: Together) -> None:
+async def test_a_cancelled_caller_disturbs_nobody(together: SharedConnection) -> None:
     await together.run("PING")
     impatient = asyncio.create_task(together.run("BLPOP", "nothing", "0.2"))
     patient = asyncio.create_task(together.run("ECHO", "mine"))
@@ -95,7 +95,7 @@ async def test_a_cancelled_caller_disturbs_nobody(together: Together) -> None:
     assert impatient.cancelled()
 
 
-async def test_a_caller_cancelled_while_connecting_disturbs_nobody(together: Together) -> None:
+async def test_a_caller_cancelled_while_connecting_disturbs_nobody(together: SharedConnection) -> None:
     first = asyncio.create_task(together.run("PING"))
     second = asyncio.create_task(together.run("ECHO", "mine"))
     await asyncio.sleep(0)
@@ -104,7 +104,7 @@ async def test_a_caller_cancelled_while_connecting_disturbs_nobody(together: Tog
     assert await second == b"mine"
 
 
-async def test_hanging_up_ends_what_waits_at_the_server_too(together: Together) -> None:
+async def test_hanging_up_ends_what_waits_at_the_server_too(together: SharedConnection) -> None:
     waiting = asyncio.create_task(together.run("BLPOP", "list", "0"))
     await until(lambda: together._link is not None)
     await asyncio.sleep(0)
@@ -117,7 +117,7 @@ async def test_hanging_up_ends_what_waits_at_the_server_too(together: Together) 
     assert await together.run("LPOP", "list") == b"kept"
 
 
-async def test_the_largest_results_pass_beside_small_ones(together: Together) -> None:
+async def test_the_largest_results_pass_beside_small_ones(together: SharedConnection) -> None:
     large = os.urandom(1024) * 32 * 1024
 
     _, small = await asyncio.gather(together.run("SET", "large", large), together.run("ECHO", "small"))
@@ -129,7 +129,7 @@ async def test_the_largest_results_pass_beside_small_ones(together: Together) ->
 
 async def test_what_is_asked_while_redis_dies_fails_and_later_questions_find_it_again(mortal: RedisServer) -> None:
     async with connect(mortal.url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         asked = asyncio.create_task(together.run("BLPOP", "nothing", "60"))
         await until(lambda: together._link is not None)
         mortal.kill()
@@ -145,7 +145,7 @@ async def test_what_is_asked_while_redis_dies_fails_and_later_questions_find_it_
 
 async def test_a_connection_that_died_at_rest_costs_no_question(mortal: RedisServer) -> None:
     async with connect(mortal.url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         await together.run("PING")
         mortal.kill()
         mortal.start()
@@ -157,15 +157,15 @@ async def test_a_connection_that_died_at_rest_costs_no_question(mortal: RedisSer
 async def test_what_was_sent_is_never_sent_again() -> None:
     async with cheat(None) as (url, asked), connect(url) as client:
         with pytest.raises(RedisConnectionError):
-            await Together(client).run("INCR", "counter")
+            await SharedConnection(client).run("INCR", "counter")
 
         assert len(asked) == 1
 
 
 async def test_a_silent_server_is_given_up(mortal: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Dialogue, "silence_s", 0.2)
+    monkeypatch.setattr(PipelinedConnection, "silence_s", 0.2)
     async with connect(mortal.url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         await together.run("PING")
         assert mortal._process is not None
         mortal._process.send_signal(signal.SIGSTOP)
@@ -178,9 +178,9 @@ async def test_a_silent_server_is_given_up(mortal: RedisServer, monkeypatch: pyt
 
 
 async def test_a_slow_answer_is_waited_for_while_the_server_speaks(
-    together: Together, monkeypatch: pytest.MonkeyPatch
+    together: SharedConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Dialogue, "silence_s", 1.0)
+    monkeypatch.setattr(PipelinedConnection, "silence_s", 1.0)
     await together.run("PING")
     slow = [asyncio.create_task(together.run("BLPOP", "nothing", "0.4")) for _ in range(3)]  # one after the other
 
@@ -191,9 +191,9 @@ async def test_a_server_that_loads_or_is_full_is_an_outage(redis_url: str) -> No
     async with cheat(b"-LOADING Redis is loading the dataset in memory\r\n") as (url, _), connect(url) as client:
         with pytest.raises(UnavailableError):
             async with translated("the store"):
-                await Together(client).run("PING")
+                await SharedConnection(client).run("PING")
     async with connect(redis_url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         script = Script(client, together, "redis.call('SET', KEYS[1], ARGV[1]) return 1")
         await together.run("CONFIG", "SET", "maxmemory", "1")
         try:
@@ -209,10 +209,10 @@ async def test_what_is_not_redis_is_an_outage() -> None:
     async with cheat(b"HTTP/1.1 400 Bad Request\r\n\r\n") as (url, _), connect(url) as client:
         with pytest.raises(UnavailableError):
             async with translated("the store"):
-                await Together(client).run("PING")
+                await SharedConnection(client).run("PING")
 
 
-async def test_a_mistake_of_ours_stays_what_it_is(together: Together) -> None:
+async def test_a_mistake_of_ours_stays_what_it_is(together: SharedConnection) -> None:
     with pytest.raises(ResponseError):
         async with translated("the store"):
             await together.run("NONSENSE")
@@ -220,7 +220,7 @@ async def test_a_mistake_of_ours_stays_what_it_is(together: Together) -> None:
 
 async def test_a_script_that_redis_forgot_is_loaded_again(redis_url: str) -> None:
     async with connect(redis_url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         script = Script(client, together, "return ARGV[1]")
         assert await script("key", ["a"]) == b"a"
         await together.run("SCRIPT", "FLUSH")
@@ -243,7 +243,7 @@ def encrypted_url(tmp_path: Path) -> Iterator[str]:
 
 async def test_the_connection_may_be_encrypted_and_need_a_password(encrypted_url: str) -> None:
     async with connect(encrypted_url) as client:
-        together = Together(client)
+        together = SharedConnection(client)
         while not await _answers(together):
             await asyncio.sleep(0.01)
 
@@ -251,7 +251,7 @@ async def test_the_connection_may_be_encrypted_and_need_a_password(encrypted_url
         assert len(await together.run("GET", "key")) == 1_000_000
 
 
-async def _answers(together: Together) -> bool:
+async def _answers(together: SharedConnection) -> bool:
     try:
         return bool(await together.run("PING") == b"PONG")
     except RedisConnectionError:

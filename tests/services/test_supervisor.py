@@ -12,7 +12,7 @@ import pytest
 from nanogrid.local.processes import start_time
 from services.local.plan import Child
 from services.local.redis import serving
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 from services.local.supervisor import FIRST_DELAY_S, keeping
 from support.waiting import until
 
@@ -146,7 +146,7 @@ async def test_its_own_redis_keeps_what_was_written_over_a_restart(tmp_path):
         await writer.wait_closed()
         return answer.strip()
 
-    settings = StackSettings(redis_url="", redis_host="", data_dir=tmp_path)
+    settings = LocalGridSettings(redis_url="", redis_host="", data_dir=tmp_path)
     lock = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
 
     async with serving(settings, tmp_path, lock) as url:
@@ -158,7 +158,7 @@ async def test_its_own_redis_keeps_what_was_written_over_a_restart(tmp_path):
 
 
 async def test_a_redis_that_was_configured_is_used_as_it_is(tmp_path):
-    settings = StackSettings(redis_url="redis://elsewhere:6380/3", data_dir=tmp_path)
+    settings = LocalGridSettings(redis_url="redis://elsewhere:6380/3", data_dir=tmp_path)
 
     async with serving(settings, tmp_path, -1) as url:
         assert url == "redis://elsewhere:6380/3"

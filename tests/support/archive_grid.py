@@ -11,7 +11,7 @@ from typing import Any
 
 from nanogrid.jobs.record import encode
 from nanogrid.v1.resources_pb2 import Job, JobState
-from services.artifacts.archive import Archive, Pace
+from services.artifacts.archive import Archive, ArchivePace
 from services.artifacts.copier import Copier
 from services.artifacts.outage import Backoff
 from support.faulty_blobs import FaultyBlobs
@@ -20,7 +20,7 @@ JSON = "application/json"
 CODE = b"PK..." * 1000
 DIGEST = hashlib.sha256(CODE).hexdigest()
 KEY = "functions/1b4e28ba-2fa1-41d2-883f-0016d3cca427/code.zip"
-PACE = Pace(
+PACE = ArchivePace(
     parallel=4, waiting=50, backoff=Backoff(0.002, 0.02), reconcile_s=1000, rest_s=0.01, slack_s=0
 )  # fmt: skip
 
@@ -43,7 +43,7 @@ class Grid:
 
     def archive(self, name: str = "gs://one", **pace: Any) -> Archive:
         told = {field: getattr(PACE, field) for field in PACE.__slots__} | pace
-        return Archive(Copier(self.code, self.data, self.target), self.data, name, Pace(**told))
+        return Archive(Copier(self.code, self.data, self.target), self.data, name, ArchivePace(**told))
 
     async def keep(self, *job_ids: str, age_s: float = 0, **said: Any) -> None:
         await self.data.real.put_new({f"results/{one}.json": record(one, **said) for one in job_ids}, content_type=JSON)

@@ -16,9 +16,9 @@ from nanogrid.v1.artifacts_pb2 import DeleteCodeRequest
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
-from services.invoker.results import Results
-from services.invoker.sent import Sent
-from services.invoker.submitter import Call, SubmitLimits, Submitter
+from services.invoker.results import JobReader
+from services.invoker.sent import SentJobs
+from services.invoker.submitter import FunctionCall, SubmitLimits, Submitter
 from services.invoker.unsent import Sweeper
 from support.kept import KeptResults, kept_results
 from support.redis_server import RedisServer, redis_server
@@ -61,17 +61,17 @@ class Rig:
     catalog: Catalog
     code: Code
     submitter: Submitter
-    sent: Sent
+    sent: SentJobs
     sweeper: Sweeper
     kept: KeptResults
-    results: Results
+    results: JobReader
     letters: DeadLetters
 
     async def submit(self, payload: bytes = b'{"a":1}', function_id: str = FUNCTION_ID, key: str = "") -> Job:
-        return await self.submitter.submit(Call(function_id, payload, STANDARD, key))
+        return await self.submitter.submit(FunctionCall(function_id, payload, STANDARD, key))
 
     async def invoke(self, payload: bytes = b"{}", wait_s: float = 0, key: str = "") -> Job:
-        return await self.submitter.invoke(Call(FUNCTION_ID, payload, STANDARD, key), wait_s)
+        return await self.submitter.invoke(FunctionCall(FUNCTION_ID, payload, STANDARD, key), wait_s)
 
     async def run_one(self, result: bytes) -> None:
         """Be an executor for one job."""
@@ -97,8 +97,8 @@ async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
         ):
             catalog, code = Catalog(), Code()
             functions = Functions(catalog.read, ttl_s=30)
-            sent = Sent(jobs)
-            results = Results(jobs, kept.read)
+            sent = SentJobs(jobs)
+            results = JobReader(jobs, kept.read)
             submitter = Submitter(
                 functions,
                 jobs,

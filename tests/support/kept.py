@@ -7,13 +7,13 @@ from pathlib import Path
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.v1.artifacts_pb2 import FinishedRecord, KeptRecord
 from services.artifacts.blobs import open_blobs
-from services.artifacts.results import Results
+from services.artifacts.results import DurableResults
 
 
 class KeptResults:
     """What executor and invoker ask of artifacts about records and payloads."""
 
-    def __init__(self, results: Results) -> None:
+    def __init__(self, results: DurableResults) -> None:
         self._results = results
         self.is_down = False
         self.asked: list[str] = []  # the job ids of every record that was to be kept
@@ -67,4 +67,4 @@ class KeptResults:
 @asynccontextmanager
 async def kept_results(folder: Path, payload_bytes: int = 1_000_000) -> AsyncIterator[KeptResults]:
     async with open_blobs(folder.as_uri()) as data:
-        yield KeptResults(Results(data, payload_bytes, lambda _job_id, _record: None))
+        yield KeptResults(DurableResults(data, payload_bytes, lambda _job_id, _record: None))

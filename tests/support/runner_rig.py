@@ -15,24 +15,24 @@ import pytest
 from nanogrid.bundle import BundleLimits
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import JobStore, open_jobs
-from nanogrid.jobs.message import Task, encode
+from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
 from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
-from services.executor.delivery.by_hand import Foreign
-from services.executor.delivery.durable import Keeper
+from services.executor.delivery.by_hand import MessageCompleter
+from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
-from services.executor.delivery.lease import Heart, Pace
-from services.executor.delivery.owner import Runner
+from services.executor.delivery.lease import Heartbeat, LeaseTimes
+from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
-from services.executor.run.job import Work
-from services.executor.run.memory_advice import Tuner
+from services.executor.run.job import JobRunner
+from services.executor.run.memory_advice import MemoryAdvisor
 from services.executor.run.output_files import OutputLimits
-from services.executor.run.output_log import LiveOutput
+from services.executor.run.output_log import OutputLogs
 from support.fake_sandboxes import FakeProvider
 from support.kept import KeptResults, kept_results
 
@@ -84,19 +84,19 @@ class Rig:
     jobs: JobStore
     provider: FakeProvider
     bundles: Bundles
-    runner: Runner
+    runner: JobOwner
     poller: Poller
     kept: KeptResults
     ending: Ending
 
-    async def submit(self, *, urgent: bool = False, **fields: object) -> str:
+    async def submit(self, *, sync: bool = False, **fields: object) -> str:
         function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
         function.MergeFrom(Function(memory_mb=128, **fields))  # type: ignore[arg-type]
         job = Job(job_id=f"job-{uuid.uuid4()}", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
         job.created_at.GetCurrentTime()
-        message = encode(Task(job, function, b'{"a":1}'))
+        message = encode(Message(job, function, b'{"a":1}'))
         await self.jobs.create(job, message)
-        await self.queue.send(message, urgent=urgent)
+        await self.queue.send(message, sync=sync)
         return job.job_id
 
     async def ended(self, job_id: str) -> Job:
@@ -126,14 +126,21 @@ async def open_rig(
         queue.hold_s = hold_s
         pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
         work = _work(folder, pool, provider, bundles)
-        heart = Heart(jobs, queue, Pace(lease_s=0.6, visibility_s=visibility_s))
-        ending = Ending(jobs, queue, heart, Keeper(kept.keep_records, kept.read), record_bytes=4096)
+        heartbeat = Heartbeat(jobs, queue, LeaseTimes(lease_s=0.6, visibility_s=visibility_s))
+        ending = Ending(jobs, queue, heartbeat, ResultKeeper(kept.keep_records, kept.read), record_bytes=4096)
         who = ExecutorInfo(executor_id="e1", address="e1:1")
-        foreign = Foreign(bundles.find, bundles.fetch, "nanogrid-code-bucket")
-        runner = Runner(
-            work, jobs, queue, who, heart=heart, ending=ending, foreign=foreign, payload_of=kept.read_payload
+        completer = MessageCompleter(bundles.find, bundles.fetch, "nanogrid-code-bucket")
+        runner = JobOwner(
+            work,
+            jobs,
+            queue,
+            who,
+            heartbeat=heartbeat,
+            ending=ending,
+            completer=completer,
+            payload_of=kept.read_payload,
         )
-        beating = asyncio.create_task(heart.run())
+        beating = asyncio.create_task(heartbeat.run())
         poller = Poller(queue, runner, 4, wait_s=0.2)
         polling = asyncio.create_task(poller.run())
         yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending)
@@ -145,13 +152,13 @@ async def open_rig(
         await pool.close()
 
 
-def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> Work:
+def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> JobRunner:
     code = CodeCache(folder / "code", 10_000_000, bundles.fetch, BundleLimits())
-    return Work(
+    return JobRunner(
         pool,
         code,
-        Tuner(),
-        LiveOutput(folder / "live"),
+        MemoryAdvisor(),
+        OutputLogs(folder / "live"),
         bundles.store,
         builds=Builds(provider, code, bundles.keep, BuildLimits(), folder / "building"),
         offered=lambda: frozenset(["python3.11"]),

@@ -80,7 +80,7 @@ class BlobStore(Protocol):
         """A URL that lets anyone read the blob for `ttl_s` seconds, there or not; None where the store cannot sign."""
 
 
-def check_key(key: str) -> str:
+def check_object_key(key: str) -> str:
     """The key, if it can name a blob in every store. InvalidFieldError otherwise."""
     try:
         size = len(key.encode())

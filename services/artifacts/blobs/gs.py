@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from nanogrid.errors import InvalidFieldError, UnavailableError
-from services.artifacts.blobs import CHUNK_BYTES, KEY_BYTES, BlobInfo, Listed, check_key
+from services.artifacts.blobs import CHUNK_BYTES, KEY_BYTES, BlobInfo, Listed, check_object_key
 from services.artifacts.blobs.gs_client import (
     RETRY,
     TIMEOUT,
     GsClient,
-    Link,
+    GsConnection,
     NotFound,
     PreconditionFailed,
     is_bucket_missing,
 )
-from services.artifacts.blobs.gs_streams import PART_BYTES, Download, Upload, fetch
+from services.artifacts.blobs.gs_streams import PART_BYTES, Download, GsUpload, fetch
 from services.artifacts.spool import read_chunks
 from services.artifacts.threads import finish, finish_in
 
@@ -80,7 +80,7 @@ class GsBlobs:
 
     async def _put(self, new: _New, chunks: AsyncIterator[bytes]) -> int:
         size, held = 0, bytearray()
-        upload: Upload | None = None
+        upload: GsUpload | None = None
         try:
             async for chunk in chunks:
                 size += len(chunk)
@@ -142,7 +142,11 @@ class GsBlobs:
         return await self._do("", _signed_url, _name(key), timedelta(seconds=ttl_s))
 
     async def _do(
-        self, key: str, work: Callable[Concatenate[Link, Given], Result], *args: Given.args, **kwargs: Given.kwargs
+        self,
+        key: str,
+        work: Callable[Concatenate[GsConnection, Given], Result],
+        *args: Given.args,
+        **kwargs: Given.kwargs,
     ) -> Result:
         """Run `work` with the link in a thread. `key` is what NotFoundError is about, if anything."""
 
@@ -167,27 +171,27 @@ def _cut(held: bytearray) -> bytes:
     return part
 
 
-def _begin(link: Link, new: _New) -> Upload:
+def _begin(link: GsConnection, new: _New) -> GsUpload:
     condition = 0 if new.is_first else None
     url = _object(link, new).create_resumable_upload_session(
         content_type=new.content_type, if_generation_match=condition, checksum=None, retry=RETRY, timeout=TIMEOUT
     )
-    return Upload(link.session, url)
+    return GsUpload(link.session, url)
 
 
-def _send(_: Link, upload: Upload, part: bytes) -> None:
+def _send(_: GsConnection, upload: GsUpload, part: bytes) -> None:
     upload.send(part)
 
 
-def _finish(_: Link, upload: Upload, part: bytes) -> None:
+def _finish(_: GsConnection, upload: GsUpload, part: bytes) -> None:
     upload.finish(part)
 
 
-def _abandon(_: Link, upload: Upload) -> None:
+def _abandon(_: GsConnection, upload: GsUpload) -> None:
     upload.abandon()
 
 
-def _insert(link: Link, new: _New, content: bytes) -> None:
+def _insert(link: GsConnection, new: _New, content: bytes) -> None:
     if len(content) <= PART_BYTES:
         condition = 0 if new.is_first else None
         _object(link, new).upload_from_string(
@@ -201,7 +205,7 @@ def _insert(link: Link, new: _New, content: bytes) -> None:
     upload.finish(content[last:])
 
 
-def _insert_new(link: Link, new: _New, content: bytes) -> bool:
+def _insert_new(link: GsConnection, new: _New, content: bytes) -> bool:
     try:
         _insert(link, new, content)
     except PreconditionFailed:
@@ -209,7 +213,7 @@ def _insert_new(link: Link, new: _New, content: bytes) -> bool:
     return True
 
 
-def _is_ours(link: Link, new: _New) -> bool:
+def _is_ours(link: GsConnection, new: _New) -> bool:
     """Whether what has the place was put there by this very call: an attempt whose answer was lost, then repeated."""
     try:
         metadata = _found(link, new.name).metadata or {}
@@ -218,11 +222,11 @@ def _is_ours(link: Link, new: _New) -> bool:
     return bool(metadata.get(_PUT) == new.metadata[_PUT])
 
 
-def _read(link: Link, name: str) -> bytes:
+def _read(link: GsConnection, name: str) -> bytes:
     return fetch(link.session, link.media_url(link.bucket.blob(name)))
 
 
-def _open(link: Link, name: str, held: ExitStack) -> tuple[BlobInfo, Download]:
+def _open(link: GsConnection, name: str, held: ExitStack) -> tuple[BlobInfo, Download]:
     for _ in range(_OPENINGS):
         blob = _found(link, name)
         download = Download(link.session, link.media_url(blob), blob.size, blob.crc32c)
@@ -233,13 +237,13 @@ def _open(link: Link, name: str, held: ExitStack) -> tuple[BlobInfo, Download]:
     raise UnavailableError("a blob is replaced faster than it can be read; try again")
 
 
-def _found(link: Link, name: str) -> Any:
+def _found(link: GsConnection, name: str) -> Any:
     blob = link.bucket.blob(name)
     blob.reload(retry=RETRY, timeout=TIMEOUT)
     return blob
 
 
-def _pages(link: Link, prefix: str) -> Iterator[list[Listed]]:
+def _pages(link: GsConnection, prefix: str) -> Iterator[list[Listed]]:
     found = link.bucket.client.list_blobs(
         link.bucket, prefix=prefix, page_size=_LISTED_AT_ONCE, retry=RETRY, timeout=TIMEOUT,
         fields="items(name,size,timeCreated),nextPageToken",
@@ -248,7 +252,7 @@ def _pages(link: Link, prefix: str) -> Iterator[list[Listed]]:
         yield [Listed(_key(blob.name), blob.size, blob.time_created.timestamp()) for blob in page]
 
 
-def _delete(link: Link, name: str) -> None:
+def _delete(link: GsConnection, name: str) -> None:
     try:
         link.bucket.blob(name).delete(retry=RETRY, timeout=TIMEOUT)
     except NotFound as error:
@@ -256,14 +260,14 @@ def _delete(link: Link, name: str) -> None:
             raise
 
 
-def _signed_url(link: Link, name: str, ttl: timedelta) -> str | None:
+def _signed_url(link: GsConnection, name: str, ttl: timedelta) -> str | None:
     if not link.signs:
         return None
     url: str = link.bucket.blob(name).generate_signed_url(version="v4", expiration=ttl, credentials=link.credentials)
     return url
 
 
-def _object(link: Link, new: _New) -> Any:
+def _object(link: GsConnection, new: _New) -> Any:
     blob = link.bucket.blob(new.name)
     blob.metadata = new.metadata
     return blob
@@ -275,14 +279,14 @@ def _info(blob: Any) -> BlobInfo:
 
 
 def _name(key: str) -> str:
-    name = _escaped(check_key(key))
+    name = _escaped(check_object_key(key))
     if len(name.encode()) > KEY_BYTES:
         raise InvalidFieldError("key", f"is over {KEY_BYTES} bytes long once its line breaks are written out")
     return name
 
 
 def _prefix(prefix: str) -> str:
-    return _escaped(check_key(prefix.removesuffix("/"))) + "/"
+    return _escaped(check_object_key(prefix.removesuffix("/"))) + "/"
 
 
 def _escaped(key: str) -> str:

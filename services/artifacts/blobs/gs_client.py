@@ -35,7 +35,7 @@ __all__ = [
     "RETRY",
     "TIMEOUT",
     "GsClient",
-    "Link",
+    "GsConnection",
     "NotFound",
     "PreconditionFailed",
     "from_http_response",
@@ -54,7 +54,7 @@ _FAILED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
+class GsConnection:
     """A bucket, and the session that its client and the streams share."""
 
     bucket: Any
@@ -79,9 +79,9 @@ class GsClient:
         self._bucket = bucket
         self._connections = connections
         self._lock = threading.Lock()
-        self._link: Link | None = None
+        self._link: GsConnection | None = None
 
-    def link(self) -> Link:
+    def link(self) -> GsConnection:
         """The link, made if need be. Blocks. UnavailableError without credentials."""
         with self._lock:
             if self._link is None:
@@ -95,14 +95,14 @@ class GsClient:
         if link is not None:
             link.session.close()
 
-    def _open(self) -> Link:
+    def _open(self) -> GsConnection:
         credentials = load_credentials()
         session = AuthorizedSession(credentials)
         for scheme in ("https://", "http://"):
             session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=self._connections))
         # Of its own, the client would keep ten connections and throw the others away after each request.
         client = storage.Client(project="unused", credentials=credentials, _http=session)
-        return Link(client.bucket(self._bucket), session, credentials)
+        return GsConnection(client.bucket(self._bucket), session, credentials)
 
     @contextmanager
     def translated(self, wanted: str = "") -> Iterator[None]:

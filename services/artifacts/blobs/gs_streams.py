@@ -17,7 +17,7 @@ _CRC32C = re.compile("crc32c=([^,]+)")
 _TAKEN = re.compile(r"bytes=0-(\d+)")
 
 
-class Upload:
+class GsUpload:
     """A resumable upload, by one thread at a time. Nothing is stored before `finish`.
 
     https://cloud.google.com/storage/docs/performing-resumable-uploads has the protocol.

@@ -11,7 +11,7 @@ import re
 from pathlib import PurePosixPath
 
 from nanogrid.errors import InvalidFieldError
-from services.artifacts.blobs import check_key
+from services.artifacts.blobs import check_object_key
 
 DIGESTED = "%~"  # how a part begins that does not say what it stands for
 
@@ -22,13 +22,13 @@ _PART_BYTES = 255 - len("%f")  # NAME_MAX of every usual file system
 
 def path_of(key: str) -> PurePosixPath:
     """The relative path of a key. InvalidFieldError for a key that `check_key` refuses."""
-    *folders, name = check_key(key).split("/")
+    *folders, name = check_object_key(key).split("/")
     return PurePosixPath(*map(_folder, folders), _file(name))
 
 
 def folder_of(prefix: str) -> PurePosixPath:
     """The folder that holds exactly the keys with this prefix, which ends in `/`. InvalidFieldError as for a key."""
-    return PurePosixPath(*map(_folder, check_key(prefix.removesuffix("/")).split("/")))
+    return PurePosixPath(*map(_folder, check_object_key(prefix.removesuffix("/")).split("/")))
 
 
 def key_of(path: str) -> str | None:

@@ -15,8 +15,8 @@ from botocore.response import StreamingBody
 from nanogrid import aws
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.logs import logger
-from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, Listed, check_key
-from services.artifacts.blobs.s3_upload import PART_BYTES, Upload, pieces_of
+from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, Listed, check_object_key
+from services.artifacts.blobs.s3_upload import PART_BYTES, S3Upload, pieces_of
 from services.artifacts.threads import finish, finish_in
 
 if TYPE_CHECKING:  # stubs are for checking only
@@ -58,12 +58,12 @@ class S3Blobs:
     async def put(
         self, key: str, source: Path | AsyncIterator[bytes], *, content_type: str, sha256: str = ""
     ) -> BlobInfo:
-        check_key(key)
+        check_object_key(key)
         said = {_SHA256: sha256} if sha256 else {}
         async with aclosing(pieces_of(source)) as pieces:
             first = await anext(pieces, b"")
             if len(first) >= PART_BYTES:
-                upload = Upload(self._client, self._pool, self._bucket, key)
+                upload = S3Upload(self._client, self._pool, self._bucket, key)
                 with _translated():
                     size = await upload.run(first, pieces, content_type=content_type, metadata=said)
                 return BlobInfo(key, size, content_type, sha256)
@@ -73,7 +73,7 @@ class S3Blobs:
 
     async def put_new(self, blobs: Mapping[str, bytes], *, content_type: str) -> set[str]:
         for key in blobs:
-            check_key(key)
+            check_object_key(key)
         with _translated():
             outcomes = await asyncio.gather(
                 *(finish_in(self._pool, self._put_new, key, blobs[key], content_type) for key in blobs),
@@ -85,12 +85,12 @@ class S3Blobs:
         return {key for key, is_stored in zip(blobs, outcomes, strict=True) if is_stored}
 
     async def read(self, key: str) -> bytes:
-        check_key(key)
+        check_object_key(key)
         with _translated(key):
             return await finish_in(self._pool, self._read, key)
 
     async def list(self, prefix: str) -> AsyncIterator[Listed]:
-        check_key(prefix.removesuffix("/"))
+        check_object_key(prefix.removesuffix("/"))
         token = ""
         while True:
             with _translated():
@@ -102,30 +102,30 @@ class S3Blobs:
 
     @asynccontextmanager
     async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        check_key(key)
+        check_object_key(key)
         with ExitStack() as held:  # lets the connection go also where the caller is cancelled while it is being opened
             with _translated(key):
                 info, body = await finish_in(self._pool, self._open, key, held)
             yield info, self._chunks(body)
 
     async def head(self, key: str) -> BlobInfo:
-        check_key(key)
+        check_object_key(key)
         with _translated(key):
             found = await finish_in(self._pool, self._client.head_object, Bucket=self._bucket, Key=key)
         return _info(key, found["ContentLength"], found["ContentType"], found["Metadata"])
 
     async def delete(self, key: str) -> None:
-        check_key(key)
+        check_object_key(key)
         with _translated():
             await finish_in(self._pool, self._client.delete_object, Bucket=self._bucket, Key=key)
 
     async def delete_below(self, prefix: str) -> None:
-        check_key(prefix.removesuffix("/"))
+        check_object_key(prefix.removesuffix("/"))
         with _translated():
             await finish_in(self._pool, self._delete_below, prefix)
 
     async def signed_url(self, key: str, ttl_s: int) -> str | None:
-        check_key(key)
+        check_object_key(key)
         with _translated():  # in a thread, for credentials may have to be fetched anew
             return await finish_in(
                 self._pool,

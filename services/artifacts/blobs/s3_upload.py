@@ -29,7 +29,7 @@ def pieces_of(source: Path | AsyncIterator[bytes]) -> AsyncGenerator[bytes, None
     return _file_pieces(source) if isinstance(source, Path) else _stream_pieces(source)
 
 
-class Upload:
+class S3Upload:
     """One upload in parts. Only what is complete becomes the object; what fails or is cancelled is aborted."""
 
     def __init__(self, client: "S3Client", pool: Executor, bucket: str, key: str) -> None:
@@ -44,7 +44,7 @@ class Upload:
     async def run(
         self, first: bytes, rest: AsyncIterator[bytes], *, content_type: str, metadata: dict[str, str]
     ) -> int:
-        """Upload it all and say how many bytes there were. Errors are the SDK's, or the source's own."""
+        """S3Upload it all and say how many bytes there were. Errors are the SDK's, or the source's own."""
         try:
             await finish_in(self._pool, self._begin, content_type, metadata)
             size = await self._send(first)

@@ -58,7 +58,7 @@ class _Failure:
     until: float  # monotonic seconds
 
 
-def build_key(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
+def key_of_build(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
     """What a build is known by. Pure."""
     return f"{runtime.name}/{toolchain}/{code_sha256}"
 
@@ -95,7 +95,7 @@ class Builds:
         if not runtime.compiled:
             yield None
             return
-        key = build_key(runtime, await self._provider.toolchain(runtime), code.name)
+        key = key_of_build(runtime, await self._provider.toolchain(runtime), code.name)
         async with AsyncExitStack() as held:
             async with self._alone_with(key):
                 folder = await self._find_or_build(held, key, runtime, code)

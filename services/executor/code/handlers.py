@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 from nanogrid.runtimes import Runtime, archive_handler
 
 
-def default_handler(runtime: Runtime, root_files: Collection[str]) -> str:
+def handler_of_folder(runtime: Runtime, root_files: Collection[str]) -> str:
     """The handler of a folder whose root holds these files: as for an upload of it. Pure.
 
     A source file that lies there alone gives its own name, for an upload of a single file has become such a folder.

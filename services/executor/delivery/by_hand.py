@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from nanogrid.caller import LOCAL_PRINCIPAL
 from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
-from nanogrid.jobs.message import GarbageError, Task, with_defaults
+from nanogrid.jobs.message import MalformedError, Message, fill_defaults
 from nanogrid.runtimes import ALIASES
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Function, Job
@@ -19,7 +19,7 @@ FindFunction = Callable[[str], Awaitable[Function]]
 _INLINE_RUNTIME = "python"
 
 
-class Foreign:
+class MessageCompleter:
     """Completes such tasks; safe to use concurrently. `bucket` is the only one that code is taken from."""
 
     def __init__(self, find: FindFunction, fetch: FetchBundle, bucket: str) -> None:
@@ -27,24 +27,24 @@ class Foreign:
         self._fetch = fetch
         self._bucket = bucket
 
-    async def complete(self, task: Task) -> Task:
-        """The task with nothing left out; one of the invoker's is returned as it is.
+    async def complete(self, message: Message) -> Message:
+        """The message with nothing left out; one of the invoker's is returned as it is.
 
-        GarbageError when it can never be run, UnavailableError when nobody can say now.
+        MalformedError when it can never be run, UnavailableError when nobody can say now.
         """
-        if task.code_bucket not in ("", self._bucket):
-            raise GarbageError(
-                f"code is taken from bucket {self._bucket!r} only, not from {task.code_bucket!r} (S3_CODE_BUCKET)"
+        if message.code_bucket not in ("", self._bucket):
+            raise MalformedError(
+                f"code is taken from bucket {self._bucket!r} only, not from {message.code_bucket!r} (S3_CODE_BUCKET)"
             )
-        if task.job.owner:
-            return task
-        known = await self._known(task.job.function_id)
-        function = completed(task, known)
+        if message.job.owner:
+            return message
+        known = await self._known(message.job.function_id)
+        function = completed(message, known)
         if function.s3_key and not function.code_sha256:
             function.code_sha256 = await self._digest(function.s3_key)
-        job = _job(task.job, function)
-        function.function_id = sandbox_key(task, function, known)
-        return replace(task, job=job, function=function)
+        job = _job(message.job, function)
+        function.function_id = sandbox_key(message, function, known)
+        return replace(message, job=job, function=function)
 
     async def _known(self, function_id: str) -> Function | None:
         try:
@@ -67,13 +67,13 @@ class Foreign:
         return ""
 
 
-def completed(task: Task, known: Function | None) -> Function:
+def completed(message: Message, known: Function | None) -> Function:
     """The function the message asks for: what it does not say is the registry's, then a default. Pure.
 
-    GarbageError where neither the registry nor the message knows the code. A digest is never taken from the message: it
-    would choose code that is here already, whatever the key says.
+    MalformedError where neither the registry nor the message knows the code. A digest is never taken from the message:
+    it would choose code that is cached here, whatever the key says.
     """
-    function, said = Function(), task.function
+    function, said = Function(), message.function
     if known is not None:
         function.CopyFrom(known)
         if known.runtime in ALIASES.get(said.runtime, ()):
@@ -81,26 +81,26 @@ def completed(task: Task, known: Function | None) -> Function:
     function.MergeFrom(said)
     function.code_sha256 = known.code_sha256 if known is not None and function.s3_key == known.s3_key else ""
     function.owner = known.owner if known is not None else LOCAL_PRINCIPAL
-    if task.inline_code:
+    if message.inline_code:
         function.s3_key = function.code_sha256 = ""
         function.runtime = function.runtime or _INLINE_RUNTIME
     elif not function.s3_key:
-        raise GarbageError(f"function {function.function_id} is unknown, and the message names no code to run")
+        raise MalformedError(f"function {function.function_id} is unknown, and the message names no code to run")
     elif not function.runtime:
-        raise GarbageError(f"runtime is missing, and function {function.function_id} is unknown")
-    return with_defaults(function)
+        raise MalformedError(f"runtime is missing, and function {function.function_id} is unknown")
+    return fill_defaults(function)
 
 
-def sandbox_key(task: Task, function: Function, known: Function | None) -> str:
+def sandbox_key(message: Message, function: Function, known: Function | None) -> str:
     """Whose sandboxes may serve it. Pure.
 
     The registered function's, where exactly that is to be run; else those of other messages that ask for the very same,
     and nobody's besides: no message may leave its code in a sandbox that the function's next call finds warm.
     """
-    if known is not None and not task.inline_code and _identity(function) == _identity(known):
+    if known is not None and not message.inline_code and _identity(function) == _identity(known):
         return known.function_id
-    digest = hashlib.sha256(_identity(function) + task.inline_code).hexdigest()
-    return f"{'inline' if task.inline_code else 'hand'}-{digest[:32]}"
+    digest = hashlib.sha256(_identity(function) + message.inline_code).hexdigest()
+    return f"{'inline' if message.inline_code else 'hand'}-{digest[:32]}"
 
 
 def _identity(function: Function) -> bytes:

@@ -16,7 +16,7 @@ KeepRecords = Callable[[Sequence[FinishedRecord]], Awaitable[Sequence[KeptRecord
 ReadRecord = Callable[[str], Awaitable[bytes]]
 
 
-class Keeper:
+class ResultKeeper:
     """One call at a time; the slower artifacts is, the more records a call carries."""
 
     def __init__(self, keep: KeepRecords, read: ReadRecord) -> None:

@@ -11,8 +11,8 @@ from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Job
-from services.executor.delivery.durable import Keeper
-from services.executor.delivery.lease import Heart
+from services.executor.delivery.durable import ResultKeeper
+from services.executor.delivery.lease import Heartbeat
 
 log = logger()
 
@@ -23,7 +23,7 @@ Say = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class End:
+class EndedJob:
     """What ends: the message and its job. `buried` is why the message is dead-lettered, "" where it just goes."""
 
     delivery: Delivery
@@ -35,10 +35,12 @@ class End:
 class Ending:
     """Ends jobs. What comes after the answer goes on in tasks of its own; if we die, the next receiver does it."""
 
-    def __init__(self, jobs: JobStore, queue: TaskQueue, heart: Heart, keeper: Keeper, record_bytes: int) -> None:
+    def __init__(
+        self, jobs: JobStore, queue: TaskQueue, heartbeat: Heartbeat, keeper: ResultKeeper, record_bytes: int
+    ) -> None:
         self._jobs = jobs
         self._queue = queue
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._keeper = keeper
         self._record_bytes = record_bytes
         self._behind: set[asyncio.Task[None]] = set()
@@ -48,7 +50,7 @@ class Ending:
         """Whether so many endings wait for artifacts that no more jobs should be begun."""
         return len(self._behind) >= _CROWD
 
-    async def end(self, end: End, token: int) -> None:
+    async def end(self, end: EndedJob, token: int) -> None:
         """Record and publish; on return the answer is out. LeaseLostError when it is not ours to say.
 
         While the job store is down the result is kept durably first, and recorded when the store is back. A record too
@@ -72,7 +74,7 @@ class Ending:
             await asyncio.sleep(_RETRY_S)
         self._go_on(end, b"" if kept else encoded)
 
-    async def found(self, end: End) -> bool:
+    async def found(self, end: EndedJob) -> bool:
         """Whether the job has a durable result already, said by an owner that died: then it is recorded, and ended."""
         earlier = await self._keeper.find(end.job.job_id)
         if earlier is None:
@@ -82,7 +84,7 @@ class Ending:
         self._go_on(end, b"")
         return True
 
-    async def complete(self, end: End) -> None:
+    async def complete(self, end: EndedJob) -> None:
         """Do what is left for a job that is recorded: whoever recorded it may have died right afterwards."""
         recorded = await self._jobs.finished_record(end.job.job_id) or b""
         in_artifacts = bool(recorded) and record.decode(recorded).kept_in_artifacts
@@ -101,7 +103,7 @@ class Ending:
         job = record.decode(kept)
         return partial(self._jobs.adopt, job, record.stub(job) if len(kept) > self._record_bytes else kept)
 
-    async def _try_to_keep(self, end: End, encoded: bytes, *, at_once: bool = False) -> bytes | None:
+    async def _try_to_keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes | None:
         """None while artifacts is down; else as the keeper answers."""
         payload_done = end.payload_kept and not end.buried  # a dead letter may be queued again
         wanted = FinishedRecord(job_id=end.job.job_id, record=encoded, payload_done=payload_done)
@@ -111,20 +113,20 @@ class Ending:
             log.warning("the result waits for artifacts", error=error.message)
             return None
 
-    def _go_on(self, end: End, encoded: bytes) -> None:
+    def _go_on(self, end: EndedJob, encoded: bytes) -> None:
         task = asyncio.create_task(self._finish_behind(end, encoded))
         self._behind.add(task)
         task.add_done_callback(self._behind.discard)
 
-    async def _finish_behind(self, end: End, encoded: bytes) -> None:
+    async def _finish_behind(self, end: EndedJob, encoded: bytes) -> None:
         """Keep the record where there is one to keep, then let the message go."""
-        with self._heart.holding(end.delivery):
+        with self._heartbeat.holding(end.delivery):
             while encoded and not await self._kept(end, encoded):  # noqa: ASYNC110 - nobody tells when a backend is back
                 await asyncio.sleep(_RETRY_S)
             while not await self._let_go(end):  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(_RETRY_S)
 
-    async def _kept(self, end: End, encoded: bytes) -> bool:
+    async def _kept(self, end: EndedJob, encoded: bytes) -> bool:
         """Whether the record is kept now and, where another was kept earlier, that one is recorded."""
         earlier = await self._try_to_keep(end, encoded)
         try:
@@ -134,7 +136,7 @@ class Ending:
             return False
         return earlier is not None
 
-    async def _let_go(self, end: End) -> bool:
+    async def _let_go(self, end: EndedJob) -> bool:
         try:
             if end.buried:
                 await self._queue.bury(end.delivery, end.buried)

@@ -17,7 +17,7 @@ log = logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class LeaseTimes:
     """How long the lease and the message's visibility last without a heartbeat; both are renewed every third of it."""
 
     lease_s: float
@@ -36,10 +36,10 @@ class _Held:
     lost: bool = False
 
 
-class Heart:
+class Heartbeat:
     """Beats for every job and message this executor holds. What ends before its first beat costs nothing."""
 
-    def __init__(self, jobs: JobStore, queue: TaskQueue, pace: Pace) -> None:
+    def __init__(self, jobs: JobStore, queue: TaskQueue, pace: LeaseTimes) -> None:
         self._jobs = jobs
         self._queue = queue
         self.pace = pace

@@ -14,15 +14,15 @@ from nanogrid.errors import (
     UnavailableError,
 )
 from nanogrid.jobs import ClaimOutcome, JobStore, LeaseLostError
-from nanogrid.jobs.message import GarbageError, Task, decode
+from nanogrid.jobs.message import MalformedError, Message, decode
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, JobError, JobState
-from services.executor.delivery.by_hand import Foreign
-from services.executor.delivery.ending import End, Ending
-from services.executor.delivery.lease import Heart
+from services.executor.delivery.by_hand import MessageCompleter
+from services.executor.delivery.ending import EndedJob, Ending
+from services.executor.delivery.lease import Heartbeat
 from services.executor.pool.choices import TRIES, retry_delay_s
-from services.executor.run.job import Work
+from services.executor.run.job import JobRunner
 from services.executor.sandbox import CallError, SandboxStartError
 
 log = logger()
@@ -32,7 +32,7 @@ _OUTAGE_DELAY_S = 2.0  # how long a message is left alone when a backend is down
 ReadPayload = Callable[[str], Awaitable[bytes]]
 
 
-class Runner:
+class JobOwner:
     """Handles deliveries; safe to use concurrently. Never raises but CancelledError, and then hands the job back.
 
     `who` is this executor: running jobs name it.
@@ -40,23 +40,23 @@ class Runner:
 
     def __init__(
         self,
-        work: Work,
+        work: JobRunner,
         jobs: JobStore,
         queue: TaskQueue,
         who: ExecutorInfo,
         *,
-        heart: Heart,
+        heartbeat: Heartbeat,
         ending: Ending,
-        foreign: Foreign,
+        completer: MessageCompleter,
         payload_of: ReadPayload,
     ) -> None:
         self._work = work
         self._jobs = jobs
         self._queue = queue
         self._who = who
-        self._heart = heart
+        self._heartbeat = heartbeat
         self._ending = ending
-        self._foreign = foreign
+        self._completer = completer
         self._payload_of = payload_of
         self._outage = False  # whether the job store was down when last asked
 
@@ -73,19 +73,19 @@ class Runner:
     async def handle(self, delivery: Delivery) -> None:
         """See the class. What cannot be done now stays on the queue."""
         try:
-            task = await self._foreign.complete(decode(delivery.body))
+            message = await self._completer.complete(decode(delivery.body))
         except UnavailableError as error:
             log.warning("left on the queue", error=error.message)
             await self.refuse(delivery, _OUTAGE_DELAY_S)
             return
-        except GarbageError as error:
+        except MalformedError as error:
             log.warning("message is garbage", reason=str(error))
             await self._quietly_bury(delivery, str(error))
             return
-        # For good, because every delivery is handled in a task of its own.
-        structlog.contextvars.bind_contextvars(job_id=task.job.job_id, function_id=task.function.function_id)
+        # For good, because every delivery is handled in a message of its own.
+        structlog.contextvars.bind_contextvars(job_id=message.job.job_id, function_id=message.function.function_id)
         try:
-            await self._own(delivery, task)
+            await self._own(delivery, message)
         except LeaseLostError:
             log.warning("the job is somebody else's now; what was run here is dropped")
         except ReceiptLostError:
@@ -102,30 +102,30 @@ class Runner:
         except (ReceiptLostError, UnavailableError):
             log.info("left on the queue until its visibility runs out")
 
-    async def _own(self, delivery: Delivery, task: Task) -> None:
-        task.job.executor_id, task.job.executor_address = self._who.executor_id, self._who.address
+    async def _own(self, delivery: Delivery, message: Message) -> None:
+        message.job.executor_id, message.job.executor_address = self._who.executor_id, self._who.address
         received_before = delivery.receives > 1
-        claim = await self._jobs.claim(task.job, self._heart.pace.lease_s, received_before=received_before)
-        end = End(delivery, task.job, task.payload_elsewhere)
+        claim = await self._jobs.claim(message.job, self._heartbeat.pace.lease_s, received_before=received_before)
+        end = EndedJob(delivery, message.job, message.payload_elsewhere)
         if claim.outcome is ClaimOutcome.FINISHED:
             await self._ending.complete(end)
         elif claim.outcome is ClaimOutcome.BUSY:
-            await self._queue.set_aside(delivery, self._heart.pace.lease_s)
+            await self._queue.set_aside(delivery, self._heartbeat.pace.lease_s)
         else:
-            task.job.attempt = claim.attempt
+            message.job.attempt = claim.attempt
             doubtful = received_before or claim.rebuilt or claim.attempt > 1
-            await self._run_owned(end, task, claim.token, doubtful=doubtful)
+            await self._run_owned(end, message, claim.token, doubtful=doubtful)
 
-    async def _run_owned(self, end: End, task: Task, token: int, *, doubtful: bool) -> None:
-        job = task.job
+    async def _run_owned(self, end: EndedJob, message: Message, token: int, *, doubtful: bool) -> None:
+        job = message.job
         try:
-            with self._heart.beating(end.delivery, job, token):
+            with self._heartbeat.beating(end.delivery, job, token):
                 if doubtful and await self._ending.found(end):
                     return
                 if job.attempt > TRIES:
                     fault: CallError | None = CallError("Lost", "every executor that ran it died")
                 else:
-                    fault = await self._attempt(task)
+                    fault = await self._attempt(message)
                 if fault is None:
                     await self._ending.end(end, token)
                 elif job.attempt >= TRIES:
@@ -147,26 +147,26 @@ class Runner:
         await self._jobs.hand_back(job_id, token, count_try=False)
         await self._queue.set_aside(delivery, delay_s)
 
-    async def _attempt(self, task: Task) -> CallError | None:
+    async def _attempt(self, message: Message) -> CallError | None:
         """Fetch what did not fit into the message, and run the job; answers and raises as `_run`."""
         try:
-            if task.payload_elsewhere:
-                task = replace(task, payload=await self._payload_of(task.job.job_id))
+            if message.payload_elsewhere:
+                message = replace(message, payload=await self._payload_of(message.job.job_id))
         except NotFoundError:
             return CallError("Lost", "its payload, kept apart because of its size, is not there")
-        return await self._run(task)
+        return await self._run(message)
 
-    async def _run(self, task: Task) -> CallError | None:
+    async def _run(self, message: Message) -> CallError | None:
         """Run the job; the fault of the platform that kept it from running, if any. UnavailableError in an outage."""
         try:
-            await self._work.run(task)
+            await self._work.run(message)
         except UnavailableError:
             raise
         except Exception as error:  # noqa: BLE001 - a mistake of ours must not make the job go round for ever
-            return _fault(error, task.function.s3_key)
+            return _fault(error, message.function.s3_key)
         return None
 
-    async def _give_up(self, end: End, token: int, fault: CallError) -> None:
+    async def _give_up(self, end: EndedJob, token: int, fault: CallError) -> None:
         job = end.job
         log.error("given up", attempt=job.attempt, reason=fault.message)
         job.state = JobState.JOB_STATE_FAILED

@@ -8,8 +8,8 @@ from contextlib import suppress
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, TaskQueue
-from services.executor.delivery.owner import Runner
-from services.executor.pool.choices import patient_room
+from services.executor.delivery.owner import JobOwner
+from services.executor.pool.choices import async_room
 
 log = logger()
 
@@ -21,13 +21,13 @@ _FULL_S = 0.01  # while only calls may be begun: how often it is looked whether 
 class Poller:
     """One per executor. `wait_s` is one wait for messages, and how long stopping may take when none comes."""
 
-    def __init__(self, queue: TaskQueue, runner: Runner, places: int, wait_s: float) -> None:
+    def __init__(self, queue: TaskQueue, runner: JobOwner, places: int, wait_s: float) -> None:
         self._queue = queue
         self._runner = runner
         self._places = places
         self._wait_s = wait_s
         self._running: set[asyncio.Task[None]] = set()
-        self._patient = 0  # of them, those that nobody waits for
+        self._async = 0  # of them, those that nobody waits for
         self._called_at = float("-inf")  # monotonic seconds
         self._changed = asyncio.Event()
         self._stopping = False
@@ -50,14 +50,16 @@ class Poller:
                     await self._take(delivery)
 
     async def _receive(self) -> list[Delivery]:
-        calls_come = time.monotonic() - self._called_at < _CALLS_COME_S
-        patient = self.free
-        if self._queue.knows_urgent:
-            patient = patient_room(self._places, self._patient, calls_come=calls_come)
+        sync_active = time.monotonic() - self._called_at < _CALLS_COME_S
+        async_count = self.free
+        if self._queue.has_lanes:
+            async_count = async_room(self._places, self._async, sync_active=sync_active)
         try:
-            if not patient and not calls_come:
+            if not async_count and not sync_active:
                 return await self._receive_calls()
-            return await self._queue.receive(self.free, self._wait_s if patient else _FULL_S, patient=patient)
+            return await self._queue.receive(
+                self.free, self._wait_s if async_count else _FULL_S, async_count=async_count
+            )
         except UnavailableError as error:
             log.warning("nothing can be received", error=error.message)
             await asyncio.sleep(_OUTAGE_S)
@@ -66,7 +68,7 @@ class Poller:
     async def _receive_calls(self) -> list[Delivery]:
         """Only calls may be begun, and none came lately: look, then wait for another job to end or to look again."""
         self._changed.clear()
-        found = await self._queue.receive(self.free, 0, patient=0)
+        found = await self._queue.receive(self.free, 0, async_count=0)
         if not found:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FULL_S):
@@ -77,10 +79,10 @@ class Poller:
         if self._stopping:
             await self._runner.refuse(delivery)
             return
-        if delivery.urgent:
+        if delivery.sync:
             self._called_at = time.monotonic()
         else:
-            self._patient += 1
+            self._async += 1
         task = asyncio.create_task(self._handle(delivery))
         self._running.add(task)
         task.add_done_callback(self._end)
@@ -89,7 +91,7 @@ class Poller:
         try:
             await self._runner.handle(delivery)
         finally:
-            self._patient -= not delivery.urgent
+            self._async -= not delivery.sync
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)

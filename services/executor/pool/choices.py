@@ -56,11 +56,11 @@ def retry_delay_s(attempt: int) -> float:
     return float(min(_MOST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))
 
 
-def patient_room(places: int, patient: int, *, calls_come: bool) -> int:
+def async_room(places: int, running: int, *, sync_active: bool) -> int:
     """How many more jobs that nobody waits for may be begun, when `patient` of them run.
 
     A quarter of the places is kept for calls that somebody waits for; while such calls keep coming, the others go on
     one at a time, so that a long queue costs those who wait next to nothing.
     """
-    most = 1 if calls_come else places - places // 4
-    return max(0, most - patient)
+    most = 1 if sync_active else places - places // 4
+    return max(0, most - running)

@@ -7,19 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from nanogrid.errors import UnavailableError
-from nanogrid.jobs.message import Task
+from nanogrid.jobs.message import Message
 from nanogrid.logs import logger
 from nanogrid.runtimes import Runtime, resolve
 from nanogrid.timestamps import set_now
 from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
 from services.executor.code.builds import BuildFailedError, Builds
 from services.executor.code.cache import CodeCache
-from services.executor.code.handlers import default_handler, source_name
+from services.executor.code.handlers import handler_of_folder, source_name
 from services.executor.metrics import PeakSink
 from services.executor.pool.pool import Pool
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.run.capture import Capture
-from services.executor.run.memory_advice import Tuner
+from services.executor.run.memory_advice import MemoryAdvisor
 from services.executor.run.outcome import report
 from services.executor.run.output_files import (
     OutputLimits,
@@ -29,7 +29,7 @@ from services.executor.run.output_files import (
     is_empty,
     refuse_if_full,
 )
-from services.executor.run.output_log import LiveOutput
+from services.executor.run.output_log import OutputLogs
 from services.executor.sandbox import (
     CallError,
     CallRequest,
@@ -43,15 +43,15 @@ log = logger()
 _RETRY_S = 0.5  # between tries while artifacts is down
 
 
-class Work:
+class JobRunner:
     """Runs one job at a time per call; safe to use concurrently."""
 
     def __init__(
         self,
         pool: Pool,
         code: CodeCache,
-        tuner: Tuner,
-        live: LiveOutput,
+        tuner: MemoryAdvisor,
+        live: OutputLogs,
         store: StoreOutput,
         *,
         builds: Builds,
@@ -69,50 +69,50 @@ class Work:
         self._limits = limits
         self._peaks = peaks
 
-    async def run(self, task: Task) -> None:
-        """Run the job and write everything but its id into `task.job`, whose state is final afterwards.
+    async def run(self, message: Message) -> None:
+        """Run the job and write everything but its id into `message.job`, whose state is final afterwards.
 
         Only faults of the platform are raised: SandboxStartError and NanoGridError.
         """
-        job = task.job
+        job = message.job
         set_now(job.started_at)
-        runtime = resolve(task.function.runtime, self._offered())
+        runtime = resolve(message.function.runtime, self._offered())
         with self._live.of(job.job_id, job.owner) as output:
             capture = Capture(output.take)
-            slot = await self._pool.take(task.function, runtime)
+            slot = await self._pool.take(message.function, runtime)
             try:
                 job.cold_start = slot.state is SlotState.GENERIC
-                outcome = await self._call(task, slot, capture)
-                outcome = await self._with_outputs(task.job, slot, outcome)
+                outcome = await self._call(message, slot, capture)
+                outcome = await self._with_outputs(message.job, slot, outcome)
             finally:
                 await self._pool.give_back(slot)
-        self._advise(task, slot, outcome)
+        self._advise(message, slot, outcome)
         report(job, outcome, capture, slot.kind)
 
-    async def _call(self, task: Task, slot: Slot, capture: Capture) -> CallResult:
-        function = task.function
+    async def _call(self, message: Message, slot: Slot, capture: Capture) -> CallResult:
+        function = message.function
         memory_mb = self._memory_mb(function)
         if slot.state is SlotState.GENERIC:
             try:
-                error = await self._specialise(task, slot, memory_mb, capture)
+                error = await self._specialise(message, slot, memory_mb, capture)
             except BuildFailedError as failed:
                 error = failed.error
             if error is not None:
                 return CallResult(None, error, None, 0, 0.0, reusable=False)
         await slot.resize(memory_mb)
         timeout_s = float(function.timeout_s) if function.timeout_s else None
-        outcome = await slot.call(CallRequest(task.job.job_id, task.payload, timeout_s, capture.take))
+        outcome = await slot.call(CallRequest(message.job.job_id, message.payload, timeout_s, capture.take))
         if outcome.error is not None and outcome.error.type == "Lost":
             raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
         return outcome
 
-    async def _specialise(self, task: Task, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
-        function, runtime = task.function, slot.sandbox.runtime
-        async with self._code_of(task, runtime) as folder, self._builds.program_of(runtime, folder) as program:
+    async def _specialise(self, message: Message, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
+        function, runtime = message.function, slot.sandbox.runtime
+        async with self._code_of(message, runtime) as folder, self._builds.program_of(runtime, folder) as program:
             what = Specialisation(
                 function_id=function.function_id,
                 code_dir=folder,
-                handler=function.handler or default_handler(runtime, _names(folder)),
+                handler=function.handler or handler_of_folder(runtime, _names(folder)),
                 memory_mb=memory_mb,
                 fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
                 env=dict(function.env),
@@ -120,10 +120,10 @@ class Work:
             )
             return await slot.specialise(what, capture.take)
 
-    def _code_of(self, task: Task, runtime: Runtime) -> AbstractAsyncContextManager[Path]:
-        function = task.function
-        if task.inline_code:
-            return self._code.written(source_name(runtime, function.handler), task.inline_code)
+    def _code_of(self, message: Message, runtime: Runtime) -> AbstractAsyncContextManager[Path]:
+        function = message.function
+        if message.inline_code:
+            return self._code.written(source_name(runtime, function.handler), message.inline_code)
         return self._code.checked_out(function.s3_key, function.code_sha256)
 
     def _memory_mb(self, function: Function) -> int:
@@ -152,8 +152,8 @@ class Work:
                 log.warning("output files wait for artifacts", error=error.message)
             await asyncio.sleep(_RETRY_S)
 
-    def _advise(self, task: Task, slot: Slot, outcome: CallResult) -> None:
-        job, function, own = task.job, task.function, slot.sandbox.runtime_bytes
+    def _advise(self, message: Message, slot: Slot, outcome: CallResult) -> None:
+        job, function, own = message.job, message.function, slot.sandbox.runtime_bytes
         job.memory_mb = slot.memory_mb
         job.runtime_memory_bytes = own
         job.peak_memory_bytes = max(0, outcome.peak_memory_bytes - own)

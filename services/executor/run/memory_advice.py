@@ -62,7 +62,7 @@ class _Seen:
     backing_off: int = 0  # calls for which the setting is left alone
 
 
-class Tuner:
+class MemoryAdvisor:
     """Remembers the last calls of each function on this executor."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ class Piece:
     data: bytes
 
 
-class JobOutput:
+class OutputLog:
     """One job's output: one writer, any number of readers, each from the beginning. Bounded on disk and in memory."""
 
     def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
@@ -104,18 +104,18 @@ class JobOutput:
             self._grown = None  # who waits holds it
 
 
-class LiveOutput:
+class OutputLogs:
     """The outputs of the jobs that run on this executor now."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._jobs: dict[str, JobOutput] = {}
+        self._jobs: dict[str, OutputLog] = {}
 
     @contextmanager
-    def of(self, job_id: str, owner: str) -> Iterator[JobOutput]:
+    def of(self, job_id: str, owner: str) -> Iterator[OutputLog]:
         """Collect a job's output inside the block; its readers get the rest afterwards."""
-        output = self._jobs[job_id] = JobOutput(owner, self._folder)
+        output = self._jobs[job_id] = OutputLog(owner, self._folder)
         try:
             yield output
         finally:
@@ -123,7 +123,7 @@ class LiveOutput:
             if self._jobs.get(job_id) is output:
                 del self._jobs[job_id]
 
-    def find(self, job_id: str, who: Caller) -> JobOutput:
+    def find(self, job_id: str, who: Caller) -> OutputLog:
         """The output of a job that runs here and that this caller may see. NotFoundError otherwise."""
         output = self._jobs.get(job_id)
         if output is None or not who.may_see(output.owner):

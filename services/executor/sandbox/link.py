@@ -27,7 +27,7 @@ class TooLarge(Exception):  # noqa: N818 - named after what it found
         self.size = size
 
 
-class Link(asyncio.Protocol):
+class ControlConnection(asyncio.Protocol):
     """One connection. Not for concurrent questions. Whatever arrives unasked breaks it for good."""
 
     def __init__(self) -> None:
@@ -125,14 +125,14 @@ class Listener:
     socket: socket.socket
     path: Path
 
-    async def accept(self) -> tuple[Link, int]:
+    async def accept(self) -> tuple[ControlConnection, int]:
         """The link, and the pid of whoever dialled; nobody else can dial in afterwards."""
         loop = asyncio.get_running_loop()
         connection, _ = await loop.sock_accept(self.socket)
         self.close()
         connection.setblocking(False)
         pid, _, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
-        _, link = await loop.connect_accepted_socket(Link, connection)
+        _, link = await loop.connect_accepted_socket(ControlConnection, connection)
         return link, pid
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ from services.executor.sandbox import (
 from services.executor.sandbox.cage import Cage
 from services.executor.sandbox.cgroup import Cgroup, Usage
 from services.executor.sandbox.folder import SandboxFolder, write_payload
-from services.executor.sandbox.link import Gone, Link, Listener, TooLarge, listen
+from services.executor.sandbox.link import ControlConnection, Gone, Listener, TooLarge, listen
 from services.executor.sandbox.output import Output
 from services.executor.sandbox.verdict import Broken, Ending, Exited, Oversized, TimedOut, judge, judge_init
 
@@ -52,7 +52,7 @@ class Resident:
         self._output = Output(folder.io, folder.uid)
         self._payload = folder.open_payload()
         self._listener: Listener | None = listen(folder.io, folder.uid)
-        self._link = Link()
+        self._link = ControlConnection()
         self._cgroup: Cgroup | None = None
         self._what: Specialisation | None = None
         self._kind = Kind.HANDLER

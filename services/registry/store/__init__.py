@@ -9,7 +9,16 @@ from urllib.parse import urlsplit
 from nanogrid.errors import ConflictError
 from nanogrid.v1.resources_pb2 import ApiKey, Function
 
-__all__ = ["FunctionStore", "KeyRecord", "KeyStore", "Store", "Upload", "UploadStore", "open_store", "reservation_lost"]
+__all__ = [
+    "FunctionStore",
+    "KeyRecord",
+    "KeyStore",
+    "NamedUpload",
+    "Store",
+    "UploadStore",
+    "open_store",
+    "reservation_lost",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +30,7 @@ class KeyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Upload:
+class NamedUpload:
     """An upload that its caller named. Open as long as it has no fingerprint; then it has made a function.
 
     `name` is unique among the uploads of all principals. At `free_at_us` (µs since 1970) another may take the name.
@@ -49,7 +58,7 @@ class FunctionStore(Protocol):
     Shaped so that no method that a call waits for reads more than it returns: a key-value table with an index will do.
     """
 
-    async def insert_function(self, function: Function, upload: Upload | None = None) -> None:
+    async def insert_function(self, function: Function, upload: NamedUpload | None = None) -> None:
         """Record a function unless its id is taken: ConflictError then, and nothing is changed.
 
         `upload` is recorded in the same step. It completes the open one of the same name and reservation: ConflictError
@@ -78,13 +87,13 @@ class UploadStore(Protocol):
     A record is forgotten at some time after a day of being free; until then an open one can be completed.
     """
 
-    async def reserve_upload(self, upload: Upload, now_us: int) -> Upload | None:
+    async def reserve_upload(self, upload: NamedUpload, now_us: int) -> NamedUpload | None:
         """Record an open upload where its name is free at `now_us`, or open under the same reservation; None then.
 
         Where the name is taken, who has it is answered, and nothing is changed.
         """
 
-    async def release_upload(self, upload: Upload) -> Upload | None:
+    async def release_upload(self, upload: NamedUpload) -> NamedUpload | None:
         """Forget an upload if it still has this reservation and fingerprint.
 
         None when nothing is left under its name, else what stays there.

@@ -13,7 +13,7 @@ from nanogrid import aws, paging
 from nanogrid.caller import LOCAL_PRINCIPAL
 from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.v1.resources_pb2 import ApiKey, Function, SandboxMode
-from services.registry.store import KeyRecord, Upload, reservation_lost
+from services.registry.store import KeyRecord, NamedUpload, reservation_lost
 from services.registry.store import dynamodb_uploads as uploads
 from services.registry.store.dynamodb_table import POSITION, Index, Item, Put, Table, position_of
 
@@ -45,7 +45,7 @@ class DynamoStore:
         self._functions = functions
         self._keys = keys
 
-    async def insert_function(self, function: Function, upload: Upload | None = None) -> None:
+    async def insert_function(self, function: Function, upload: NamedUpload | None = None) -> None:
         """See FunctionStore."""
         item, is_open = _function_item(function), True
         if upload is None:
@@ -77,12 +77,12 @@ class DynamoStore:
         """See FunctionStore."""
         return _one_function(await self._functions.delete(_own(function_id)))
 
-    async def reserve_upload(self, upload: Upload, now_us: int) -> Upload | None:
+    async def reserve_upload(self, upload: NamedUpload, now_us: int) -> NamedUpload | None:
         """See UploadStore."""
         taken = await self._functions.put(uploads.reserving(upload, now_us))
         return None if taken is None else uploads.upload_in(taken)
 
-    async def release_upload(self, upload: Upload) -> Upload | None:
+    async def release_upload(self, upload: NamedUpload) -> NamedUpload | None:
         """See UploadStore."""
         left = await self._functions.delete_if(uploads.key_of(upload), uploads.SAME, uploads.same(upload))
         return None if left is None else uploads.upload_in(left)

@@ -1,6 +1,6 @@
 """Uploads as items of the functions table: beside the functions, in none of its indices, and gone by themselves."""
 
-from services.registry.store import Upload
+from services.registry.store import NamedUpload
 from services.registry.store.dynamodb_table import Item, Put
 
 PREFIX = "upload#"  # no function's id begins so: those are UUIDs
@@ -10,30 +10,30 @@ _OPEN = "reservationId = :reservation AND fingerprint = :nothing"
 SAME = "attribute_not_exists(functionId) OR (reservationId = :reservation AND fingerprint = :fingerprint)"
 
 
-def key_of(upload: Upload) -> str:
+def key_of(upload: NamedUpload) -> str:
     """Where it is kept."""
     return PREFIX + upload.name
 
 
-def same(upload: Upload) -> Item:
+def same(upload: NamedUpload) -> Item:
     """The values that SAME compares with."""
     return {":reservation": {"S": upload.reservation_id}, ":fingerprint": {"S": upload.fingerprint}}
 
 
-def reserving(upload: Upload, now_us: int) -> Put:
+def reserving(upload: NamedUpload, now_us: int) -> Put:
     """Puts an open upload where its name is free; again, if an answer was lost."""
     values = {":reservation": {"S": upload.reservation_id}, ":nothing": {"S": ""}, ":now": {"N": str(now_us)}}
     return Put(_item(upload), f"attribute_not_exists(functionId) OR freeAt <= :now OR ({_OPEN})", values)
 
 
-def completing(upload: Upload) -> Put:
+def completing(upload: NamedUpload) -> Put:
     """Puts an upload that made a function in the place of the open one."""
     return Put(_item(upload), _OPEN, {":reservation": {"S": upload.reservation_id}, ":nothing": {"S": ""}})
 
 
-def upload_in(item: Item) -> Upload:
+def upload_in(item: Item) -> NamedUpload:
     """What is kept there."""
-    return Upload(
+    return NamedUpload(
         name=item["functionId"]["S"].removeprefix(PREFIX),
         reservation_id=item["reservationId"]["S"],
         free_at_us=int(item["freeAt"]["N"]),
@@ -42,7 +42,7 @@ def upload_in(item: Item) -> Upload:
     )
 
 
-def _item(upload: Upload) -> Item:
+def _item(upload: NamedUpload) -> Item:
     return {
         "functionId": {"S": key_of(upload)},
         "reservationId": {"S": upload.reservation_id},

@@ -14,7 +14,7 @@ from nanogrid import paging
 from nanogrid.errors import ConflictError, NotFoundError, UnavailableError
 from nanogrid.logs import logger
 from nanogrid.v1.resources_pb2 import ApiKey, Function
-from services.registry.store import KeyRecord, Upload, reservation_lost
+from services.registry.store import KeyRecord, NamedUpload, reservation_lost
 
 Result = TypeVar("Result")
 
@@ -75,7 +75,7 @@ class SqliteStore:
             await self._run(db.close)
         self._thread.shutdown()
 
-    async def insert_function(self, function: Function, upload: Upload | None = None) -> None:
+    async def insert_function(self, function: Function, upload: NamedUpload | None = None) -> None:
         """See FunctionStore."""
         row = (
             function.function_id,
@@ -115,11 +115,11 @@ class SqliteStore:
         query = "DELETE FROM functions WHERE function_id = ? RETURNING record"
         return _one_function(await self._read(query, (function_id,)))
 
-    async def reserve_upload(self, upload: Upload, now_us: int) -> Upload | None:
+    async def reserve_upload(self, upload: NamedUpload, now_us: int) -> NamedUpload | None:
         """See UploadStore."""
         return await self._run(lambda: self._reserve(upload, now_us))
 
-    async def release_upload(self, upload: Upload) -> Upload | None:
+    async def release_upload(self, upload: NamedUpload) -> NamedUpload | None:
         """See UploadStore."""
         return await self._run(lambda: self._release(upload))
 
@@ -156,26 +156,26 @@ class SqliteStore:
         await self._write("UPDATE keys SET record = ? WHERE key_id = ?", (key.SerializeToString(), key_id))
         return key
 
-    def _insert(self, row: tuple[object, ...], upload: Upload | None) -> None:
+    def _insert(self, row: tuple[object, ...], upload: NamedUpload | None) -> None:
         with self._transaction() as db:
             if not db.execute("INSERT INTO functions VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING", row).rowcount:
                 raise ConflictError(f"function_id: {row[0]} exists; a new function needs a new id")
             if upload is not None and not db.execute(_COMPLETE, asdict(upload)).rowcount:
                 raise reservation_lost()
 
-    def _reserve(self, upload: Upload, now_us: int) -> Upload | None:
+    def _reserve(self, upload: NamedUpload, now_us: int) -> NamedUpload | None:
         with self._transaction() as db:
             db.execute("DELETE FROM uploads WHERE free_at_us <= ?", (now_us - _DAY_US,))
             if db.execute(_RESERVE, {**asdict(upload), "now_us": now_us}).rowcount:
                 return None
-            return Upload(*db.execute(_UPLOAD, (upload.name,)).fetchone())
+            return NamedUpload(*db.execute(_UPLOAD, (upload.name,)).fetchone())
 
-    def _release(self, upload: Upload) -> Upload | None:
+    def _release(self, upload: NamedUpload) -> NamedUpload | None:
         with self._transaction() as db:
             query = "DELETE FROM uploads WHERE name = ? AND reservation_id = ? AND fingerprint = ?"
             db.execute(query, (upload.name, upload.reservation_id, upload.fingerprint))
             row = db.execute(_UPLOAD, (upload.name,)).fetchone()
-            return Upload(*row) if row else None
+            return NamedUpload(*row) if row else None
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

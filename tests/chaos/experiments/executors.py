@@ -8,7 +8,7 @@ from chaos.faults import killing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-_LONG_S = LEASE_S + VISIBILITY_S + 1.0  # only a beating heart keeps this job its owner's
+_LONG_S = LEASE_S + VISIBILITY_S + 1.0  # only a beating heartbeat keeps this job its owner's
 
 
 async def play(run: Run) -> Verdict:

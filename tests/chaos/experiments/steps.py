@@ -23,9 +23,9 @@ ACCEPTING: Steps = {
 FINISHING: Steps = {
     "received": ("executor", "nanogrid.queue.redis:RedisQueue.receive"),
     "claimed": ("executor", "nanogrid.jobs.redis:RedisJobs.claim"),
-    "run": ("executor", "services.executor.run.job:Work.run"),
+    "run": ("executor", "services.executor.run.job:JobRunner.run"),
     "recorded and published": ("executor", "nanogrid.jobs.redis:RedisJobs.finish"),
-    "stored": ("artifacts", "services.artifacts.results:Results.keep"),
+    "stored": ("artifacts", "services.artifacts.results:DurableResults.keep"),
     "kept": ("executor", "services.executor.stored:Stored.keep_records"),
     "deleted": ("executor", "nanogrid.queue.redis:RedisQueue.flush"),
 }

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid.jobs import open_jobs, record
-from nanogrid.jobs.message import Task, encode
+from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import open_queue
 from nanogrid.v1.resources_pb2 import Job, JobState
 from support.command_line import run_command
@@ -71,7 +71,7 @@ def given_up(redis_url):
         async def run():
             async with open_queue(redis_url, "executor") as queue, open_jobs(redis_url) as store:
                 for job in jobs:
-                    message = encode(Task(job, a_function(function_id=job.function_id, timeout_s=1), b"{}"))
+                    message = encode(Message(job, a_function(function_id=job.function_id, timeout_s=1), b"{}"))
                     await store.create(job, message)
                     await queue.send(message)
                     [delivery] = await queue.receive(1, 10)

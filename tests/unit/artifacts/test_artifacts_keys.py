@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nanogrid.errors import InvalidFieldError
 from services.artifacts import keys
-from services.artifacts.blobs import check_key, content_type_of
+from services.artifacts.blobs import check_object_key, content_type_of
 from services.artifacts.blobs.paths import folder_of, path_of
 
 UUID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
@@ -112,7 +112,7 @@ PARTS = (SPECIAL | st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 
 def possible(key: str) -> bool:
     try:
-        check_key(key)
+        check_object_key(key)
     except InvalidFieldError:
         return False
     return True

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from nanogrid.errors import InternalError, NanoGridError, NotFoundError, UnavailableError
-from nanogrid.jobs.message import GarbageError, Task, decode, encode
+from nanogrid.jobs.message import MalformedError, Message, decode, encode
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, SandboxMode
-from services.executor.delivery.by_hand import Foreign
+from services.executor.delivery.by_hand import MessageCompleter
 from services.executor.settings import ExecutorSettings
 
 FUNCTION_ID = "123e4567-e89b-42d3-a456-426614174000"
@@ -60,29 +60,29 @@ def backends() -> Backends:
 
 
 @pytest.fixture
-def foreign(backends: Backends) -> Foreign:
-    return Foreign(backends.find, backends.fetch, "code-bucket")
+def completer(backends: Backends) -> MessageCompleter:
+    return MessageCompleter(backends.find, backends.fetch, "code-bucket")
 
 
-def message(**fields: Any) -> Task:
+def message(**fields: Any) -> Message:
     return decode(json.dumps({"job_id": "j", "function_id": FUNCTION_ID} | fields).encode())
 
 
-def camel(**fields: Any) -> Task:
+def camel(**fields: Any) -> Message:
     return decode(json.dumps({"requestId": "j", "functionId": FUNCTION_ID} | fields).encode())
 
 
-async def test_a_task_of_the_invokers_is_left_as_it_is(foreign: Foreign, backends: Backends) -> None:
-    task = decode(encode(Task(Job(job_id="j", owner="bob"), backends.function, b"{}")))
+async def test_a_task_of_the_invokers_is_left_as_it_is(completer: MessageCompleter, backends: Backends) -> None:
+    task = decode(encode(Message(Job(job_id="j", owner="bob"), backends.function, b"{}")))
 
-    assert await foreign.complete(task) is task
+    assert await completer.complete(task) is task
     assert backends.asked == []
 
 
 async def test_a_message_belongs_to_its_functions_owner_and_takes_the_rest_from_it(
-    foreign: Foreign, backends: Backends
+    completer: MessageCompleter, backends: Backends
 ) -> None:
-    task = await foreign.complete(message(payload=[1], timeout=0))
+    task = await completer.complete(message(payload=[1], timeout=0))
 
     expected = Function()
     expected.CopyFrom(backends.function)
@@ -94,8 +94,8 @@ async def test_a_message_belongs_to_its_functions_owner_and_takes_the_rest_from_
     assert task.job.created_at.nanos % 1_000_000 == 0
 
 
-async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(foreign: Foreign) -> None:
-    task = await foreign.complete(
+async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(completer: MessageCompleter) -> None:
+    task = await completer.complete(
         camel(runtime="python", s3Bucket="code-bucket", s3Key=KEY, timeoutMs=1001, memoryMb=128)
     )
 
@@ -104,9 +104,9 @@ async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(foreign:
     assert task.job.dialect == Dialect.DIALECT_CAMEL
 
 
-async def test_another_bucket_is_refused_by_both_names(foreign: Foreign, backends: Backends) -> None:
-    with pytest.raises(GarbageError, match=r"'code-bucket' only, not from 'elsewhere'"):
-        await foreign.complete(camel(s3Bucket="elsewhere", s3Key=KEY))
+async def test_another_bucket_is_refused_by_both_names(completer: MessageCompleter, backends: Backends) -> None:
+    with pytest.raises(MalformedError, match=r"'code-bucket' only, not from 'elsewhere'"):
+        await completer.complete(camel(s3Bucket="elsewhere", s3Key=KEY))
     assert backends.asked == []
 
 
@@ -123,15 +123,15 @@ async def test_another_bucket_is_refused_by_both_names(foreign: Foreign, backend
     ],
 )
 async def test_what_differs_from_the_function_never_shares_its_sandboxes(
-    foreign: Foreign, changed: dict[str, Any]
+    completer: MessageCompleter, changed: dict[str, Any]
 ) -> None:
-    task = await foreign.complete(message(**changed))
+    task = await completer.complete(message(**changed))
 
     assert task.function.function_id != FUNCTION_ID
     assert (task.job.function_id, task.job.owner) == (FUNCTION_ID, "alice")
 
 
-async def test_only_the_very_same_code_of_the_very_same_function_shares_a_sandbox(foreign: Foreign) -> None:
+async def test_only_the_very_same_code_of_the_very_same_function_shares_a_sandbox(completer: MessageCompleter) -> None:
     asked = [
         message(code="print(1)"),
         message(code="print(2)"),
@@ -144,49 +144,51 @@ async def test_only_the_very_same_code_of_the_very_same_function_shares_a_sandbo
         message(s3_key="other.zip"),
     ]
 
-    keys = [(await foreign.complete(task)).function.function_id for task in asked]
+    keys = [(await completer.complete(task)).function.function_id for task in asked]
 
     assert len(set(keys)) == len(asked)
     again = message(code="print(1)", job_id="another", timeout=9, memory_mb=64)
-    assert (await foreign.complete(again)).function.function_id == keys[0]
+    assert (await completer.complete(again)).function.function_id == keys[0]
 
 
-async def test_code_that_changed_under_its_key_gets_another_sandbox(foreign: Foreign, backends: Backends) -> None:
+async def test_code_that_changed_under_its_key_gets_another_sandbox(
+    completer: MessageCompleter, backends: Backends
+) -> None:
     asked = message(function_id="unknown", s3_key="other.zip", runtime="python")
-    before = await foreign.complete(asked)
+    before = await completer.complete(asked)
     backends.digests["other.zip"] = SHA
 
-    after = await foreign.complete(asked)
+    after = await completer.complete(asked)
 
     assert (before.function.code_sha256, after.function.code_sha256) == (OTHER_SHA, SHA)
     assert before.function.function_id != after.function.function_id
 
 
-async def test_a_digest_is_never_taken_from_the_message(foreign: Foreign) -> None:
-    own = await foreign.complete(message(code_sha256=OTHER_SHA))
-    other = await foreign.complete(message(code_sha256=SHA, s3_key="other.zip"))
+async def test_a_digest_is_never_taken_from_the_message(completer: MessageCompleter) -> None:
+    own = await completer.complete(message(code_sha256=OTHER_SHA))
+    other = await completer.complete(message(code_sha256=SHA, s3_key="other.zip"))
 
     assert (own.function.code_sha256, other.function.code_sha256) == (SHA, OTHER_SHA)
 
 
-async def test_an_unknown_functions_code_runs_locally_with_defaults(foreign: Foreign) -> None:
-    task = await foreign.complete(camel(functionId="f", runtime="python", s3Key="other.zip"))
+async def test_an_unknown_functions_code_runs_locally_with_defaults(completer: MessageCompleter) -> None:
+    task = await completer.complete(camel(functionId="f", runtime="python", s3Key="other.zip"))
 
     assert (task.job.owner, task.job.function_id, task.job.s3_key) == ("local", "f", "other.zip")
     assert (task.function.timeout_s, task.function.memory_mb, task.function.handler) == (300, 512, "")
     assert task.function.mode == SandboxMode.SANDBOX_MODE_REUSE
 
 
-async def test_inline_code_runs_without_any_function(foreign: Foreign, backends: Backends) -> None:
-    task = await foreign.complete(decode(b'{"job_id":"j","code":"print(1)"}'))
+async def test_inline_code_runs_without_any_function(completer: MessageCompleter, backends: Backends) -> None:
+    task = await completer.complete(decode(b'{"job_id":"j","code":"print(1)"}'))
 
     assert (task.job.owner, task.job.function_id, task.function.runtime) == ("local", "", "python")
     assert task.function.function_id.startswith("inline-")
     assert backends.asked == []
 
 
-async def test_inline_code_takes_settings_from_its_function_and_no_bundle(foreign: Foreign) -> None:
-    task = await foreign.complete(message(code="print(1)"))
+async def test_inline_code_takes_settings_from_its_function_and_no_bundle(completer: MessageCompleter) -> None:
+    task = await completer.complete(message(code="print(1)"))
 
     assert (task.function.runtime, task.function.handler) == ("python3.11", "main.handler")
     assert dict(task.function.env) == {"SECRET": "x"}
@@ -200,31 +202,33 @@ async def test_inline_code_takes_settings_from_its_function_and_no_bundle(foreig
         ({"s3_key": "other.zip"}, "runtime is missing"),
     ],
 )
-async def test_neither_function_nor_code_is_garbage(foreign: Foreign, fields: dict[str, str], named: str) -> None:
-    with pytest.raises(GarbageError, match=named):
-        await foreign.complete(message(function_id="unknown", **fields))
+async def test_neither_function_nor_code_is_garbage(
+    completer: MessageCompleter, fields: dict[str, str], named: str
+) -> None:
+    with pytest.raises(MalformedError, match=named):
+        await completer.complete(message(function_id="unknown", **fields))
 
 
-async def test_code_that_is_not_there_is_for_the_run_to_find(foreign: Foreign) -> None:
-    task = await foreign.complete(message(s3_key="missing.zip"))
+async def test_code_that_is_not_there_is_for_the_run_to_find(completer: MessageCompleter) -> None:
+    task = await completer.complete(message(s3_key="missing.zip"))
 
     assert (task.function.s3_key, task.function.code_sha256) == ("missing.zip", "")
 
 
 @pytest.mark.parametrize("error", [UnavailableError("down"), InternalError("ours")])
 async def test_while_nobody_can_say_the_message_waits(
-    foreign: Foreign, backends: Backends, error: NanoGridError
+    completer: MessageCompleter, backends: Backends, error: NanoGridError
 ) -> None:
     backends.error = error
 
     with pytest.raises(UnavailableError):
-        await foreign.complete(message())
+        await completer.complete(message())
 
 
-async def test_the_registrys_function_is_left_as_it_is(foreign: Foreign, backends: Backends) -> None:
+async def test_the_registrys_function_is_left_as_it_is(completer: MessageCompleter, backends: Backends) -> None:
     before = backends.function.SerializeToString(deterministic=True)
 
-    await foreign.complete(message(s3_key="other.zip", env={"B": "1"}, memory_mb=64))
+    await completer.complete(message(s3_key="other.zip", env={"B": "1"}, memory_mb=64))
 
     assert backends.function.SerializeToString(deterministic=True) == before
 

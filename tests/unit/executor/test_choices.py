@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from services.executor.pool.choices import may_grow, patient_room, retry_delay_s, victim, warmest
+from services.executor.pool.choices import async_room, may_grow, retry_delay_s, victim, warmest
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def test_tries_are_spaced_out_up_to_a_minute() -> None:
 
 
 def test_a_quarter_of_the_places_is_kept_for_calls_that_somebody_waits_for() -> None:
-    assert [patient_room(8, running, calls_come=False) for running in (0, 5, 6, 7)] == [6, 1, 0, 0]
-    assert patient_room(1, 0, calls_come=False) == 1
+    assert [async_room(8, running, sync_active=False) for running in (0, 5, 6, 7)] == [6, 1, 0, 0]
+    assert async_room(1, 0, sync_active=False) == 1
 
 
 def test_while_calls_keep_coming_other_jobs_go_on_one_at_a_time() -> None:
-    assert [patient_room(8, running, calls_come=True) for running in (0, 1, 6)] == [1, 0, 0]
+    assert [async_room(8, running, sync_active=True) for running in (0, 1, 6)] == [1, 0, 0]

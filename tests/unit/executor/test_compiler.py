@@ -7,7 +7,7 @@ import pytest
 
 from nanogrid.runtimes import RUNTIMES
 from services.artifacts import keys
-from services.executor.code.builds import build_key
+from services.executor.code.builds import key_of_build
 from services.executor.code.compiler import BuildLimits, Transcript, take_program, why_it_failed
 from services.executor.sandbox import CallError, OutputStream
 from services.executor.sandbox.process import interpreter
@@ -17,7 +17,7 @@ EXIT_1 = CallError("ExitError", "the function's process exited with status 1")
 
 
 def test_a_build_is_known_by_runtime_toolchain_and_code():
-    assert build_key(RUNTIMES["cpp"], "debian12-gcc12", SHA) == f"cpp/debian12-gcc12/{SHA}"
+    assert key_of_build(RUNTIMES["cpp"], "debian12-gcc12", SHA) == f"cpp/debian12-gcc12/{SHA}"
     assert keys.build_key("cpp", "debian12-gcc12", SHA) == f"builds/cpp/debian12-gcc12/{SHA}"
 
 

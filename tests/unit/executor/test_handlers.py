@@ -3,7 +3,7 @@
 import pytest
 
 from nanogrid.runtimes import RUNTIMES
-from services.executor.code.handlers import default_handler, source_name
+from services.executor.code.handlers import handler_of_folder, source_name
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from services.executor.code.handlers import default_handler, source_name
     ],
 )
 def test_the_default_handler_of_a_folder(runtime: str, root_files: list[str], handler: str) -> None:
-    assert default_handler(RUNTIMES[runtime], root_files) == handler
+    assert handler_of_folder(RUNTIMES[runtime], root_files) == handler
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.executor.run.memory_advice import NO_ADVICE, Tuner, advise
+from services.executor.run.memory_advice import NO_ADVICE, MemoryAdvisor, advise
 
 MIB = 1024 * 1024
 
@@ -25,13 +25,13 @@ def test_a_fitting_limit_is_confirmed() -> None:
 
 
 def test_nothing_measured_gives_no_advice() -> None:
-    tuner = Tuner()
+    tuner = MemoryAdvisor()
 
     assert tuner.learn("f", 512, 0) == NO_ADVICE
 
 
 def test_functions_are_advised_apart_and_from_all_their_calls() -> None:
-    tuner = Tuner()
+    tuner = MemoryAdvisor()
     tuner.learn("big", 512, 300 * MIB)
 
     assert tuner.learn("small", 512, 10 * MIB).recommended_memory_mb == 64
@@ -55,7 +55,7 @@ def test_the_runtimes_own_share_is_said_apart() -> None:
 
 
 def test_automatic_memory_waits_until_it_is_sure() -> None:
-    tuner = Tuner()
+    tuner = MemoryAdvisor()
     for _ in range(9):
         tuner.learn("f", 512, 40 * MIB)
     assert tuner.limit_mb("f", 512) == 512
@@ -67,7 +67,7 @@ def test_automatic_memory_waits_until_it_is_sure() -> None:
 
 
 def test_automatic_memory_never_exceeds_the_setting() -> None:
-    tuner = Tuner()
+    tuner = MemoryAdvisor()
     for _ in range(20):
         tuner.learn("f", 128, 127 * MIB)
 
@@ -75,7 +75,7 @@ def test_automatic_memory_never_exceeds_the_setting() -> None:
 
 
 def test_after_running_out_the_setting_is_left_alone_for_a_while() -> None:
-    tuner = Tuner()
+    tuner = MemoryAdvisor()
     for _ in range(20):
         tuner.learn("f", 512, 40 * MIB)
 

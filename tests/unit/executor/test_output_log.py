@@ -5,19 +5,19 @@ import pytest
 
 from nanogrid.caller import Caller
 from nanogrid.errors import NotFoundError
-from services.executor.run.output_log import JobOutput, LiveOutput, Piece
+from services.executor.run.output_log import OutputLog, OutputLogs, Piece
 from services.executor.sandbox import OutputStream
 
 OUT, ERR = OutputStream.STDOUT, OutputStream.STDERR
 GRID = Caller(None, internal=True, request_id="")
 
 
-async def read(output: JobOutput) -> list[Piece]:
+async def read(output: OutputLog) -> list[Piece]:
     return [piece async for piece in output.pieces()]
 
 
 async def test_a_reader_gets_everything_from_the_beginning_in_order(tmp_path: Path) -> None:
-    live = LiveOutput(tmp_path)
+    live = OutputLogs(tmp_path)
     with live.of("job-1", "alice") as output:
         output.take(OUT, b"one")
         reading = asyncio.create_task(read(live.find("job-1", GRID)))
@@ -31,7 +31,7 @@ async def test_a_reader_gets_everything_from_the_beginning_in_order(tmp_path: Pa
 
 
 async def test_every_reader_reads_on_its_own(tmp_path: Path) -> None:
-    output = JobOutput("alice", tmp_path)
+    output = OutputLog("alice", tmp_path)
     readers = [asyncio.create_task(read(output)) for _ in range(3)]
     for number in range(1000):
         output.take(OUT, b"%d" % number * 100)
@@ -44,7 +44,7 @@ async def test_every_reader_reads_on_its_own(tmp_path: Path) -> None:
 
 
 async def test_a_log_that_is_full_ends_with_a_mark(tmp_path: Path) -> None:
-    output = JobOutput("alice", tmp_path, limit=1000)
+    output = OutputLog("alice", tmp_path, limit=1000)
     for _ in range(5):
         output.take(OUT, b"x" * 400)
     reading = asyncio.create_task(read(output))
@@ -55,7 +55,7 @@ async def test_a_log_that_is_full_ends_with_a_mark(tmp_path: Path) -> None:
 
 
 def test_what_is_not_running_here_or_anothers_does_not_exist(tmp_path: Path) -> None:
-    live = LiveOutput(tmp_path)
+    live = OutputLogs(tmp_path)
     bob = Caller("bob", internal=False, request_id="")
     with live.of("job-1", "alice"), pytest.raises(NotFoundError):
         live.find("job-1", bob)

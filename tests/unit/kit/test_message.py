@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogrid.jobs.message import GarbageError, Task, _with_raw_payload, decode, encode
+from nanogrid.jobs.message import MalformedError, Message, _with_raw_payload, decode, encode
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 from services.artifacts.keys import output_key
 from support.json_values import nested
@@ -16,7 +16,7 @@ from support.json_values import nested
 SHA = "0123456789abcdef" * 4
 
 
-def a_task(payload: bytes = b'{"a":1}', **fields: Any) -> Task:
+def a_task(payload: bytes = b'{"a":1}', **fields: Any) -> Message:
     known: dict[str, Any] = {
         "function_id": "f-1",
         "function_name": "안녕",
@@ -46,7 +46,7 @@ def a_task(payload: bytes = b'{"a":1}', **fields: Any) -> Task:
         code_sha256=SHA,
     )
     job.created_at.FromMilliseconds(1_700_000_000_123)
-    return Task(job, function, payload)
+    return Message(job, function, payload)
 
 
 def camel(**fields: Any) -> bytes:
@@ -222,7 +222,7 @@ def test_a_message_by_hand_neither_chooses_its_owner_nor_opens_the_network(body:
     ],
 )
 def test_garbage_names_what_is_wrong(body: bytes, named: str) -> None:
-    with pytest.raises(GarbageError) as caught:
+    with pytest.raises(MalformedError) as caught:
         decode(body)
 
     assert named in str(caught.value)
@@ -263,7 +263,7 @@ def test_any_json_is_a_task_or_garbage(message: Any) -> None:
 
     try:
         task = decode(body)
-    except GarbageError:
+    except MalformedError:
         return
     assert task.job.job_id
     assert task.payload_elsewhere or json.loads(task.payload) is not ...
@@ -287,5 +287,5 @@ def test_any_bytes_are_a_task_or_garbage(body: bytes) -> None:
     for broken in (body, encode(a_task()) + body, encode(a_task())[: len(body)], body + b'true,"payload":1}'):
         try:
             decode(broken)
-        except GarbageError:
+        except MalformedError:
             continue

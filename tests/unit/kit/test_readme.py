@@ -11,12 +11,12 @@ from nanogrid.cli.app import app
 from services.artifacts.settings import ArtifactsSettings
 from services.executor.settings import ExecutorSettings
 from services.invoker.settings import InvokerSettings
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 from services.registry.settings import RegistrySettings
 
 ROOT = Path(__file__).parents[3]
 SETTINGS = (
-    StackSettings,
+    LocalGridSettings,
     RegistrySettings,
     ArtifactsSettings,
     InvokerSettings,
@@ -49,6 +49,8 @@ def test_every_make_target_it_names_exists():
 
 @pytest.mark.parametrize("page", ["SPECIFICATION.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/reliability.md"])
 def test_every_path_of_the_sources_it_names_is_there(page):
-    named = re.findall(r"`((?:nanogrid|services|gateway|tests|protos|deploy|docs)/[\w./*-]+)", (ROOT / page).read_text())
+    named = re.findall(
+        r"`((?:nanogrid|services|gateway|tests|protos|deploy|docs)/[\w./*-]+)", (ROOT / page).read_text()
+    )
 
     assert [path for path in named if not any(ROOT.glob(path))] == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from nanogrid.local import processes, redis_server
 from nanogrid.local.grid import LocalGrid, ensure_token, read_grid, read_token, write_grid
 from services.local import isolation, plan, ports, supervisor
-from services.local.settings import StackSettings
+from services.local.settings import LocalGridSettings
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def taken_port():
 
 @pytest.fixture
 def where():
-    return plan.addresses(StackSettings(gateway_listen="127.0.0.1:0"))
+    return plan.addresses(LocalGridSettings(gateway_listen="127.0.0.1:0"))
 
 
 def environment(where, inherited=None, **changed):
@@ -35,13 +35,13 @@ def environment(where, inherited=None, **changed):
 
 
 def executor_ids(env, executors):
-    children = [child for stage in plan.stages(env, StackSettings(executors=executors)) for child in stage]
+    children = [child for stage in plan.stages(env, LocalGridSettings(executors=executors)) for child in stage]
     return [child.env["NANOGRID_EXECUTOR_ID"] for child in children if child.argv[-1] == "services.executor"]
 
 
 def test_a_taken_port_is_refused_and_the_cure_named(taken_port):
     with pytest.raises(ports.PortTakenError, match=r"NANOGRID_GATEWAY_LISTEN=127\.0\.0\.1:0"):
-        plan.addresses(StackSettings(gateway_listen=f"127.0.0.1:{taken_port}"))
+        plan.addresses(LocalGridSettings(gateway_listen=f"127.0.0.1:{taken_port}"))
 
 
 def test_an_internal_port_that_was_not_asked_for_avoids_what_is_taken(taken_port):
@@ -50,11 +50,11 @@ def test_an_internal_port_that_was_not_asked_for_avoids_what_is_taken(taken_port
 
 def test_an_internal_port_that_was_asked_for_is_kept_or_refused(taken_port):
     with pytest.raises(ports.PortTakenError, match="NANOGRID_REGISTRY_LISTEN"):
-        plan.addresses(StackSettings(gateway_listen="127.0.0.1:0", registry_listen=f"127.0.0.1:{taken_port}"))
+        plan.addresses(LocalGridSettings(gateway_listen="127.0.0.1:0", registry_listen=f"127.0.0.1:{taken_port}"))
 
 
 def test_an_address_set_by_the_operator_is_the_one_services_are_told(where):
-    settings = StackSettings(
+    settings = LocalGridSettings(
         gateway_listen="127.0.0.1:0", registry_address="10.0.1.7:50051", registry_listen="0.0.0.0:0"
     )
 
@@ -93,14 +93,14 @@ def test_the_callers_environment_passes_through_and_the_stacks_choices_win(where
 
 
 def test_services_start_so_that_those_who_are_called_come_first(where):
-    stages = plan.stages(environment(where), StackSettings(executors=2))
+    stages = plan.stages(environment(where), LocalGridSettings(executors=2))
 
     names = [[child.name for child in stage] for stage in stages]
     assert names == [["registry"], ["artifacts"], ["executor-1", "executor-2"], ["invoker"], ["gateway"]]
 
 
 def test_nobody_is_killed_before_its_own_time_to_finish_is_over(where):
-    settings = StackSettings(executors=1, executor_drain_s=300, gateway_grace_s=90)
+    settings = LocalGridSettings(executors=1, executor_drain_s=300, gateway_grace_s=90)
 
     waits = {child.name: child.stop_wait_s for stage in plan.stages(environment(where), settings) for child in stage}
     assert waits["executor"] > 300
