@@ -6,7 +6,6 @@ import signal
 import uvicorn
 
 from gateway.app import create_app
-from gateway.fast_path import FastPath
 from gateway.settings import GatewaySettings
 from nanogrid import logs
 
@@ -19,7 +18,7 @@ def server(settings: GatewaySettings) -> uvicorn.Server:
     """An HTTP server for these settings, not yet started."""
     host, _, port = settings.gateway_listen.rpartition(":")
     config = uvicorn.Config(
-        FastPath(create_app(settings)),
+        create_app(settings),
         host=host.strip("[]"),
         port=int(port),
         loop="uvloop",

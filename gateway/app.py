@@ -11,6 +11,7 @@ from starlette.exceptions import HTTPException
 from gateway.auth import HttpAuthenticator
 from gateway.backends import open_backends
 from gateway.edge import HttpEdge
+from gateway.fast_path import Gateway
 from gateway.metrics import Metrics
 from gateway.rest import openapi, problems
 from gateway.routes import functions, jobs, ops, outputs, uploads
@@ -18,9 +19,9 @@ from gateway.settings import GatewaySettings
 from nanogrid.heap import freeze_heap
 
 
-def create_app(settings: GatewaySettings) -> FastAPI:
+def create_app(settings: GatewaySettings) -> Gateway:
     """The gateway as an ASGI application. Its channels open when it starts and close when it stops."""
-    app = FastAPI(
+    app = Gateway(
         title="NanoGrid",
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,

@@ -1,9 +1,13 @@
 """What Prometheus scrapes from a gateway: requests by route and status, their latency, and the process."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from starlette.responses import Response
 from starlette.types import Scope
+
+from nanogrid.v1.resources_pb2 import Job
 
 # From a warm call's millisecond to the longest synchronous wait.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -31,6 +35,11 @@ class Metrics:
             registry=self._registry,
             buckets=_BUCKETS,
         )
+        self._damaged = Counter(
+            "nanogrid_gateway_damaged_records",
+            "Jobs answered whose record could not be read, with what is known of them all the same.",
+            registry=self._registry,
+        )
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
@@ -40,6 +49,12 @@ class Metrics:
         counter, histogram = self._known.get(key) or self._labelled(key)
         counter.inc()
         histogram.observe(seconds)
+
+    def observe_jobs(self, jobs: Iterable[Job]) -> None:
+        """Count those of the jobs in an answer whose record could not be read."""
+        for job in jobs:
+            if job.is_damaged:
+                self._damaged.inc()
 
     def _labelled(self, key: tuple[str, str, int]) -> tuple[Counter, Histogram]:
         method, route, status = key

@@ -16,12 +16,14 @@ class Caller:
     """The caller of the request being served.
 
     `principal` is None for the grid's own services acting for themselves; they see every owner's things.
-    `internal` says that the caller proved to be part of the grid (or that authentication is off).
+    `internal` says that the caller proved to be part of the grid (or that authentication is off). `is_service` says
+    that it showed the internal token, as services and operators do: what it passes on was checked where it came in.
     """
 
     principal: str | None
     internal: bool
     request_id: str
+    is_service: bool = False
 
     @property
     def owner(self) -> str:

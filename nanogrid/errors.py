@@ -5,8 +5,6 @@ A function that fails is not here: that is data in its job (`JobError`).
 
 from typing import ClassVar
 
-from grpc import StatusCode
-
 __all__ = [
     "ArchiveRejectedError",
     "ConflictError",
@@ -32,7 +30,7 @@ class NanoGridError(Exception):
     `metadata` travels with it (string to string); `field` in it names the offending input.
     """
 
-    code: ClassVar[StatusCode] = StatusCode.INTERNAL
+    code: ClassVar[str] = "INTERNAL"  # the name of its gRPC status code
     reason: ClassVar[str] = "INTERNAL"
     http_status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
@@ -50,7 +48,7 @@ class InternalError(NanoGridError):
 class InvalidFieldError(NanoGridError):
     """A field is missing or out of range: say which, and what would do."""
 
-    code = StatusCode.INVALID_ARGUMENT
+    code = "INVALID_ARGUMENT"
     reason = "INVALID_FIELD"
     http_status = 400
 
@@ -61,7 +59,7 @@ class InvalidFieldError(NanoGridError):
 class ArchiveRejectedError(NanoGridError):
     """The upload is not an archive we are willing to unpack."""
 
-    code = StatusCode.INVALID_ARGUMENT
+    code = "INVALID_ARGUMENT"
     reason = "ARCHIVE_REJECTED"
     http_status = 400
 
@@ -69,7 +67,7 @@ class ArchiveRejectedError(NanoGridError):
 class RuntimeNotSupportedError(NanoGridError):
     """No executor of this grid offers the runtime."""
 
-    code = StatusCode.INVALID_ARGUMENT
+    code = "INVALID_ARGUMENT"
     reason = "RUNTIME_NOT_SUPPORTED"
     http_status = 400
 
@@ -77,7 +75,7 @@ class RuntimeNotSupportedError(NanoGridError):
 class UnauthenticatedError(NanoGridError):
     """No API key, or one that is not valid."""
 
-    code = StatusCode.UNAUTHENTICATED
+    code = "UNAUTHENTICATED"
     reason = "UNAUTHENTICATED"
     http_status = 401
 
@@ -85,7 +83,7 @@ class UnauthenticatedError(NanoGridError):
 class OperatorsOnlyError(NanoGridError):
     """The call is for the grid's own services and its operators."""
 
-    code = StatusCode.PERMISSION_DENIED
+    code = "PERMISSION_DENIED"
     reason = "OPERATORS_ONLY"
     http_status = 403
 
@@ -93,7 +91,7 @@ class OperatorsOnlyError(NanoGridError):
 class NotFoundError(NanoGridError):
     """No such thing, or it belongs to another owner: callers cannot tell which."""
 
-    code = StatusCode.NOT_FOUND
+    code = "NOT_FOUND"
     reason = "NOT_FOUND"
     http_status = 404
 
@@ -101,7 +99,7 @@ class NotFoundError(NanoGridError):
 class ConflictError(NanoGridError):
     """It exists already, or changed in between."""
 
-    code = StatusCode.ALREADY_EXISTS
+    code = "ALREADY_EXISTS"
     reason = "CONFLICT"
     http_status = 409
 
@@ -109,7 +107,7 @@ class ConflictError(NanoGridError):
 class TooLargeError(NanoGridError):
     """Larger than a limit; says both numbers."""
 
-    code = StatusCode.OUT_OF_RANGE
+    code = "OUT_OF_RANGE"
     reason = "TOO_LARGE"
     http_status = 413
 
@@ -126,7 +124,7 @@ class TooLargeError(NanoGridError):
 class UnsupportedMediaTypeError(NanoGridError):
     """The body's media type is not one this call takes."""
 
-    code = StatusCode.INVALID_ARGUMENT
+    code = "INVALID_ARGUMENT"
     reason = "UNSUPPORTED_MEDIA_TYPE"
     http_status = 415
 
@@ -134,7 +132,7 @@ class UnsupportedMediaTypeError(NanoGridError):
 class UnprocessableError(NanoGridError):
     """Well-formed, but contradicts an earlier request."""
 
-    code = StatusCode.FAILED_PRECONDITION
+    code = "FAILED_PRECONDITION"
     reason = "UNPROCESSABLE"
     http_status = 422
 
@@ -142,7 +140,7 @@ class UnprocessableError(NanoGridError):
 class RateLimitedError(NanoGridError):
     """Too many requests; try later."""
 
-    code = StatusCode.RESOURCE_EXHAUSTED
+    code = "RESOURCE_EXHAUSTED"
     reason = "RATE_LIMITED"
     http_status = 429
     retryable = True
@@ -151,7 +149,7 @@ class RateLimitedError(NanoGridError):
 class UnavailableError(NanoGridError):
     """A backend is down; nothing was accepted, so trying again is safe."""
 
-    code = StatusCode.UNAVAILABLE
+    code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
     http_status = 503
     retryable = True

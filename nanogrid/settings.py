@@ -21,6 +21,7 @@ class GridSettings(BaseSettings):
     registry_address: str = "127.0.0.1:50051"
     artifacts_address: str = "127.0.0.1:50052"
     invoker_address: str = "127.0.0.1:50053"
+    gateway_url: str = ""  # where clients reach the gateway, for links in what is published; "" leaves them relative
 
     # Where the job store is: always a Redis server.
     redis_url: str = ""

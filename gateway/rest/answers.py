@@ -22,41 +22,45 @@ _STANDARD_STATES: Mapping[JobState.ValueType, str] = {
     JobState.JOB_STATE_FAILED: "failed",
     JobState.JOB_STATE_CANCELLED: "cancelled",
 }
+_UNKNOWN = "unknown"  # of a damaged record, whose index does not tell either
 _CAMEL_STATES: Mapping[JobState.ValueType, str] = {
     state: JobState.Name(state).removeprefix("JOB_STATE_") for state in _STANDARD_STATES
 }
 
 
-def whole(job: Job, urls: Sequence[str]) -> bytes:
+def write_job(job: Job, urls: Sequence[str]) -> bytes:
     """Everything about a job; `urls` are its output files'."""
     fields = _camel(job, urls) if job.dialect == _IS_CAMEL else _standard(job, urls)
     return orjson.dumps(fields)
 
 
-def accepted(job: Job) -> bytes:
+def write_accepted(job: Job) -> bytes:
     """What a caller needs who has to come back for the result."""
     message = f"Job submitted. Poll GET /status/{job.job_id} for results."
     if job.dialect == _IS_CAMEL:
-        return orjson.dumps({"requestId": job.job_id, "status": _CAMEL_STATES[job.state], "message": message})
-    return orjson.dumps({"job_id": job.job_id, "status": _STANDARD_STATES[job.state], "message": message})
+        return orjson.dumps(
+            {"requestId": job.job_id, "status": _CAMEL_STATES.get(job.state, _UNKNOWN.upper()), "message": message}
+        )
+    return orjson.dumps({"job_id": job.job_id, "status": _STANDARD_STATES.get(job.state, _UNKNOWN), "message": message})
 
 
-def summary(job: Job) -> dict[str, Any]:
+def summarize(job: Job) -> dict[str, Any]:
     """A job in a list: without its result and output. Lists have no question whose spelling to take."""
     return {
         "job_id": job.job_id,
         "function_id": job.function_id,
-        "status": _STANDARD_STATES[job.state],
+        "status": _STANDARD_STATES.get(job.state, _UNKNOWN),
         "runtime": job.runtime,
         "execution_time_ms": job.execution_time_ms,
         "peak_memory_bytes": job.peak_memory_bytes,
         "cold_start": job.cold_start,
         **_error(job),
+        **_damage(job),
         **_times(job, ("created_at", "started_at", "ended_at")),
     }
 
 
-def state_named(word: str) -> JobState.ValueType:
+def parse_state(word: str) -> JobState.ValueType:
     """The state a caller filters by, in either spelling. InvalidFieldError lists the words."""
     for words in (_STANDARD_STATES, _CAMEL_STATES):
         for state, known in words.items():
@@ -69,7 +73,7 @@ def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
     return {
         "job_id": job.job_id,
         "function_id": job.function_id,
-        "status": _STANDARD_STATES[job.state],
+        "status": _STANDARD_STATES.get(job.state, _UNKNOWN),
         "result": _result(job),
         "output_files": urls,
         "execution_time_ms": job.execution_time_ms,
@@ -80,6 +84,7 @@ def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         "optimization_tip": job.optimization_tip,
         "cold_start": job.cold_start,
         **_error(job),
+        **_damage(job),
         "runtime": job.runtime,
         "memory_mb": job.memory_mb,
         "recommended_memory_mb": job.recommended_memory_mb,
@@ -96,7 +101,7 @@ def _camel(job: Job, urls: Sequence[str]) -> dict[str, Any]:
     return {
         "requestId": job.job_id,
         "functionId": job.function_id,
-        "status": _CAMEL_STATES[job.state],
+        "status": _CAMEL_STATES.get(job.state, _UNKNOWN.upper()),
         "exitCode": _exit_code(job),
         "stdout": job.stdout,
         "stderr": job.stderr,
@@ -107,6 +112,7 @@ def _camel(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         "outputFiles": urls,
         "coldStart": job.cold_start,
         **_error(job),
+        **_damage(job),
         **_times(job, ("createdAt", "startedAt", "endedAt")),
     }
 
@@ -130,12 +136,16 @@ def _error(job: Job) -> dict[str, Any]:
     return {"error": {"type": job.error.type, "message": job.error.message, "stack": job.error.stack}}
 
 
+def _damage(job: Job) -> dict[str, bool]:
+    return {"damaged": True} if job.is_damaged else {}
+
+
 def _times(job: Job, names: tuple[str, str, str]) -> dict[str, str]:
     times = (job.created_at, job.started_at, job.ended_at)
-    return {name: instant(moment) for name, moment in zip(names, times, strict=True) if moment.seconds}
+    return {name: format_time(moment) for name, moment in zip(names, times, strict=True) if moment.seconds}
 
 
-def instant(moment: Timestamp) -> str:
+def format_time(moment: Timestamp) -> str:
     """ISO 8601 in UTC with a `Z`, and as many digits as it has: none, three, six or nine."""
     nanos = moment.nanos
     if nanos == 0:

@@ -56,7 +56,7 @@ def _of_ours(error: NanoGridError) -> Response:
     detail, extras = _in_rest_names(error)
     return _render(
         error.http_status,
-        code=error.code.name,
+        code=error.code,
         reason=error.reason,
         retryable=error.retryable,
         detail=detail,

@@ -1,13 +1,13 @@
-"""The question of POST /run, in either spelling."""
+"""Reads the request of POST /run, in either dialect."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from gateway.rest.bodies import encode
+import orjson
+
 from nanogrid.errors import InvalidFieldError, TooLargeError
 from nanogrid.v1.resources_pb2 import Dialect
 
-# Per spelling: the function's id, its name, the payload.
+# Per dialect: the function's id, its name, the payload.
 _STANDARD = ("function_id", "function_name", "payload")
 _CAMEL = ("functionId", "functionName", "inputData")
 # Looked up once: an enum of protobuf finds its members by a function of Python's.
@@ -26,14 +26,17 @@ class RunRequest:
     dialect: Dialect.ValueType
 
 
-def read_call(body: dict[str, Any], payload_limit: int) -> RunRequest:
-    """What a body asks for. InvalidFieldError for unknown, mixed, missing or mistyped fields; TooLargeError."""
-    dialect, names = _spelling(body)
+def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
+    """Read the members of a body. The payload stays as its sender wrote it.
+
+    InvalidFieldError for unknown, mixed, missing or mistyped fields; TooLargeError.
+    """
+    dialect, names = _dialect(body)
     id_name, name_name, payload_name = names
     function_id, function_name = _text(body, id_name), _text(body, name_name)
     if bool(function_id) == bool(function_name):
         raise InvalidFieldError(id_name, f"say which function to call: either {id_name} or {name_name}")
-    payload = encode(payload_name, body[payload_name]) if payload_name in body else b"{}"
+    payload = body.get(payload_name, b"{}")
     if len(payload) > payload_limit:
         raise TooLargeError(payload_name, limit=payload_limit, actual=len(payload))
     return RunRequest(function_id, function_name, payload, dialect)
@@ -47,7 +50,7 @@ def wants_async(header: str) -> bool:
     raise InvalidFieldError("X-Async", f"{header[:32]!r} is not known; send true or false")
 
 
-def _spelling(body: dict[str, Any]) -> tuple[Dialect.ValueType, tuple[str, str, str]]:
+def _dialect(body: dict[str, bytes]) -> tuple[Dialect.ValueType, tuple[str, str, str]]:
     camel = [name for name in _CAMEL if name in body]
     standard = [name for name in _STANDARD if name in body]
     if camel and standard:
@@ -60,8 +63,8 @@ def _spelling(body: dict[str, Any]) -> tuple[Dialect.ValueType, tuple[str, str, 
     return dialect, names
 
 
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body.get(name)
+def _text(body: dict[str, bytes], name: str) -> str:
+    value = orjson.loads(body.get(name, b"null"))
     if value is None:
         return ""
     if not isinstance(value, str) or not value:

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from gateway import backends
 from gateway.rest import idempotency, openapi, options
-from gateway.rest.answers import instant
+from gateway.rest.answers import format_time
 from gateway.rest.bodies import read_object
 from gateway.rest.queries import page_of
 from nanogrid import runtimes
@@ -125,7 +125,7 @@ def as_json(function: Function) -> dict[str, Any]:
         "function_id": function.function_id,
         "function_name": function.function_name,
         "s3_key": function.s3_key,
-        "created_at": instant(function.created_at),
+        "created_at": format_time(function.created_at),
         "runtime": function.runtime,
         "handler": function.handler,
         "timeout": function.timeout_s,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from gateway import backends
 from gateway.rest import answers, idempotency, openapi
-from gateway.rest.bodies import read_object
+from gateway.rest.bodies import read_members
 from gateway.rest.queries import page_of
 from gateway.rest.requests import RunRequest, read_call, wants_async
 from nanogrid.errors import UnavailableError
@@ -33,7 +33,7 @@ async def run(request: Request) -> Response:
     settings = backends.settings_of(request)
     limit = settings.gateway_payload_bytes
     asynchronous, key = wants_async(request.headers.get("x-async", "")), idempotency.key_of(request)
-    call = read_call(await read_object(request, limit + _ENVELOPE_BYTES), limit)
+    call = read_call(await read_members(request, limit + _ENVELOPE_BYTES), limit)
     grid = backends.of(request)
     if asynchronous:
         return _accepted(await _submit(grid, call, key))
@@ -46,7 +46,8 @@ async def run(request: Request) -> Response:
 async def get_job(request: Request, job_id: str) -> Response:
     """Read a job: where it is, and in the end its result."""
     answer = await backends.of(request).invoker.GetJob(GetJobRequest(job_id=job_id), timeout=backends.ANSWER_S)
-    return Response(answers.whole(answer.job, await _urls(request, answer.job)), media_type=_JSON)
+    request.app.state.metrics.observe_jobs([answer.job])
+    return Response(answers.write_job(answer.job, await _urls(request, answer.job)), media_type=_JSON)
 
 
 @router.get("/jobs", openapi_extra=openapi.LIST_JOBS)
@@ -59,11 +60,12 @@ async def list_jobs(request: Request) -> Response:
             page_size=limit,
             page_token=cursor,
             function_id=request.query_params.get("function_id", ""),
-            state=answers.state_named(word) if word else JobState.JOB_STATE_UNSPECIFIED,
+            state=answers.parse_state(word) if word else JobState.JOB_STATE_UNSPECIFIED,
         ),
         timeout=backends.ANSWER_S,
     )
-    body = {"jobs": [answers.summary(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
+    request.app.state.metrics.observe_jobs(page.jobs)
+    body = {"jobs": [answers.summarize(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
     return Response(orjson.dumps(body), media_type=_JSON)
 
 
@@ -98,12 +100,12 @@ async def _finished(request: Request, job: Job) -> Response:
     except UnavailableError:
         # The job ran: a 503 would have it run again. Its status can be asked for when artifacts is back.
         return _accepted(job)
-    return Response(answers.whole(job, urls), media_type=_JSON)
+    return Response(answers.write_job(job, urls), media_type=_JSON)
 
 
 def _accepted(job: Job) -> Response:
     headers = {"location": f"/status/{job.job_id}", "retry-after": _POLL_S}
-    return Response(answers.accepted(job), 202, headers, media_type=_JSON)
+    return Response(answers.write_accepted(job), 202, headers, media_type=_JSON)
 
 
 async def _urls(request: Request, job: Job) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The port JobStore: the truth about every job, its lease, and who is waiting for it."""
+"""The ports of the job store: records, submissions, leases, retired functions and executors, and all of them as one."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,10 +14,15 @@ __all__ = [
     "Claim",
     "ClaimOutcome",
     "EarlierCall",
+    "ExecutorDirectory",
     "IdempotencyKey",
     "JobFilter",
+    "JobRecords",
     "JobStore",
     "LeaseLostError",
+    "Leases",
+    "Retirements",
+    "Submissions",
     "Waiter",
     "open_jobs",
 ]
@@ -28,7 +33,7 @@ EXECUTOR_TTL_S = 15  # an executor that has not announced itself for this long i
 
 
 class LeaseLostError(Exception):
-    """Somebody else owns the job now, or it is finished: what this owner has to say about it is refused."""
+    """The job has another owner now, or has ended: this owner's word about it is refused."""
 
 
 class ClaimOutcome(Enum):
@@ -54,9 +59,9 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A call that its caller named (`Idempotency-Key`), so that asking it twice makes one job.
+    """A caller's `Idempotency-Key` for a call: repeating the call under it makes no second job.
 
-    `name` is unique among the questions of all principals; the fingerprint tells another question under the same name.
+    `name` is unique among the keys of all principals. The fingerprint tells another call under the same name.
     """
 
     name: str
@@ -65,7 +70,7 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class EarlierCall:
-    """A question asked before: its fingerprint then, the job it made, and whether its asker had an answer."""
+    """The call first made under a key: its fingerprint, the job it made, and whether it has been answered."""
 
     fingerprint: str
     job_id: str
@@ -88,33 +93,53 @@ class Waiter(Protocol):
         """The finished job, or None when the time is over. The stored record is asked too, never only the news."""
 
 
-class JobStore(Protocol):
-    """Every step is atomic. Every method raises UnavailableError while the store is down."""
+class JobRecords(Protocol):
+    """What is known of jobs. Every method of every port here raises UnavailableError while the store is down."""
 
-    async def create(self, job: Job, message: bytes, question: IdempotencyKey | None = None) -> EarlierCall | None:
+    async def get(self, job_id: str) -> Job:
+        """Read a job; `is_damaged` where its record cannot be read. NotFoundError when unknown or expired."""
+
+    async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
+        """List jobs newest first, without results and output, and the next page's token ("" on the last).
+
+        A record that cannot be read is listed as `is_damaged`, with what the index knows of it.
+        """
+
+    async def finished_record(self, job_id: str) -> bytes | None:
+        """Read what `finish` or `adopt` recorded; None when nothing is."""
+
+    def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
+        """Subscribe to the end of a job; enter before queueing it."""
+
+
+class Submissions(Protocol):
+    """Jobs on their way from the invoker to the queue. Every step is atomic."""
+
+    async def create(self, job: Job, message: bytes, named: IdempotencyKey | None = None) -> EarlierCall | None:
         """Record a PENDING job and the queue message that will run it; None when it is recorded now.
 
-        Nothing is recorded when the question was asked in the last 24 hours: what it made then is answered.
+        Nothing is recorded when a call was made under the key in the last 24 hours: that call is answered.
         ConflictError if the job exists; NotFoundError if its function is retired.
         """
 
-    async def answered(self, question: IdempotencyKey) -> None:
-        """Note that whoever asked it has an answer."""
+    async def answered(self, named: IdempotencyKey) -> None:
+        """Note that the call under the key has been answered."""
 
     async def withdraw_job(self, job_id: str) -> None:
-        """Forget a job whose `create` or message failed, unless somebody may have begun it."""
+        """Forget a job whose `create` or message failed, unless an executor may have begun it."""
 
     async def sent(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages are on the queue, so that `unsent` does not list them; at least one."""
 
     async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
-        """Job ids and messages recorded but, as far as known, never queued."""
+        """List job ids and messages that were recorded but, as far as known, never queued."""
 
-    async def get(self, job_id: str) -> Job:
-        """Read a job. NotFoundError when unknown or expired."""
+    async def revive(self, job: Job) -> bool:
+        """Make a job that ended PENDING again, all tries ahead; False when it has not ended."""
 
-    async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
-        """Jobs newest first, without results and output, and the next page's token ("" on the last)."""
+
+class Leases(Protocol):
+    """Ownership of running jobs: at most one owner at a time, fenced by tokens. Every step is atomic."""
 
     async def claim(self, job: Job, lease_s: float, *, received_before: bool = False) -> Claim:
         """Try to own the job for `lease_s`.
@@ -127,34 +152,36 @@ class JobStore(Protocol):
         """Start the lease anew, and record the job anew where its record was lost. LeaseLostError if not ours."""
 
     async def hand_back(self, job_id: str, token: int, *, count_try: bool) -> None:
-        """Give the job up unfinished: PENDING again, to be claimed by whoever gets the message next.
+        """Give the job up unfinished: PENDING again, to be claimed by the next receiver of the message.
 
         `count_try` keeps the try on the count. LeaseLostError as for renew.
         """
 
-    async def finish(self, job: Job, token: int, record: bytes) -> None:
-        """Record the final job and publish its record on `result:{job_id}`. LeaseLostError if not ours."""
+    async def finish(self, job: Job, token: int, record: bytes, news: bytes = b"") -> None:
+        """Store the record of a final job and publish `news` (empty: the record) on `result:{job_id}`.
 
-    async def adopt(self, job: Job, record: bytes) -> None:
-        """Record and publish what the durable result says, whatever is recorded now."""
+        LeaseLostError if not ours.
+        """
 
-    async def finished_record(self, job_id: str) -> bytes | None:
-        """What `finish` or `adopt` recorded; None when nothing is."""
+    async def adopt(self, job: Job, record: bytes, news: bytes = b"") -> None:
+        """Store and publish what the durable result says, whatever is recorded now."""
 
-    async def revive(self, job: Job) -> bool:
-        """Make a job that ended PENDING again, all tries ahead; False when it has not ended."""
 
-    def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
-        """Subscribe to the end of a job; enter before queueing it."""
+class Retirements(Protocol):
+    """Functions that were deleted and whose code waits for their last jobs."""
 
     async def retire_function(self, function_id: str) -> None:
         """From now on `create` refuses jobs of this function."""
 
     async def retired_and_done(self) -> list[str]:
-        """Retired functions none of whose jobs is unfinished: their code may go."""
+        """List retired functions without an unfinished job: their code may go."""
 
     async def forget_retired(self, function_id: str) -> None:
-        """Its code is gone; stop listing it in `retired_and_done`. `create` keeps refusing it."""
+        """Stop listing a function whose code is gone. `create` keeps refusing it."""
+
+
+class ExecutorDirectory(Protocol):
+    """The executors alive."""
 
     async def announce(self, executor: ExecutorInfo) -> None:
         """Say that an executor is alive, for EXECUTOR_TTL_S."""
@@ -163,10 +190,14 @@ class JobStore(Protocol):
         """Say that an executor is gone."""
 
     async def executors(self) -> list[ExecutorInfo]:
-        """The executors alive, by id."""
+        """List the executors alive, by id."""
+
+
+class JobStore(JobRecords, Submissions, Leases, Retirements, ExecutorDirectory, Protocol):
+    """All five ports on one backend."""
 
     async def ping(self) -> None:
-        """UnavailableError when the store does not answer."""
+        """Ask for an answer. UnavailableError when there is none."""
 
 
 @asynccontextmanager

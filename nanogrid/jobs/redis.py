@@ -1,12 +1,11 @@
 """JobStore on Redis: a hash a job, Lua for every step that must not be torn."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 from redis.asyncio import Redis
 
-from nanogrid import paging
 from nanogrid.errors import ConflictError, NotFoundError
 from nanogrid.jobs import (
     EXECUTOR_TTL_S,
@@ -15,19 +14,16 @@ from nanogrid.jobs import (
     ClaimOutcome,
     EarlierCall,
     IdempotencyKey,
-    JobFilter,
     LeaseLostError,
-    Waiter,
     record,
     scripts,
 )
+from nanogrid.jobs.redis_records import STORE, RedisRecords
 from nanogrid.jobs.waiting import ResultInbox
 from nanogrid.redis.client import Script, SharedConnection, connect, translated
-from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Job
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
-_SCAN = 200  # index entries looked at for one page; a page may come out shorter than asked
-_STORE = "the job store"
 _ASKED_S = 24 * 3600  # how long a named question is remembered
 _FORGOTTEN = 2  # a renewal's answer: there is nothing to renew, say all that is known of the job
 
@@ -39,12 +35,11 @@ async def open_redis_jobs(url: str) -> AsyncIterator["RedisJobs"]:
         yield RedisJobs(client, news)
 
 
-class RedisJobs:
+class RedisJobs(RedisRecords):
     """See the port for every method's promise."""
 
     def __init__(self, client: Redis, news: ResultInbox) -> None:
-        self._redis: Any = client  # redis-py types every answer as a union of what all protocols and modes give
-        self._news = news
+        super().__init__(client, news)
         together = SharedConnection(client)
         self._create, self._withdraw, self._claim, self._renew, self._hand_back, self._finish, self._revive = (
             Script(client, together, text)
@@ -71,18 +66,18 @@ class RedisJobs:
         return EarlierCall(known[0].decode(), known[1].decode(), bool(known[2])) if known else None
 
     async def answered(self, question: IdempotencyKey) -> None:
-        async with translated(_STORE):
+        async with translated(STORE):
             await self._redis.hset(f"asked:{question.name}", "answered", "1")
 
     async def withdraw_job(self, job_id: str) -> None:
         await self._run(self._withdraw, job_id, [job_id])
 
     async def sent(self, job_ids: Sequence[str]) -> None:
-        async with translated(_STORE):
+        async with translated(STORE):
             await self._redis.zrem("jobs:unsent", *job_ids)
 
     async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
-        async with translated(_STORE):
+        async with translated(STORE):
             seconds, _ = await self._redis.time()
             latest = (seconds - older_than_s) * 1000
             ids = await self._redis.zrange("jobs:unsent", "-inf", latest, byscore=True, offset=0, num=limit)
@@ -90,53 +85,6 @@ class RedisJobs:
             if gone := [job_id for job_id, message in found if message is None]:
                 await self._redis.zrem("jobs:unsent", *gone)
         return [(job_id, message) for job_id, message in found if message is not None]
-
-    async def get(self, job_id: str) -> Job:
-        async with translated(_STORE):
-            fields = await self._redis.hgetall(f"job:{job_id}")
-        if not fields:
-            raise NotFoundError(f"job {job_id} is unknown, or ended more than 24 hours ago", field="job_id")
-        return _job(fields)
-
-    async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
-        start = paging.position(page_token, (int, str))
-        key = "jobs:all" if where.owner is None else f"jobs:owner:{where.owner}"
-        async with translated(_STORE):
-            entries = await self._entries(key, start)
-            async with self._redis.pipeline(transaction=False) as pipe:
-                for job_id, _ in entries:
-                    pipe.hgetall(f"job:{job_id}")
-                hashes = await pipe.execute()
-        found: list[Job] = []
-        for seen, fields in enumerate(hashes):
-            if len(found) == size or seen == _SCAN:
-                job_id, score = entries[seen - 1]
-                return found, paging.token([score, job_id])
-            if fields and _matches(job := _job(fields), where):
-                found.append(job)
-        return found, ""
-
-    async def _entries(self, key: str, start: Sequence[Any] | None) -> list[tuple[str, int]]:
-        """Ids and creation times after `start`, newest first: what one page looks at, and one more if there is."""
-        found: list[tuple[str, int]] = []
-        offset, count = 0, _SCAN + 2
-        while len(found) <= _SCAN:
-            read = await self._redis.zrange(
-                key,
-                start[0] if start else "+inf",
-                "-inf",
-                desc=True,
-                byscore=True,
-                offset=offset,
-                num=count,
-                withscores=True,
-            )
-            listed = [(job_id.decode(), int(score)) for job_id, score in read]
-            found += [(job_id, at) for job_id, at in listed if not start or (at, job_id) < tuple(start)]
-            if len(read) < count:
-                break
-            offset += count
-        return found[: _SCAN + 1]
 
     async def claim(self, job: Job, lease_s: float, *, received_before: bool = False) -> Claim:
         known = _known(job)
@@ -160,52 +108,44 @@ class RedisJobs:
     async def hand_back(self, job_id: str, token: int, *, count_try: bool) -> None:
         await self._as_owner(self._hand_back, job_id, [job_id, token, 0 if count_try else -1])
 
-    async def finish(self, job: Job, token: int, record: bytes) -> None:
-        await self._as_owner(self._finish, job.job_id, _end(job, token, record))
+    async def finish(self, job: Job, token: int, record: bytes, news: bytes = b"") -> None:
+        await self._as_owner(self._finish, job.job_id, _end(job, token, record, news))
 
-    async def adopt(self, job: Job, record: bytes) -> None:
-        await self._run(self._finish, job.job_id, _end(job, "", record))
-
-    async def finished_record(self, job_id: str) -> bytes | None:
-        async with translated(_STORE):
-            found: bytes | None = await self._redis.hget(f"job:{job_id}", "record")
-            return found
+    async def adopt(self, job: Job, record: bytes, news: bytes = b"") -> None:
+        await self._run(self._finish, job.job_id, _end(job, "", record, news))
 
     async def revive(self, job: Job) -> bool:
         return bool(await self._run(self._revive, job.job_id, [*_known(job), record.encode(job)]))
 
-    def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
-        return self._news.waiting(job_id, self.get)
-
     async def retire_function(self, function_id: str) -> None:
-        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+        async with translated(STORE), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(f"function:{function_id}:retired", 1, ex=_RETIRED_S)
             pipe.sadd("functions:retiring", function_id)
             await pipe.execute()
 
     async def retired_and_done(self) -> list[str]:
-        async with translated(_STORE):
+        async with translated(STORE):
             retiring = [one.decode() for one in await self._redis.smembers("functions:retiring")]
             return [one for one in retiring if not await self._redis.exists(f"function:{one}:unfinished")]
 
     async def forget_retired(self, function_id: str) -> None:
-        async with translated(_STORE):
+        async with translated(STORE):
             await self._redis.srem("functions:retiring", function_id)
 
     async def announce(self, executor: ExecutorInfo) -> None:
-        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+        async with translated(STORE), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(f"executor:{executor.executor_id}", executor.SerializeToString(), ex=EXECUTOR_TTL_S)
             pipe.sadd("executors", executor.executor_id)
             await pipe.execute()
 
     async def withdraw(self, executor_id: str) -> None:
-        async with translated(_STORE), self._redis.pipeline(transaction=True) as pipe:
+        async with translated(STORE), self._redis.pipeline(transaction=True) as pipe:
             pipe.delete(f"executor:{executor_id}")
             pipe.srem("executors", executor_id)
             await pipe.execute()
 
     async def executors(self) -> list[ExecutorInfo]:
-        async with translated(_STORE):
+        async with translated(STORE):
             ids = sorted(one.decode() for one in await self._redis.smembers("executors"))
             stored = await self._redis.mget([f"executor:{one}" for one in ids]) if ids else []
             if gone := [one for one, info in zip(ids, stored, strict=True) if info is None]:
@@ -213,11 +153,11 @@ class RedisJobs:
         return [ExecutorInfo.FromString(info) for info in stored if info is not None]
 
     async def ping(self) -> None:
-        async with translated(_STORE):
+        async with translated(STORE):
             await self._redis.ping()
 
     async def _run(self, script: Script, job_id: str, args: list[Any]) -> Any:
-        async with translated(_STORE):
+        async with translated(STORE):
             return await script(f"job:{job_id}", args)
 
     async def _as_owner(self, script: Script, job_id: str, args: list[Any]) -> None:
@@ -230,28 +170,6 @@ def _known(job: Job) -> list[Any]:
     return [job.job_id, job.owner, job.function_id, job.created_at.ToMilliseconds()]
 
 
-def _end(job: Job, token: int | str, encoded: bytes) -> list[Any]:
+def _end(job: Job, token: int | str, encoded: bytes, news: bytes) -> list[Any]:
     job_id, owner, function_id, created = _known(job)
-    return [job_id, token, record.state_name(job.state), encoded, RECORD_TTL_S, owner, function_id, created]
-
-
-def _job(fields: dict[bytes, bytes]) -> Job:
-    if b"record" in fields:
-        return record.decode(fields[b"record"])
-    job = record.decode(fields[b"head"])
-    job.state = record.state_of(fields[b"state"].decode())
-    job.attempt = int(fields.get(b"attempt", 0))
-    job.executor_id = fields.get(b"executor_id", b"").decode()
-    job.executor_address = fields.get(b"executor_address", b"").decode()
-    if job.state == JobState.JOB_STATE_PROCESSING:
-        job.started_at.FromMilliseconds(int(fields[b"started_at"]))
-    return job
-
-
-def _matches(job: Job, where: JobFilter) -> bool:
-    job.ClearField("result")
-    job.ClearField("stdout")
-    job.ClearField("stderr")
-    if where.function_id and job.function_id != where.function_id:
-        return False
-    return where.state in (JobState.JOB_STATE_UNSPECIFIED, job.state)
+    return [job_id, token, record.state_name(job.state), encoded, RECORD_TTL_S, owner, function_id, created, news]

@@ -133,8 +133,8 @@ return 1
 """
 )
 
-# ARGV: id, token (empty = the durable result says so, whoever owned it), state, record, ttl_s, owner, function_id,
-# created_ms
+# ARGV: id, token (empty = the durable result says so, whatever the owner), state, record, ttl_s, owner, function_id,
+# created_ms, what to publish instead of the record (or empty)
 # A record that vanished is written anew; the same owner saying it twice is no error.
 FINISH = (
     _OWNED
@@ -152,7 +152,7 @@ redis.call('ZREM', 'jobs:unsent', id)
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('SREM', 'function:' .. fid .. ':unfinished', id)
 redis.call('ZADD', 'jobs:ended', now, owner .. '\\n' .. id)
-redis.call('PUBLISH', 'result:' .. id, ARGV[4])
+redis.call('PUBLISH', 'result:' .. id, ARGV[9] ~= '' and ARGV[9] or ARGV[4])
 if held[5] and held[5] ~= '' then redis.call('PUBLISH', held[5], ARGV[4]) end
 tell(id, owner, fid, ARGV[3])
 -- Each end clears up to two that expired, so the indexes never outgrow what they point at.

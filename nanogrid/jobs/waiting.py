@@ -129,7 +129,7 @@ class ResultInbox:
     def _bring(self, data: bytes) -> None:
         try:
             job = record.decode(data)
-        except (ValueError, KeyError, TypeError):
+        except record.RecordError:
             log.exception("news that is no job's record")
             return
         if (waiter := self._waiters.get(job.job_id)) is not None:

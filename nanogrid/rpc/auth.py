@@ -59,8 +59,10 @@ class Authenticator:
     async def identify(self, metadata: Mapping[str, str]) -> Caller:
         """The caller. UnauthenticatedError without a valid key or token where one is required."""
         request_id = metadata.get(caller.REQUEST_ID_KEY) or caller.new_request_id()
-        if not self._required or self._has_token(metadata):
-            return Caller(metadata.get(caller.PRINCIPAL_KEY), internal=True, request_id=request_id)
+        is_service = self._has_token(metadata)
+        if is_service or not self._required:
+            principal = metadata.get(caller.PRINCIPAL_KEY)
+            return Caller(principal, internal=True, request_id=request_id, is_service=is_service)
         return Caller(await self._keys.principal(api_key(metadata)), internal=False, request_id=request_id)
 
     def _has_token(self, metadata: Mapping[str, str]) -> bool:

@@ -100,4 +100,4 @@ async def _abort(call: ServicerContext[Any, Any], error: Exception, method: str)
     if not isinstance(error, NanoGridError):
         log.error("rpc failed", method=method, exc_info=error)
         error = InternalError("internal error; the log has it under the request id")
-    await call.abort(error.code, error.message, trailing_metadata(error))
+    await call.abort(grpc.StatusCode[error.code], error.message, trailing_metadata(error))

@@ -23,7 +23,7 @@ def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     detail = AnyMessage()
     detail.Pack(info)
-    number: code_pb2.Code = error.code.value[0]
+    number: code_pb2.Code = StatusCode[error.code].value[0]
     status = status_pb2.Status(code=number, message=error.message, details=[detail])
     return ((_DETAILS_KEY, status.SerializeToString()),)
 

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
-import orjson
+import msgspec
 
 from nanogrid.errors import InvalidFieldError, NotFoundError, UnavailableError
 from nanogrid.logs import logger
@@ -41,18 +41,28 @@ class Intent:
     code_sha256: str
 
 
+class _Said(msgspec.Struct):
+    """What of a record is of interest here; the rest, its result above all, is passed over."""
+
+    status: str
+    state: str = ""
+    s3_key: str = ""
+    code_sha256: str = ""
+
+
+_said = msgspec.json.Decoder(_Said)
+SUCCESS = "SUCCESS"
+
+
 def intent_of(record: bytes) -> Intent | None:
     """What to archive for a record; None for what is no success, or no record."""
     try:
-        said = orjson.loads(record)
-        if said["status"] != "SUCCESS":
-            return None
-        s3_key, digest = said.get("s3_key", ""), said.get("code_sha256", "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        said = _said.decode(record)
+    except (msgspec.MsgspecError, RecursionError):
         return None
-    if not isinstance(s3_key, str) or not isinstance(digest, str):
+    if SUCCESS not in (said.state, said.status):  # older records have their state as their status
         return None
-    return Intent(s3_key, digest if _SHA256.fullmatch(digest) else "")
+    return Intent(said.s3_key, said.code_sha256 if _SHA256.fullmatch(said.code_sha256) else "")
 
 
 class Recent:

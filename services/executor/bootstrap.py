@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+from nanogrid.artifacts import ArtifactsClient
 from nanogrid.bundle import BundleLimits
 from nanogrid.jobs import open_jobs
 from nanogrid.logs import logger
@@ -24,6 +25,7 @@ from services.executor.delivery.by_hand import FindFunction, MessageCompleter
 from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
 from services.executor.delivery.lease import Heartbeat, LeaseTimes
+from services.executor.delivery.news import ResultNews
 from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
 from services.executor.metrics import open_peaks
@@ -37,7 +39,6 @@ from services.executor.run.output_log import OutputLogs
 from services.executor.sandbox import SandboxProvider, SandboxSettings, open_provider
 from services.executor.servicer import ExecutorServicer
 from services.executor.settings import ExecutorSettings
-from services.executor.stored import Stored
 
 if TYPE_CHECKING:
     from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
@@ -67,22 +68,22 @@ async def serve(settings: ExecutorSettings) -> None:
         port = await enter(serving(settings.executor_listen, _authenticator(settings, registry), [bound]))
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
-        stored = Stored(artifacts)
+        stored = ArtifactsClient(artifacts)
         peaks = await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s))
         work = JobRunner(
             pool,
             _open_code(settings, stored),
             MemoryAdvisor(),
             live,
-            stored.store_output,
+            stored,
             builds=_open_builds(settings, provider, stored),
             offered=lambda: offer.runtimes,
             limits=OutputLimits(),
             peaks=peaks,
         )
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(settings.executor_lease_s, settings.executor_visibility_s))
-        keeper = ResultKeeper(stored.keep_records, stored.read_record)
-        ending = Ending(jobs, queue, heartbeat, keeper, settings.executor_record_bytes)
+        keeper, news = ResultKeeper(stored), ResultNews(stored, settings.gateway_url)
+        ending = Ending(jobs, queue, heartbeat, keeper, news, record_bytes=settings.executor_record_bytes)
         runner = JobOwner(
             work,
             jobs,
@@ -90,8 +91,8 @@ async def serve(settings: ExecutorSettings) -> None:
             info,
             heartbeat=heartbeat,
             ending=ending,
-            completer=MessageCompleter(_finding(registry), stored.fetch_bundle, settings.executor_code_bucket),
-            payload_of=stored.read_payload,
+            completer=MessageCompleter(_finding(registry), stored, settings.executor_code_bucket),
+            artifacts=stored,
         )
         poller = Poller(queue, runner, settings.executor_slots, settings.poll_s)
 
@@ -168,12 +169,12 @@ def _finding(registry: "RegistryServiceAsyncStub") -> FindFunction:
     return find
 
 
-def _open_code(settings: ExecutorSettings, stored: Stored) -> CodeCache:
+def _open_code(settings: ExecutorSettings, stored: ArtifactsClient) -> CodeCache:
     size_bytes = settings.executor_code_cache_mb * _MIB
     return CodeCache(settings.root / "code", size_bytes, stored.fetch_bundle, BundleLimits())
 
 
-def _open_builds(settings: ExecutorSettings, provider: SandboxProvider, stored: Stored) -> Builds:
+def _open_builds(settings: ExecutorSettings, provider: SandboxProvider, stored: ArtifactsClient) -> Builds:
     limits = BuildLimits(
         memory_mb=settings.executor_build_memory_mb,
         timeout_s=settings.executor_build_timeout_s,
@@ -181,7 +182,7 @@ def _open_builds(settings: ExecutorSettings, provider: SandboxProvider, stored: 
     )
     kept = BundleLimits(unpacked_bytes=limits.program_bytes, entries=1)
     cache = CodeCache(settings.root / "builds", settings.executor_build_cache_mb * _MIB, stored.fetch_build, kept)
-    return Builds(provider, cache, stored.store_build, limits, settings.root / "building")
+    return Builds(provider, cache, stored, limits, settings.root / "building")
 
 
 def _authenticator(settings: ExecutorSettings, registry: "RegistryServiceAsyncStub") -> Authenticator:

@@ -4,6 +4,7 @@ import asyncio
 import os
 from contextlib import AsyncExitStack
 
+from nanogrid.artifacts import ArtifactsClient
 from nanogrid.jobs import open_jobs
 from nanogrid.queue import open_queue
 from nanogrid.rpc.auth import Authenticator
@@ -15,7 +16,6 @@ from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import Function
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
-from services.invoker.kept import Kept
 from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
 from services.invoker.servicer import InvokerServicer
@@ -45,17 +45,15 @@ async def serve(settings: InvokerSettings) -> None:
             return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
 
         functions = Functions(read_function, settings.invoker_function_cache_s)
-        kept = Kept(artifacts)
+        stored = ArtifactsClient(artifacts)
         sent = SentJobs(jobs)
-        results = JobReader(jobs, kept.read)
+        results = JobReader(jobs, stored)
         limits = SubmitLimits(
             settings.invoker_wait_s, settings.invoker_payload_bytes, message_bytes=settings.invoker_message_bytes
         )
-        submitter = Submitter(
-            functions, jobs, queue, sent=sent, results=results, keep_payload=kept.keep_payload, limits=limits
-        )
-        dead_letters = DeadLetters(queue, jobs, kept.keep, kept.forget)
-        sweeper = Sweeper(jobs, queue, artifacts, unsent_s=settings.invoker_unsent_s)
+        submitter = Submitter(functions, jobs, queue, sent=sent, results=results, artifacts=stored, limits=limits)
+        dead_letters = DeadLetters(queue, jobs, stored)
+        sweeper = Sweeper(jobs, queue, stored, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
             required=settings.auth_required(settings.invoker_listen), internal_token=token, verify=verify
         )

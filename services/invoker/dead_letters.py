@@ -1,8 +1,9 @@
 """Messages that were given up: listed, queued again, deleted, and told to whoever waits for their jobs."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import InvalidFieldError, NanoGridError, NotFoundError
 from nanogrid.jobs import FINAL_STATES, ClaimOutcome, JobStore, record
 from nanogrid.jobs.message import MalformedError, decode
@@ -17,18 +18,14 @@ _AT_ONCE = 100  # letters looked at, moved or deleted in one step
 _LEASE_S = 30.0  # for as long as it takes to record a failure
 _MOST = 10_000  # letters looked at in one round
 
-KeepRecord = Callable[[FinishedRecord], Awaitable[bytes]]
-ForgetRecord = Callable[[str], Awaitable[None]]
-
 
 class DeadLetters:
     """Several invokers may look at once: every step is one that may be taken twice."""
 
-    def __init__(self, queue: TaskQueue, jobs: JobStore, keep: KeepRecord, forget: ForgetRecord) -> None:
+    def __init__(self, queue: TaskQueue, jobs: JobStore, artifacts: Artifacts) -> None:
         self._queue = queue
         self._jobs = jobs
-        self._keep = keep
-        self._forget = forget
+        self._artifacts = artifacts
         self._seen: set[str] = set()
 
     async def page(self, size: int) -> tuple[Sequence[DeadLetter], int]:
@@ -87,7 +84,7 @@ class DeadLetters:
         if not known.owner or (known is not job and known.state not in FINAL_STATES):
             return  # the message alone will do
         job.owner = known.owner
-        await self._forget(job.job_id)
+        await self._artifacts.delete_result(job.job_id)
         await self._jobs.revive(job)
         log.info("revived", job_id=job.job_id)
 
@@ -105,8 +102,9 @@ class DeadLetters:
         job.ended_at.GetCurrentTime()
         encoded = record.encode(job)
         # Kept first: if an owner that died got as far as keeping a result, that is the job's.
-        earlier = await self._keep(FinishedRecord(job_id=job.job_id, record=encoded))
-        await self._jobs.adopt(record.decode(earlier or encoded), earlier or encoded)
+        [kept] = await self._artifacts.keep_results([FinishedRecord(job_id=job.job_id, record=encoded)])
+        told = kept.earlier or encoded
+        await self._jobs.adopt(record.decode(told), told)
         log.error("given up by the queue", job_id=job.job_id)
         return True
 

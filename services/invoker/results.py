@@ -1,20 +1,18 @@
 """A job as its caller may see it: from the job store, and from its durable result where the store knows less."""
 
-from collections.abc import Awaitable, Callable
-
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import JobStore, record
+from nanogrid.jobs.record import RecordError
 from nanogrid.v1.resources_pb2 import Job
-
-ReadRecord = Callable[[str], Awaitable[bytes]]
 
 
 class JobReader:
     """Reads jobs. Safe to use concurrently."""
 
-    def __init__(self, jobs: JobStore, read_record: ReadRecord) -> None:
+    def __init__(self, jobs: JobStore, artifacts: Artifacts) -> None:
         self._jobs = jobs
-        self._read_record = read_record
+        self._artifacts = artifacts
 
     async def get(self, job_id: str) -> Job:
         """The job. NotFoundError when neither knows it; UnavailableError when the store cannot be asked."""
@@ -27,15 +25,22 @@ class JobReader:
                 return await self._durable(job_id)
             except NotFoundError:
                 raise outage from None
-        return await self.whole(job)
+        return await self._mended(job) if job.is_damaged else await self.whole(job)
 
     async def whole(self, job: Job) -> Job:
         """The job with what was too large for the job store. UnavailableError."""
         return await self._durable(job.job_id) if job.kept_in_artifacts else job
 
+    async def _mended(self, job: Job) -> Job:
+        """The job from its durable result, else what is left of it."""
+        try:
+            return await self._durable(job.job_id)
+        except (NotFoundError, UnavailableError, RecordError):
+            return job
+
     async def _durable(self, job_id: str) -> Job:
         try:
-            return record.decode(await self._read_record(job_id))
+            return record.decode(await self._artifacts.read_result(job_id))
         except NotFoundError:
             raise unknown(job_id) from None
 

@@ -2,13 +2,12 @@
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid import caller
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import (
     ConflictError,
     InvalidFieldError,
@@ -19,6 +18,7 @@ from nanogrid.errors import (
 )
 from nanogrid.jobs import FINAL_STATES, EarlierCall, IdempotencyKey, JobStore
 from nanogrid.jobs.message import Message, encode
+from nanogrid.json_text import JsonError, check_json
 from nanogrid.logs import logger
 from nanogrid.queue import TaskQueue
 from nanogrid.timestamps import set_millis
@@ -29,9 +29,6 @@ from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
 
 log = logger()
-
-# Keeps a payload apart from its body: job id, payload.
-KeepPayload = Callable[[str, bytes], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +61,7 @@ class Submitter:
         *,
         sent: SentJobs,
         results: JobReader,
-        keep_payload: KeepPayload,
+        artifacts: Artifacts,
         limits: SubmitLimits,
     ) -> None:
         self._functions = functions
@@ -72,7 +69,7 @@ class Submitter:
         self._queue = queue
         self._sent = sent
         self._results = results
-        self._keep_payload = keep_payload
+        self._artifacts = artifacts
         self._limits = limits
 
     async def submit(self, call: FunctionCall) -> Job:
@@ -135,7 +132,7 @@ class Submitter:
             raise InvalidFieldError("function_id", "is missing; it is the id that the upload answered")
         if len(call.payload) > self._limits.payload_bytes:
             raise TooLargeError("payload", limit=self._limits.payload_bytes, actual=len(call.payload))
-        if call.payload:
+        if call.payload and not caller.caller().is_service:  # a service of the grid checked it where it came in
             _require_json(call.payload)
         function = await self._functions.get(call.function_id)
         created_at = Timestamp()
@@ -159,7 +156,7 @@ class Submitter:
         job_id = message.job.job_id
         body = encode(message)
         if len(body) > self._limits.message_bytes:
-            await self._keep_payload(job_id, message.payload)
+            await self._artifacts.keep_payload(job_id, message.payload)
             body = encode(message, payload_elsewhere=True)
         try:
             asked = await self._jobs.create(message.job, body, named)
@@ -194,6 +191,6 @@ def _require_same(asked: EarlierCall, named: IdempotencyKey | None) -> None:
 
 def _require_json(payload: bytes) -> None:
     try:
-        orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise InvalidFieldError("payload", f"is not JSON (UTF-8, no NaN): {error}") from None
+        check_json(payload)
+    except JsonError as error:
+        raise InvalidFieldError("payload", f"{error}") from None

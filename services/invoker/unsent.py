@@ -3,14 +3,14 @@
 import asyncio
 from typing import TYPE_CHECKING
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NanoGridError
 from nanogrid.jobs import JobStore
 from nanogrid.logs import logger
 from nanogrid.queue import TaskQueue
-from nanogrid.v1 import artifacts_pb2
 
 if TYPE_CHECKING:
-    from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
+    pass
 
 log = logger()
 
@@ -23,9 +23,7 @@ class Sweeper:
     Several may run at once: a second message of one job is harmless, so is deleting twice.
     """
 
-    def __init__(
-        self, jobs: JobStore, queue: TaskQueue, artifacts: "ArtifactsServiceAsyncStub", *, unsent_s: float
-    ) -> None:
+    def __init__(self, jobs: JobStore, queue: TaskQueue, artifacts: Artifacts, *, unsent_s: float) -> None:
         self._jobs = jobs
         self._queue = queue
         self._artifacts = artifacts
@@ -47,6 +45,6 @@ class Sweeper:
             await self._jobs.sent([job_id])
             log.info("sent the message of a job that had none", job_id=job_id)
         for function_id in await self._jobs.retired_and_done():
-            await self._artifacts.DeleteCode(artifacts_pb2.DeleteCodeRequest(function_id=function_id))
+            await self._artifacts.delete_code(function_id)
             await self._jobs.forget_retired(function_id)
             log.info("deleted the code of a retired function", function_id=function_id)

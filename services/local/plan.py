@@ -71,6 +71,7 @@ def environment(
         "NANOGRID_INTERNAL_TOKEN": token,
         "NANOGRID_REDIS_URL": redis_url,
         "NANOGRID_GATEWAY_LISTEN": where.gateway_listen,
+        "NANOGRID_GATEWAY_URL": inherited.get("NANOGRID_GATEWAY_PUBLIC_URL") or where.url,
         "NANOGRID_REGISTRY_LISTEN": where.registry_listen,
         "NANOGRID_ARTIFACTS_LISTEN": where.artifacts_listen,
         "NANOGRID_INVOKER_LISTEN": where.invoker_listen,

@@ -80,7 +80,7 @@ async def test_the_result_is_published_on_a_channel_of_the_jobs_own(jobs: JobSto
         await finish(jobs, done(job), claim.token)
 
         message = await channel.get_message(timeout=5)
-    assert orjson.loads(message["data"])["status"] == "SUCCESS"
+    assert orjson.loads(message["data"])["status"] == "completed"
 
 
 async def test_a_result_from_before_the_wait_is_not_missed(jobs: JobStore) -> None:
@@ -175,7 +175,7 @@ async def test_a_stub_keeps_everything_but_what_lies_in_artifacts(jobs: JobStore
     claim = await jobs.claim(by("e1", job), LEASE_S)
     big = done(job, stdout="x" * 1000, peak_memory_bytes=5)
 
-    await jobs.finish(big, claim.token, record.stub(big))
+    await jobs.finish(big, claim.token, record.encode_stub(big))
 
     found = await jobs.get(job.job_id)
     assert (found.kept_in_artifacts, found.stdout, found.peak_memory_bytes) == (True, "", 5)

@@ -5,6 +5,7 @@ import re
 
 import httpx
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.settings import GatewaySettings
 from nanogrid.v1.registry_pb2 import RevokeApiKeyRequest
@@ -217,13 +218,13 @@ async def test_requests_are_counted_by_route_and_status_never_by_what_clients_ma
 
 
 async def test_a_fault_of_ours_is_a_500_without_a_word_of_it(grid, capfd):
-    function_id = grid.invoker.will_end(state=99)  # a state the contract does not know
+    function_id = grid.invoker.will_end(ended_at=Timestamp(seconds=2**62))  # a time no calendar knows
 
     answer = await grid.http.post("/run", json={"function_id": function_id})
     second = await grid.http.get(f"/status/{next(iter(grid.invoker.jobs))}")
 
     assert answer.status_code == 202 or problem(answer, 500)
     body = problem(second, 500)
-    assert "99" not in json.dumps(body | {"request_id": ""})
+    assert "46116" not in json.dumps(body | {"request_id": ""})
     assert body["reason"] == "INTERNAL"
     assert "Traceback" not in second.text

@@ -50,13 +50,13 @@ async def test_a_deep_payload_arrives_and_a_bottomless_one_is_refused(grid):
     function_id = grid.invoker.will_end()
     head = b'{"function_id": "' + function_id.encode() + b'", "payload": '
 
-    deep = await raw(grid, head + b"[" * 400 + b"]" * 400 + b"}")
-    bottomless = await raw(grid, head + b"[" * 1010 + b"]" * 1010 + b"}")
-    with_long_number = await raw(grid, head + b"[" * 1010 + b"1" * 30 + b"]" * 1010 + b"}")
+    deep = await raw(grid, head + b"[" * 512 + b"]" * 512 + b"}")
+    too_deep = await raw(grid, head + b"[" * 513 + b"]" * 513 + b"}")
+    bottomless = await raw(grid, head + b"[" * 10_000 + b"]" * 10_000 + b"}")
 
     assert deep.status_code == 200, deep.text
-    assert refused(bottomless, 400, "payload")
-    assert refused(with_long_number, 400, "body")
+    assert "512 levels" in refused(too_deep, 400, "payload")["detail"]
+    assert "512 levels" in refused(bottomless, 400, "body")["detail"]
 
 
 async def test_without_a_payload_the_event_is_an_empty_object(grid):
@@ -102,13 +102,11 @@ async def test_a_bad_question_is_refused_naming_the_field(grid, body, field):
         b"7",
         b"null",
         b'{"function_id": "x", "payload": NaN}',
-        b'{"function_id": "x", "payload": 1e999}',
         b'{"function_id": "x", "payload": "\\ud800"}',
         b"\xff\xfe",
         b"\xef\xbb\xbf{}",
         b'{"function_id": "x"} trailing',
         b"[" * 100_000,
-        b'{"payload": ' + b"9" * 5000 + b"}",
     ],
 )
 async def test_a_body_that_is_no_json_object_is_refused(grid, body):

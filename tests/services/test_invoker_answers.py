@@ -81,7 +81,7 @@ async def test_a_result_too_large_for_the_job_store_is_answered_whole(rig: Rig) 
     claim = await rig.jobs.claim(job, 60)
     job.state, job.result, job.stdout = JobState.JOB_STATE_SUCCESS, LARGE, "printed"
     await rig.kept.keep(FinishedRecord(job_id=job.job_id, record=record.encode(job)))
-    await rig.jobs.finish(job, claim.token, record.stub(job))
+    await rig.jobs.finish(job, claim.token, record.encode_stub(job))
 
     for found in (await calling, await rig.results.get(job.job_id)):
         assert (found.result, found.stdout, found.kept_in_artifacts) == (LARGE, "printed", False)

@@ -44,7 +44,7 @@ async def test_a_finished_jobs_record_is_kept_durably_before_its_message_goes(ri
     assert (await rig.queue.depth()).in_flight == 1
     rig.kept.is_down = False
     await rig.settled(EMPTY)
-    assert record.decode(await rig.kept.read(job_id)).result == b'"ok"'
+    assert record.decode(await rig.kept.read_result(job_id)).result == b'"ok"'
 
 
 async def test_the_answer_does_not_wait_for_artifacts_and_the_place_is_free_again(rig: Rig) -> None:
@@ -90,7 +90,7 @@ async def test_a_recorded_job_whose_owner_died_is_completed_without_running(rig:
     await rig.settled(EMPTY)
 
     assert rig.provider.calls == []
-    assert record.decode(await rig.kept.read("job-recorded")).result == b'"earlier"'
+    assert record.decode(await rig.kept.read_result("job-recorded")).result == b'"earlier"'
 
 
 @pytest.mark.parametrize("lease_s", [0.0, None], ids=["claimed and expired", "record lost"])
@@ -126,7 +126,7 @@ async def test_a_record_too_large_for_the_job_store_is_kept_first_and_referred_t
     job = await rig.ended(await rig.submit())
 
     assert (job.kept_in_artifacts, job.stdout, job.result) == (True, "", b"")
-    assert record.decode(await rig.kept.read(job.job_id)).stdout == "x" * 10_000
+    assert record.decode(await rig.kept.read_result(job.job_id)).stdout == "x" * 10_000
     await rig.settled(EMPTY)
 
 

@@ -12,7 +12,6 @@ from nanogrid.errors import NotFoundError
 from nanogrid.jobs import JobStore, open_jobs, record
 from nanogrid.jobs.message import decode
 from nanogrid.queue import Delivery, TaskQueue, open_queue
-from nanogrid.v1.artifacts_pb2 import DeleteCodeRequest
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
@@ -49,8 +48,8 @@ class Code:
 
     deleted: list[str] = field(default_factory=list)
 
-    async def DeleteCode(self, request: DeleteCodeRequest) -> None:  # noqa: N802 - the contract's name
-        self.deleted.append(request.function_id)
+    async def delete_code(self, function_id: str) -> None:
+        self.deleted.append(function_id)
 
 
 @dataclass
@@ -98,17 +97,17 @@ async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
             catalog, code = Catalog(), Code()
             functions = Functions(catalog.read, ttl_s=30)
             sent = SentJobs(jobs)
-            results = JobReader(jobs, kept.read)
+            results = JobReader(jobs, kept)
             submitter = Submitter(
                 functions,
                 jobs,
                 queue,
                 sent=sent,
                 results=results,
-                keep_payload=kept.keep_payload,
+                artifacts=kept,
                 limits=SubmitLimits(wait_s=20, payload_bytes=3000, message_bytes=1500),
             )
             sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]
-            letters = DeadLetters(queue, jobs, kept.keep, kept.forget)
+            letters = DeadLetters(queue, jobs, kept)
             caller.set_caller(ALICE)
             yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper, kept, results, letters)

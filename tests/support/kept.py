@@ -18,20 +18,20 @@ class KeptResults:
         self.is_down = False
         self.asked: list[str] = []  # the job ids of every record that was to be kept
 
-    async def keep_records(self, records: Sequence[FinishedRecord]) -> list[KeptRecord]:
+    async def keep_results(self, records: Sequence[FinishedRecord]) -> list[KeptRecord]:
         self.asked += [one.job_id for one in records]
         self._answer()
         return await self._results.keep(records)
 
     async def keep(self, record: FinishedRecord) -> bytes:
-        [kept] = await self.keep_records([record])
+        [kept] = await self.keep_results([record])
         return kept.earlier
 
-    async def read(self, job_id: str) -> bytes:
+    async def read_result(self, job_id: str) -> bytes:
         self._answer()
         return await self._results.get(job_id)
 
-    async def forget(self, job_id: str) -> None:
+    async def delete_result(self, job_id: str) -> None:
         self._answer()
         await self._results.delete(job_id)
 

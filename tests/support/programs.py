@@ -30,12 +30,12 @@ class Kept:
         self.builds: dict[str, bytes] = {}
         self.times = 0
 
-    async def fetch(self, key: str) -> AsyncIterator[str | bytes]:
+    async def fetch_build(self, key: str) -> AsyncIterator[str | bytes]:
         if key not in self.builds:
             raise NotFoundError("nobody has built it")
         yield self.builds[key]
 
-    async def keep(self, key: str, content: AsyncIterator[bytes]) -> None:
+    async def store_build(self, key: str, content: AsyncIterator[bytes]) -> None:
         self.times += 1
         self.builds[key] = b"".join([chunk async for chunk in content])
 
@@ -51,8 +51,8 @@ class Builder:
         self.kept = kept
         self._folder = folder
         self.limits = BuildLimits(**limits)
-        cache = CodeCache(folder / "builds", 1_000_000_000, kept.fetch, BundleLimits())
-        self.builds = Builds(bench.provider, cache, kept.keep, self.limits, folder / "building")
+        cache = CodeCache(folder / "builds", 1_000_000_000, kept.fetch_build, BundleLimits())
+        self.builds = Builds(bench.provider, cache, kept, self.limits, folder / "building")
 
     @asynccontextmanager
     async def built(self, runtime: Runtime, files: Mapping[str, str]) -> AsyncIterator[tuple[Path, Path]]:

@@ -5,7 +5,7 @@ import io
 import math
 import uuid
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from services.executor.delivery.by_hand import MessageCompleter
 from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
 from services.executor.delivery.lease import Heartbeat, LeaseTimes
+from services.executor.delivery.news import ResultNews
 from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
 from services.executor.pool.pool import Pool, PoolLimits
@@ -52,7 +53,7 @@ class Bundles:
         self.no_room = False  # whether outputs cannot be stored now
         self.refused: list[str] = []
 
-    async def fetch(self, s3_key: str) -> AsyncIterator[str | bytes]:
+    async def fetch_bundle(self, s3_key: str) -> AsyncIterator[str | bytes]:
         if self.error is not None:
             raise self.error
         yield "0" * 64
@@ -61,16 +62,19 @@ class Bundles:
     async def find(self, function_id: str) -> Function:
         raise NotFoundError(function_id)
 
-    async def keep(self, key: str, content: AsyncIterator[bytes]) -> None:
+    async def store_build(self, key: str, content: AsyncIterator[bytes]) -> None:
         raise AssertionError("nothing is built here")
 
-    async def store(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
+    async def store_output(self, job_id: str, path: str, content: AsyncIterator[bytes]) -> OutputFile:
         if self.no_room:
             self.refused.append(path)
             raise UnavailableError("artifacts cannot be reached")
         size = sum([len(chunk) async for chunk in content])
         self.stored.append(path)
         return OutputFile(key=f"outputs/{job_id}/{path}", size_bytes=size)
+
+    async def sign_outputs(self, keys: Sequence[str]) -> list[str]:
+        return [f"/{key}?signed" for key in keys]
 
 
 class Unwatched:
@@ -127,9 +131,9 @@ async def open_rig(
         pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
         work = _work(folder, pool, provider, bundles)
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(lease_s=0.6, visibility_s=visibility_s))
-        ending = Ending(jobs, queue, heartbeat, ResultKeeper(kept.keep_records, kept.read), record_bytes=4096)
+        ending = Ending(jobs, queue, heartbeat, ResultKeeper(kept), ResultNews(bundles), record_bytes=4096)
         who = ExecutorInfo(executor_id="e1", address="e1:1")
-        completer = MessageCompleter(bundles.find, bundles.fetch, "nanogrid-code-bucket")
+        completer = MessageCompleter(bundles.find, bundles, "nanogrid-code-bucket")
         runner = JobOwner(
             work,
             jobs,
@@ -138,7 +142,7 @@ async def open_rig(
             heartbeat=heartbeat,
             ending=ending,
             completer=completer,
-            payload_of=kept.read_payload,
+            artifacts=kept,
         )
         beating = asyncio.create_task(heartbeat.run())
         poller = Poller(queue, runner, 4, wait_s=0.2)
@@ -153,14 +157,14 @@ async def open_rig(
 
 
 def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> JobRunner:
-    code = CodeCache(folder / "code", 10_000_000, bundles.fetch, BundleLimits())
+    code = CodeCache(folder / "code", 10_000_000, bundles.fetch_bundle, BundleLimits())
     return JobRunner(
         pool,
         code,
         MemoryAdvisor(),
         OutputLogs(folder / "live"),
-        bundles.store,
-        builds=Builds(provider, code, bundles.keep, BuildLimits(), folder / "building"),
+        bundles,
+        builds=Builds(provider, code, bundles, BuildLimits(), folder / "building"),
         offered=lambda: frozenset(["python3.11"]),
         limits=OutputLimits(),
         peaks=Unwatched(),

@@ -344,6 +344,7 @@ class Job(_message.Message):
     S3_KEY_FIELD_NUMBER: _builtins.int
     CODE_SHA256_FIELD_NUMBER: _builtins.int
     KEPT_IN_ARTIFACTS_FIELD_NUMBER: _builtins.int
+    IS_DAMAGED_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """`job-` and a UUID; free-form for messages put on the queue by hand."""
     function_id: _builtins.str
@@ -394,6 +395,8 @@ class Job(_message.Message):
     """Lower-case hex SHA-256 of that bundle, where the message said."""
     kept_in_artifacts: _builtins.bool
     """Whether `result`, `stdout` and `stderr` are too large for the job store and lie in artifacts. Never set in an answer."""
+    is_damaged: _builtins.bool
+    """Whether its record cannot be read (damaged, or of an unknown version): all that is said comes from the index."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -447,10 +450,11 @@ class Job(_message.Message):
         s3_key: _builtins.str = ...,
         code_sha256: _builtins.str = ...,
         kept_in_artifacts: _builtins.bool = ...,
+        is_damaged: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "code_sha256", b"code_sha256", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "job_id", b"job_id", "kept_in_artifacts", b"kept_in_artifacts", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "s3_key", b"s3_key", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "code_sha256", b"code_sha256", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "is_damaged", b"is_damaged", "job_id", b"job_id", "kept_in_artifacts", b"kept_in_artifacts", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "s3_key", b"s3_key", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import time
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.bundle import pack_single
 from nanogrid.errors import NotFoundError
 from nanogrid.logs import logger
@@ -40,9 +41,6 @@ _PROGRAM = "program"
 
 _T = TypeVar("_T")
 
-# Keeps a build, a zip, under its key.
-StoreBuild = Callable[[str, AsyncIterator[bytes]], Awaitable[None]]
-
 
 class BuildFailedError(Exception):
     """The code cannot be built; carries the job's error."""
@@ -70,11 +68,11 @@ class Builds:
     """
 
     def __init__(
-        self, provider: SandboxProvider, cache: CodeCache, store: StoreBuild, limits: BuildLimits, scratch: Path
+        self, provider: SandboxProvider, cache: CodeCache, artifacts: Artifacts, limits: BuildLimits, scratch: Path
     ) -> None:
         self._provider = provider
         self._cache = cache
-        self._store = store
+        self._artifacts = artifacts
         self._limits = limits
         self._scratch = scratch
         self._places = asyncio.Semaphore(_AT_ONCE)
@@ -158,7 +156,7 @@ class Builds:
             if error is not None:
                 raise BuildFailedError(error)
             await asyncio.to_thread(pack_single, program, _PROGRAM, packed)
-            await self._store(key, _read(packed))
+            await self._artifacts.store_build(key, _read(packed))
 
 
 async def _read(path: Path) -> AsyncIterator[bytes]:

@@ -5,13 +5,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.caller import LOCAL_PRINCIPAL
 from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
 from nanogrid.jobs.message import MalformedError, Message, fill_defaults
 from nanogrid.runtimes import ALIASES
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Function, Job
-from services.executor.code.cache import FetchBundle
 
 # Reads a function of whatever owner. NotFoundError when the registry has none of this id.
 FindFunction = Callable[[str], Awaitable[Function]]
@@ -22,9 +22,9 @@ _INLINE_RUNTIME = "python"
 class MessageCompleter:
     """Completes such tasks; safe to use concurrently. `bucket` is the only one that code is taken from."""
 
-    def __init__(self, find: FindFunction, fetch: FetchBundle, bucket: str) -> None:
+    def __init__(self, find: FindFunction, artifacts: Artifacts, bucket: str) -> None:
         self._find = find
-        self._fetch = fetch
+        self._artifacts = artifacts
         self._bucket = bucket
 
     async def complete(self, message: Message) -> Message:
@@ -57,7 +57,7 @@ class MessageCompleter:
     async def _digest(self, s3_key: str) -> str:
         """The digest of a bundle as it is now; "" when there is none, which is for the run to find."""
         try:
-            async for part in self._fetch(s3_key):
+            async for part in self._artifacts.fetch_bundle(s3_key):
                 if isinstance(part, str):
                     return part
         except NotFoundError:

@@ -1,27 +1,24 @@
-"""Keeping finished records in artifacts, many in one call."""
+"""Keeps durable results in artifacts, many in one call."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NotFoundError
-from nanogrid.v1.artifacts_pb2 import FinishedRecord, KeptRecord
+from nanogrid.v1.artifacts_pb2 import FinishedRecord
 
 _BATCH = 200  # records in one call
 _BATCH_BYTES = 8_000_000  # and their size, unless one alone is larger
 # Records of this long travel together: nobody waits for them, and under load a record then costs a third.
 _TOGETHER_S = 0.02
 
-KeepRecords = Callable[[Sequence[FinishedRecord]], Awaitable[Sequence[KeptRecord]]]
-ReadRecord = Callable[[str], Awaitable[bytes]]
-
 
 class ResultKeeper:
     """One call at a time; the slower artifacts is, the more records a call carries."""
 
-    def __init__(self, keep: KeepRecords, read: ReadRecord) -> None:
-        self._keep = keep
-        self._read = read
+    def __init__(self, artifacts: Artifacts) -> None:
+        self._artifacts = artifacts
         self._waiting: list[tuple[FinishedRecord, asyncio.Future[bytes]]] = []
         self._sender: asyncio.Task[None] | None = None
         self._hurried = asyncio.Event()
@@ -42,7 +39,7 @@ class ResultKeeper:
     async def find(self, job_id: str) -> bytes | None:
         """The record kept earlier, if there is one. UnavailableError."""
         try:
-            return await self._read(job_id)
+            return await self._artifacts.read_result(job_id)
         except NotFoundError:
             return None
 
@@ -55,7 +52,7 @@ class ResultKeeper:
                 self._hurried.clear()
                 batch = self._next_batch()
                 try:
-                    kept = await self._keep([record for record, _ in batch])
+                    kept = await self._artifacts.keep_results([record for record, _ in batch])
                 except Exception as error:  # noqa: BLE001 - it is its askers' to handle
                     _tell(batch, [error] * len(batch))
                 else:

@@ -13,6 +13,7 @@ from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Job
 from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.lease import Heartbeat
+from services.executor.delivery.news import ResultNews
 
 log = logger()
 
@@ -36,12 +37,20 @@ class Ending:
     """Ends jobs. What comes after the answer goes on in tasks of its own; if we die, the next receiver does it."""
 
     def __init__(
-        self, jobs: JobStore, queue: TaskQueue, heartbeat: Heartbeat, keeper: ResultKeeper, record_bytes: int
+        self,
+        jobs: JobStore,
+        queue: TaskQueue,
+        heartbeat: Heartbeat,
+        keeper: ResultKeeper,
+        news: ResultNews,
+        *,
+        record_bytes: int,
     ) -> None:
         self._jobs = jobs
         self._queue = queue
         self._heartbeat = heartbeat
         self._keeper = keeper
+        self._news = news
         self._record_bytes = record_bytes
         self._behind: set[asyncio.Task[None]] = set()
 
@@ -58,12 +67,13 @@ class Ending:
         """
         encoded = record.encode(end.job)
         large = len(encoded) > self._record_bytes
-        say: Say = partial(self._jobs.finish, end.job, token, record.stub(end.job) if large else encoded)
+        stored = record.encode_stub(end.job) if large else encoded
+        say: Say = partial(self._jobs.finish, end.job, token, stored, await self._news_of(end.job, large=large))
         kept, keep_first = False, large
         while True:
             if keep_first and (earlier := await self._try_to_keep(end, encoded, at_once=True)) is not None:
                 kept, keep_first = True, False
-                say = self._saying(earlier) if earlier else say
+                say = await self._saying(earlier) if earlier else say
             if kept or not large:
                 try:
                     await say()
@@ -80,7 +90,7 @@ class Ending:
         if earlier is None:
             return False
         log.info("its durable result was there already")
-        await self._saying(earlier)()
+        await (await self._saying(earlier))()
         self._go_on(end, b"")
         return True
 
@@ -98,10 +108,14 @@ class Ending:
                 task.cancel()
             await asyncio.gather(*left, return_exceptions=True)
 
-    def _saying(self, kept: bytes) -> Say:
-        """How to record what the durable result says."""
-        job = record.decode(kept)
-        return partial(self._jobs.adopt, job, record.stub(job) if len(kept) > self._record_bytes else kept)
+    async def _saying(self, kept: bytes) -> Say:
+        """Prepare to record what the durable result says."""
+        job, large = record.decode(kept), len(kept) > self._record_bytes
+        stored = record.encode_stub(job) if large else kept
+        return partial(self._jobs.adopt, job, stored, await self._news_of(job, large=large))
+
+    async def _news_of(self, job: Job, *, large: bool) -> bytes:
+        return b"" if large else await self._news.write(job)
 
     async def _try_to_keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes | None:
         """None while artifacts is down; else as the keeper answers."""
@@ -131,7 +145,7 @@ class Ending:
         earlier = await self._try_to_keep(end, encoded)
         try:
             if earlier:
-                await self._saying(earlier)()
+                await (await self._saying(earlier))()
         except UnavailableError:
             return False
         return earlier is not None

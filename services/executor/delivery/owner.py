@@ -1,11 +1,11 @@
 """One delivery from the queue: owned, run, and ended, or given to whoever is better off."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 import structlog
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import (
     ArchiveRejectedError,
     NanoGridError,
@@ -29,8 +29,6 @@ log = logger()
 
 _OUTAGE_DELAY_S = 2.0  # how long a message is left alone when a backend is down
 
-ReadPayload = Callable[[str], Awaitable[bytes]]
-
 
 class JobOwner:
     """Handles deliveries; safe to use concurrently. Never raises but CancelledError, and then hands the job back.
@@ -48,7 +46,7 @@ class JobOwner:
         heartbeat: Heartbeat,
         ending: Ending,
         completer: MessageCompleter,
-        payload_of: ReadPayload,
+        artifacts: Artifacts,
     ) -> None:
         self._work = work
         self._jobs = jobs
@@ -57,7 +55,7 @@ class JobOwner:
         self._heartbeat = heartbeat
         self._ending = ending
         self._completer = completer
-        self._payload_of = payload_of
+        self._artifacts = artifacts
         self._outage = False  # whether the job store was down when last asked
 
     async def ready(self) -> bool:
@@ -151,7 +149,7 @@ class JobOwner:
         """Fetch what did not fit into the message, and run the job; answers and raises as `_run`."""
         try:
             if message.payload_elsewhere:
-                message = replace(message, payload=await self._payload_of(message.job.job_id))
+                message = replace(message, payload=await self._artifacts.read_payload(message.job.job_id))
         except NotFoundError:
             return CallError("Lost", "its payload, kept apart because of its size, is not there")
         return await self._run(message)

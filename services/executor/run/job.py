@@ -6,6 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
+from nanogrid.artifacts import Artifacts
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs.message import Message
 from nanogrid.logs import logger
@@ -24,7 +25,6 @@ from services.executor.run.outcome import report
 from services.executor.run.output_files import (
     OutputLimits,
     OutputRefusedError,
-    StoreOutput,
     collect,
     is_empty,
     refuse_if_full,
@@ -52,7 +52,7 @@ class JobRunner:
         code: CodeCache,
         tuner: MemoryAdvisor,
         live: OutputLogs,
-        store: StoreOutput,
+        artifacts: Artifacts,
         *,
         builds: Builds,
         offered: Callable[[], frozenset[str]],
@@ -64,7 +64,7 @@ class JobRunner:
         self._builds = builds
         self._tuner = tuner
         self._live = live
-        self._store = store
+        self._artifacts = artifacts
         self._offered = offered
         self._limits = limits
         self._peaks = peaks
@@ -147,7 +147,7 @@ class JobRunner:
         """Store what the call left. While artifacts is down it is kept here: the job ran, and must not run again."""
         while True:
             try:
-                return await collect(job_id, folder, self._limits, self._store)
+                return await collect(job_id, folder, self._limits, self._artifacts.store_output)
             except UnavailableError as error:
                 log.warning("output files wait for artifacts", error=error.message)
             await asyncio.sleep(_RETRY_S)

@@ -26,7 +26,7 @@ FINISHING: Steps = {
     "run": ("executor", "services.executor.run.job:JobRunner.run"),
     "recorded and published": ("executor", "nanogrid.jobs.redis:RedisJobs.finish"),
     "stored": ("artifacts", "services.artifacts.results:DurableResults.keep"),
-    "kept": ("executor", "services.executor.stored:Stored.keep_records"),
+    "kept": ("executor", "nanogrid.artifacts:ArtifactsClient.keep_results"),
     "deleted": ("executor", "nanogrid.queue.redis:RedisQueue.flush"),
 }
 _LOOK_S = 0.1

@@ -46,7 +46,7 @@ class Backends:
             raise NotFoundError("no such function")
         return self.function
 
-    async def fetch(self, key: str) -> AsyncIterator[str | bytes]:
+    async def fetch_bundle(self, key: str) -> AsyncIterator[str | bytes]:
         self.asked.append(key)
         if key not in self.digests:
             raise NotFoundError(key)
@@ -61,7 +61,7 @@ def backends() -> Backends:
 
 @pytest.fixture
 def completer(backends: Backends) -> MessageCompleter:
-    return MessageCompleter(backends.find, backends.fetch, "code-bucket")
+    return MessageCompleter(backends.find, backends, "code-bucket")
 
 
 def message(**fields: Any) -> Message:

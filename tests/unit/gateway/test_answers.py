@@ -22,7 +22,7 @@ def shown(urls=(), **fields):
     job = Job(
         **({"job_id": "job-1", "state": JobState.JOB_STATE_SUCCESS, "dialect": Dialect.DIALECT_STANDARD} | fields)
     )
-    return orjson.loads(answers.whole(job, urls))
+    return orjson.loads(answers.write_job(job, urls))
 
 
 def camel(**fields):
@@ -33,12 +33,12 @@ def camel(**fields):
 def test_states_have_a_word_in_either_spelling_and_both_are_understood(state, standard, upper):
     assert shown(state=state)["status"] == standard
     assert camel(state=state)["status"] == upper
-    assert answers.state_named(standard) == answers.state_named(upper) == state
+    assert answers.parse_state(standard) == answers.parse_state(upper) == state
 
 
 def test_a_word_for_no_state_is_refused():
     with pytest.raises(InvalidFieldError, match="running"):
-        answers.state_named("RUNNING!")
+        answers.parse_state("RUNNING!")
 
 
 def test_a_dialect_not_said_is_the_standard_one():
@@ -62,7 +62,7 @@ def test_an_exit_code_of_zero_is_an_exit_code():
 def test_a_result_is_embedded_as_it_is():
     raw = '{"b":1,"a":[1.10,12345678901234567890123],"글":"값"}'.encode()
 
-    assert b'"result":' + raw in answers.whole(Job(state=JobState.JOB_STATE_SUCCESS, result=raw), ())
+    assert b'"result":' + raw in answers.write_job(Job(state=JobState.JOB_STATE_SUCCESS, result=raw), ())
 
 
 @pytest.mark.parametrize("raw", [b"null", b"false", b"0", b'""', b"[]"])
@@ -95,7 +95,7 @@ def test_times_are_utc_with_a_z():
     job = Job(job_id="job-1", state=JobState.JOB_STATE_SUCCESS)
     job.created_at.FromMicroseconds(1_795_228_426_120_000)
 
-    assert orjson.loads(answers.whole(job, ()))["created_at"] == "2026-11-21T02:33:46.120Z"
+    assert orjson.loads(answers.write_job(job, ()))["created_at"] == "2026-11-21T02:33:46.120Z"
 
 
 def test_the_spellings_never_mix():

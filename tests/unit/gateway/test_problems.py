@@ -27,7 +27,7 @@ def test_every_error_of_the_table_becomes_its_status(kind):
 
     assert answer.status_code == body["status"] == kind.http_status
     assert answer.media_type == "application/problem+json"
-    assert (body["reason"], body["code"], body["retryable"]) == (kind.reason, kind.code.name, kind.retryable)
+    assert (body["reason"], body["code"], body["retryable"]) == (kind.reason, kind.code, kind.retryable)
     assert (body["detail"], body["extra"]) == ("what and why", "1")
     assert body["type"].startswith("urn:nanogrid:problem:")
     assert body["title"]

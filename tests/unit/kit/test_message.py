@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanogrid.jobs.message import MalformedError, Message, _with_raw_payload, decode, encode
+from nanogrid.jobs.message import MalformedError, Message, decode, encode
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 from services.artifacts.keys import output_key
 from support.json_values import nested
@@ -89,7 +89,8 @@ def test_a_payload_in_artifacts_is_named_and_not_carried() -> None:
         b"null",
         b'{"n":123456789012345678901234567890,"f":1.0,"e":1E+2}',
         b'{"true,":"x","payload":{"payload":true},"z":"\\",\\"payload\\":"}',
-        b"[" * 1000 + b"]" * 1000,
+        b"[" * 512 + b"]" * 512,
+        b' [1, 2.50,\t{"a" :"\\u0041\\/"} ]'.strip(),
         '{"이름":"값"}'.encode(),
     ],
 )
@@ -117,7 +118,7 @@ def test_a_camel_case_message_is_answered_in_camel_case() -> None:
     assert (task.job.job_id, task.job.function_id, task.job.owner) == ("r-1", "f-1", "")
     assert task.job.dialect == Dialect.DIALECT_CAMEL
     assert (task.function.runtime, task.function.s3_key) == ("python", "functions/f-1/code.zip")
-    assert (task.code_bucket, task.payload) == ("bucket", b'{"a":1}')
+    assert (task.code_bucket, task.payload) == ("bucket", b'{"a": 1}')
     assert task.function.memory_mb == 256
 
 
@@ -195,7 +196,7 @@ def test_a_message_by_hand_neither_chooses_its_owner_nor_opens_the_network(body:
         (camel(timeoutMs="1"), "timeoutMs is not a whole number"),
         (camel(timeoutMs=1.5), "timeoutMs is not a whole number"),
         (camel(timeoutMs=True), "timeoutMs is not a whole number"),
-        (camel(timeoutMs=10**40), "timeoutMs is not a whole number"),
+        (camel(timeoutMs=10**40), "timeoutMs is 1"),
         (camel(memoryMb=63), "memoryMb is 63; use 64 to 10240"),
         (camel(memoryMb=10_241), "memoryMb"),
         (camel(runtime=["python"]), "runtime is not a string"),
@@ -218,10 +219,13 @@ def test_a_message_by_hand_neither_chooses_its_owner_nor_opens_the_network(body:
         (inline(created_at=-1), "created_at is -1"),
         (inline(created_at=253_402_300_800_000), "created_at"),
         (inline(auto_memory=1), "auto_memory"),
-        (b'{"job_id":"j","function_id":"f","payload":' + b"[" * 300 + b"]" * 300 + b"}", "payload is nested"),
+        (
+            b'{"job_id":"j","function_id":"f","payload":' + b"[" * 513 + b"]" * 513 + b"}",
+            "is nested more than 512 levels",
+        ),
     ],
 )
-def test_garbage_names_what_is_wrong(body: bytes, named: str) -> None:
+def test_what_is_malformed_is_named(body: bytes, named: str) -> None:
     with pytest.raises(MalformedError) as caught:
         decode(body)
 
@@ -258,7 +262,7 @@ MESSAGES = st.dictionaries(st.sampled_from(NAMES), LIKELY | JSON, max_size=len(N
 
 
 @given(JSON | MESSAGES | st.fixed_dictionaries(dict.fromkeys(["job_id", "function_id", "s3_key"], LIKELY)))
-def test_any_json_is_a_task_or_garbage(message: Any) -> None:
+def test_any_json_is_a_message_or_malformed(message: Any) -> None:
     body = json.dumps(message).encode()
 
     try:
@@ -270,20 +274,8 @@ def test_any_json_is_a_task_or_garbage(message: Any) -> None:
     assert task.job.SerializeToString() + task.function.SerializeToString()
 
 
-@given(st.dictionaries(st.sampled_from(["env", "a", "payload"]), JSON), st.dictionaries(st.text(), JSON))
-def test_the_short_way_to_a_payload_leads_where_the_long_one_does(message: dict[str, Any], nested: Any) -> None:
-    for whole in (
-        message | {"t": True, "payload": nested},
-        message | {"t": {"u": False, "payload": 1}, "payload": nested},
-        {"env": {"t": True, "payload": message}, "t": True},
-    ):
-        body = json.dumps(whole, separators=(",", ":")).encode()
-        short = _with_raw_payload(body)
-        assert short is None or orjson.loads(orjson.dumps(short)) == orjson.loads(body)
-
-
 @given(st.binary(max_size=200))
-def test_any_bytes_are_a_task_or_garbage(body: bytes) -> None:
+def test_any_bytes_are_a_message_or_malformed(body: bytes) -> None:
     for broken in (body, encode(a_task()) + body, encode(a_task())[: len(body)], body + b'true,"payload":1}'):
         try:
             decode(broken)

@@ -4,7 +4,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.rest.answers import instant
+from gateway.rest.answers import format_time
 from nanogrid.timestamps import millis, set_millis, set_now
 
 SECONDS = st.integers(0, 253_402_300_799)  # from 1970 to the end of the year 9999
@@ -14,7 +14,7 @@ SECONDS = st.integers(0, 253_402_300_799)  # from 1970 to the end of the year 99
 def test_an_instant_reads_as_protobuf_writes_it(seconds: int, nanos: int) -> None:
     moment = Timestamp(seconds=seconds, nanos=nanos)
 
-    assert instant(moment) == moment.ToJsonString()
+    assert format_time(moment) == moment.ToJsonString()
 
 
 @given(st.integers(0, 253_402_300_799_999))
