@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from cachetools import TTLCache
 from grpc_health.v1 import health_pb2_grpc
 from starlette.requests import Request
 
@@ -16,6 +17,7 @@ from nanogrid.v1 import artifacts_pb2_grpc, invoker_pb2_grpc, registry_pb2_grpc
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 
 ANSWER_S = 10.0  # deadline of calls that only look something up
+_OFFERED = "offered"
 OFFERED_S = 2.0  # how old the list of offered runtimes may be
 
 
@@ -26,20 +28,17 @@ class OfferedRuntimes:
         self, invoker: "invoker_pb2_grpc.InvokerServiceAsyncStub", clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._invoker = invoker
-        self._clock = clock
-        self._names: frozenset[str] = frozenset()
-        self._until = float("-inf")
+        self._names: TTLCache[str, frozenset[str]] = TTLCache(1, OFFERED_S, clock)
 
     async def names(self) -> frozenset[str]:
         """Canonical names; empty while no executor, or no invoker, is there to ask: an upload need not wait for one."""
-        if self._clock() >= self._until:
+        if (names := self._names.get(_OFFERED)) is None:
             try:
                 answer = await self._invoker.ListExecutors(ListExecutorsRequest(), timeout=ANSWER_S)
             except UnavailableError:
                 return frozenset()
-            self._names = frozenset(name for one in answer.executors for name in one.runtimes)
-            self._until = self._clock() + OFFERED_S
-        return self._names
+            names = self._names[_OFFERED] = frozenset(name for one in answer.executors for name in one.runtimes)
+        return names
 
 
 @dataclass(frozen=True, slots=True)

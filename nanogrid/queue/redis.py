@@ -1,17 +1,17 @@
 """TaskQueue on two Redis streams with a consumer group; a sorted set holds what waits for its delay."""
 
 import asyncio
-import contextlib
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from redis.exceptions import ResponseError
 
+from nanogrid.batching import Batcher
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError, scripts
@@ -26,7 +26,8 @@ _DELAYED = "queue:delayed"
 _DEAD = "queue:dead"
 _GROUP = "executors"
 _LETTER_ID = re.compile(r"\d{1,20}-\d{1,20}")
-_TOGETHER_S = 0.02  # deletions of this long travel together
+_LINGER_S = 0.02  # how long a deletion waits for others
+_BATCH = 1_000  # deletions in one command
 _UPKEEP_S = 1.0  # how often a receiver looks for due delays and for messages of dead receivers
 
 
@@ -48,9 +49,8 @@ async def open_redis_queue(url: str, consumer: str, visibility_s: float) -> Asyn
 class RedisQueue:
     """Two lanes: the streams `queue:urgent` (sync) and `queue:tasks` (async).
 
-    A message held longer than the visibility may be taken by any receiver.
-
-    Each held message is deleted when done, so the streams are as long as what is not done.
+    A message held longer than the visibility may be taken by any receiver. A message is deleted when it is done, so
+    the streams are as long as the work that is left.
     """
 
     _redis: Any  # redis-py types every answer as a union of what all protocols and modes give
@@ -61,10 +61,13 @@ class RedisQueue:
     hold_s: float = math.inf
     has_lanes: bool = True
     _next_upkeep: float = 0.0  # monotonic seconds
-    _done: list[Delivery] = field(default_factory=list)  # to delete next
-    _deleting: "asyncio.Task[None] | None" = None
+    _deletes: Batcher[Delivery, None] = field(init=False)
+    _undeleted: list[Delivery] = field(default_factory=list)  # while Redis is down
     _more: bool = True  # whether the last look left something behind, as far as is known
     _adopted: bool = False  # whether what an earlier process of this consumer's name held was looked for
+
+    def __post_init__(self) -> None:
+        self._deletes = Batcher(self.delete_batch, max_items=_BATCH, linger_s=_LINGER_S)
 
     async def ensure_group(self) -> None:
         """Make the consumer group; it starts at the streams' beginning so that nothing sent earlier is passed over."""
@@ -174,40 +177,32 @@ class RedisQueue:
         await self._held(scripts.RELEASE, [_DELAYED, _SYNC], delivery, args)
 
     async def delete(self, delivery: Delivery) -> None:
-        """See the port. Whoever finished the job may delete, also after its visibility ran out."""
-        self._done.append(delivery)
-        if self._deleting is None:
-            self._deleting = asyncio.create_task(self._delete_soon())
+        """See the port. The owner that finished a job may delete, also after the message's visibility ran out."""
+        self._deletes.add(delivery)
 
-    async def _delete_soon(self) -> None:
-        await asyncio.sleep(_TOGETHER_S)
-        self._deleting = None
-        try:
-            await self.flush()
-        except UnavailableError as error:
-            log.warning("done messages stay on the queue for now", error=error.message)
-
-    async def flush(self) -> None:
-        """Delete now what is done."""
-        done, self._done = self._done, []
-        if not done:
-            return
+    async def delete_batch(self, done: Sequence[Delivery]) -> Sequence[None]:
+        """Delete messages in one turn; those of an outage are tried again with the next."""
+        self._undeleted, ended = [], [*self._undeleted, *done]
         try:
             async with translated("the queue"):
                 run = self._together.run
                 for stream in _STREAMS:
-                    if ids := [one.receipt for one in done if _stream(one) == stream]:
+                    if ids := [one.receipt for one in ended if _stream(one) == stream]:
                         await asyncio.gather(run("XACK", stream, _GROUP, *ids), run("XDEL", stream, *ids))
-        except UnavailableError:
-            self._done += done
-            raise
+        except UnavailableError as error:
+            self._undeleted += ended
+            log.warning("done messages stay on the queue for now", error=error.message)
+        return [None] * len(done)
+
+    async def flush(self) -> None:
+        """Delete now what is done."""
+        await self._deletes.flush()
+        if self._undeleted:
+            await self.delete_batch([])
 
     async def close(self) -> None:
         """Delete what is done; while Redis is down it stays, and is received once more."""
-        if self._deleting is not None:
-            self._deleting.cancel()
-        with contextlib.suppress(UnavailableError):
-            await self.flush()
+        await self.flush()
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
         """See the port."""

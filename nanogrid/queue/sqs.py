@@ -9,18 +9,17 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
+from nanogrid.batching import Batcher
 from nanogrid.errors import TooLargeError, UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError
-from nanogrid.queue.batches import Batches, Entry, Outcome
 from nanogrid.queue.sqs_address import Address, parse
-from nanogrid.queue.sqs_calls import HeldTooLongError, SqsCalls, TooManyHeldError
+from nanogrid.queue.sqs_calls import HeldTooLongError, Outcome, SqsCalls, TooManyHeldError
 from nanogrid.queue.sqs_letters import SqsLetters
-from nanogrid.queue.sqs_wire import attribute, body_of, message, size_of
+from nanogrid.queue.sqs_wire import BATCH, Entry, attribute, body_of, message, size_of
 
 log = logger()
 
-_BATCH = 10  # messages of one call at most
 _BATCH_BYTES = 256 * 1024  # of one call's messages together: what any queue takes
 _LONGEST_POLL_S = 20  # what SQS allows
 _LONGEST_DELAY_S = 900  # of a message that is sent
@@ -80,9 +79,9 @@ class SqsQueue:
         self._dead_url = dead_url
         self._visibility_s = max(1, math.ceil(visibility_s))
         self._most_bytes = most_bytes
-        self._sends = Batches(partial(calls.send, url), lanes=3, most_bytes=_BATCH_BYTES)
-        self._changes = Batches(partial(calls.change, url), lanes=3)
-        self._deletes = Batches(self._delete, lanes=3, linger_s=_LINGER_S)
+        self._sends = Batcher(partial(calls.send, url), max_items=BATCH, max_calls=3, max_bytes=_BATCH_BYTES)
+        self._changes = Batcher(partial(calls.change, url), max_items=BATCH, max_calls=3)
+        self._deletes = Batcher(self._delete, max_items=BATCH, max_calls=3, linger_s=_LINGER_S)
         self._letters = SqsLetters(calls, dead_url)
         self._held: dict[str, float] = {}  # receipts, and the monotonic second in which they run out
         self._returning: set[asyncio.Task[None]] = set()
@@ -101,7 +100,7 @@ class SqsQueue:
         """See the port. At most ten come at once; of two receives at a time the second waits for the first."""
         deadline = time.monotonic() + wait_s
         while True:
-            found = await self._poll(min(max_count, _BATCH), deadline - time.monotonic())
+            found = await self._poll(min(max_count, BATCH), deadline - time.monotonic())
             if found or deadline - time.monotonic() < 1:
                 return found
 
@@ -139,7 +138,7 @@ class SqsQueue:
 
     async def depth(self) -> Depth:
         """See the port. What is released with a delay counts as in flight."""
-        await self._deletes.idle()
+        await self._deletes.flush()
         living, dead = await asyncio.gather(self._counts(self._url), self._counts(self._dead_url))
         return Depth(*living, sum(dead))
 
@@ -162,7 +161,7 @@ class SqsQueue:
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSING_S):
                 for batches in (self._sends, self._changes, self._deletes):
-                    await batches.idle()
+                    await batches.flush()
 
     def _add(self, entry: Entry) -> "asyncio.Future[None]":
         size_bytes = size_of(entry)

@@ -12,11 +12,13 @@ from nanogrid.aws import client, code_of, translated
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import ReceiptLostError
-from nanogrid.queue.batches import Entry, Outcome
+from nanogrid.queue.sqs_wire import Entry
 
 __all__ = ["HeldTooLongError", "SqsCalls", "TooManyHeldError"]
 
 log = logger()
+
+Outcome = Exception | None  # of one entry: None is success
 
 _WORKERS = 10  # threads: up to three that send, three that change, three that delete, and one for the rest
 _ANSWER_S = 10.0  # of a call that does not wait for messages

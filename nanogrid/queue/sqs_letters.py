@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterable
 from functools import partial
 from typing import Any
 
+from nanogrid.batching import Batcher
 from nanogrid.errors import NanoGridError
 from nanogrid.queue import DeadLetter, ReceiptLostError
-from nanogrid.queue.batches import Batches
 from nanogrid.queue.sqs_calls import SqsCalls
-from nanogrid.queue.sqs_wire import attribute, body_of
+from nanogrid.queue.sqs_wire import BATCH, attribute, body_of
 
 __all__ = ["SqsLetters"]
 
@@ -31,8 +31,8 @@ class SqsLetters:
     def __init__(self, calls: SqsCalls, url: str) -> None:
         self._calls = calls
         self._url = url
-        self._returns = Batches(partial(calls.change, url), lanes=2)
-        self._deletes = Batches(partial(calls.delete, url), lanes=2)
+        self._returns = Batcher(partial(calls.change, url), max_items=BATCH, max_calls=2)
+        self._deletes = Batcher(partial(calls.delete, url), max_items=BATCH, max_calls=2)
         self._alone = asyncio.Lock()
 
     async def look(self, limit: int) -> list[DeadLetter]:

@@ -7,9 +7,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from nanogrid.queue.batches import Entry
+__all__ = ["BATCH", "Entry", "attribute", "body_of", "message", "size_of"]
 
-__all__ = ["attribute", "body_of", "message", "size_of"]
+BATCH = 10  # messages that one call may carry
+
+Entry = dict[str, Any]  # a message, or what is to happen to one, as a call to SQS has it
 
 # What SQS refuses in a body (SendMessage in its API reference). JSON may contain U+FFFE and U+FFFF as they are.
 _REFUSED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

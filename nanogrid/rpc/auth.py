@@ -5,12 +5,14 @@ import hmac
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from cachetools import TTLCache
+
 from nanogrid import caller
 from nanogrid.caller import Caller
 from nanogrid.errors import OperatorsOnlyError, UnauthenticatedError
 
 CACHE_S = 30.0  # a revoked key works at an edge for at most this long
-_CACHE_SIZE = 10_000  # answers kept per process; beyond it the cache starts anew
+_CACHE_SIZE = 10_000  # answers kept per process
 
 VerifyKey = Callable[[str], Awaitable[str]]  # whole key -> principal, or UnauthenticatedError
 
@@ -20,23 +22,19 @@ class KeyCache:
 
     def __init__(self, verify: VerifyKey, ttl_s: float = CACHE_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._verify = verify
-        self._ttl_s = ttl_s
-        self._clock = clock
         # By digest: a stranger may send keys of any length, and memory shall hold no key in the clear.
-        self._known: dict[bytes, tuple[float, str | None]] = {}
+        self._known: TTLCache[bytes, str | None] = TTLCache(_CACHE_SIZE, ttl_s, clock)
 
     async def principal(self, key: str) -> str:
         """The principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
         digest = hashlib.sha256(key.encode()).digest()
-        found = self._known.get(digest)
-        if found is None or found[0] < self._clock():
-            found = (self._clock() + self._ttl_s, await self._ask(key))
-            if len(self._known) >= _CACHE_SIZE:
-                self._known.clear()
-            self._known[digest] = found
-        if found[1] is None:
+        try:
+            principal = self._known[digest]
+        except KeyError:
+            principal = self._known[digest] = await self._ask(key)
+        if principal is None:
             raise UnauthenticatedError("the API key is not valid; make one with `nanogrid keys create PRINCIPAL`")
-        return found[1]
+        return principal
 
     async def _ask(self, key: str) -> str | None:
         try:

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 import msgspec
+from cachetools import FIFOCache
 
 from nanogrid.errors import InvalidFieldError, NotFoundError, UnavailableError
 from nanogrid.logs import logger
@@ -65,23 +66,6 @@ def intent_of(record: bytes) -> Intent | None:
     return Intent(said.s3_key, said.code_sha256 if _SHA256.fullmatch(said.code_sha256) else "")
 
 
-class Recent:
-    """The last things that were remembered."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._kept: dict[Hashable, None] = {}
-
-    def __contains__(self, thing: Hashable) -> bool:
-        return thing in self._kept
-
-    def remember(self, thing: Hashable) -> None:
-        """Remember it, and forget the oldest where it is too many."""
-        self._kept[thing] = None
-        if len(self._kept) > self._most:
-            del self._kept[next(iter(self._kept))]
-
-
 class Copier:
     """Copies from the grid's stores to the archive's. Whoever is first there wins; what is there already is done.
 
@@ -92,9 +76,9 @@ class Copier:
         self._code = code
         self._data = data
         self._archive = archive
-        self._results = Recent(_REMEMBERED)
-        self._digests = Recent(_REMEMBERED)
-        self._lost = Recent(_REMEMBERED)
+        self._results: FIFOCache[Hashable, None] = FIFOCache(_REMEMBERED)
+        self._digests: FIFOCache[Hashable, None] = FIFOCache(_REMEMBERED)
+        self._lost: FIFOCache[Hashable, None] = FIFOCache(_REMEMBERED)
         self._stripes = [asyncio.Lock() for _ in range(_STRIPES)]
         self._copies = asyncio.Semaphore(_COPIES)
         self._large = asyncio.Lock()
@@ -107,7 +91,7 @@ class Copier:
     async def has_result(self, job_id: str) -> bool:
         """Whether a job's result is in the archive; then its code is too."""
         if job_id not in self._results and await _is_there(self._archive, keys.result_key(job_id)):
-            self._results.remember(job_id)
+            self._results[job_id] = None
         return job_id in self._results
 
     async def copy_result(self, job_id: str, size_bytes: int, record: bytes | None = None) -> None:
@@ -124,7 +108,7 @@ class Copier:
             await self._copy_code_of(intent)
             stored = await self._archive.put_new({key: record}, content_type="application/json")
             self.tally.results += len(stored)
-            self._results.remember(job_id)
+            self._results[job_id] = None
 
     async def copy_code(self, s3_key: str) -> None:
         """Archive what lies at a key of the code bucket, if anything does."""
@@ -143,7 +127,7 @@ class Copier:
             await self._copy(intent.s3_key, intent.code_sha256 or await self._digest_at(intent.s3_key))
         except (NotFoundError, InvalidFieldError, _ChangedError):
             self.tally.lost_codes += 1
-            self._lost.remember(intent)
+            self._lost[intent] = None
             log.warning(
                 "code was gone or replaced before it was archived", key=intent.s3_key, sha256=intent.code_sha256
             )
@@ -161,7 +145,7 @@ class Copier:
                         key, _checked(chunks, digest), content_type="application/zip", sha256=digest
                     )
                 self.tally.codes += 1
-            self._digests.remember(digest)
+            self._digests[digest] = None
 
     async def _digest_at(self, s3_key: str) -> str:
         async with self._code.open(s3_key) as (info, chunks):

@@ -1,31 +1,51 @@
-"""Announcing this executor, so that its runtimes are offered and its address is known."""
+"""Announces this executor: which runtimes it offers, and where it is reached."""
 
-import asyncio
 from collections.abc import Callable
 
 from nanogrid.errors import UnavailableError
-from nanogrid.jobs import JobStore
+from nanogrid.jobs import ExecutorDirectory
 from nanogrid.logs import logger
+from nanogrid.outages import repeat
 from nanogrid.v1.resources_pb2 import ExecutorInfo
+from services.executor.sandbox import SandboxProvider, SandboxStartError
 
 log = logger()
 
-_EVERY_S = 4.0  # three announcements fit into the time after which an executor counts as gone
+_ANNOUNCE_S = 4.0  # three announcements fit into the time after which an executor counts as gone
+_LOOK_S = 10.0  # an image built meanwhile is offered after this long
 
 
-async def announce(jobs: JobStore, describe: Callable[[], ExecutorInfo]) -> None:
-    """Announce for ever; an outage only postpones."""
-    while True:
+class RuntimeOffer:
+    """The runtimes that the sandboxes can serve now: looked up in the background, read without waiting."""
+
+    def __init__(self, provider: SandboxProvider) -> None:
+        self._provider = provider
+        self.runtimes: frozenset[str] = frozenset()
+
+    async def look(self) -> None:
+        """Ask the provider once. While it cannot tell, the offer stays as it is."""
         try:
-            await jobs.announce(describe())
-        except UnavailableError as error:
-            log.warning("not announced", error=error.message)
-        await asyncio.sleep(_EVERY_S)
+            found = frozenset(await self._provider.runtimes())
+        except SandboxStartError as error:
+            log.warning("the runtimes cannot be looked up; offering the same as before", error=str(error))
+            return
+        if found != self.runtimes:
+            log.info("runtimes offered", runtimes=sorted(found))
+        self.runtimes = found
+
+    async def keep_looking(self) -> None:
+        """Ask for ever."""
+        await repeat(self.look, _LOOK_S, "the runtimes cannot be looked up")
 
 
-async def withdraw(jobs: JobStore, executor_id: str) -> None:
+async def announce(executors: ExecutorDirectory, describe: Callable[[], ExecutorInfo]) -> None:
+    """Announce for ever; an outage only postpones."""
+    await repeat(lambda: executors.announce(describe()), _ANNOUNCE_S, "not announced")
+
+
+async def withdraw(executors: ExecutorDirectory, executor_id: str) -> None:
     """Say goodbye; without it the announcement runs out by itself."""
     try:
-        await jobs.withdraw(executor_id)
+        await executors.withdraw(executor_id)
     except UnavailableError as error:
         log.warning("not withdrawn", error=error.message)

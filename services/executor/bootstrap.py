@@ -17,7 +17,7 @@ from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Function
-from services.executor.announce import announce, withdraw
+from services.executor.announce import RuntimeOffer, announce, withdraw
 from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
@@ -29,7 +29,6 @@ from services.executor.delivery.news import ResultNews
 from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
 from services.executor.metrics import open_peaks
-from services.executor.offer import RuntimeOffer
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
 from services.executor.run.job import JobRunner

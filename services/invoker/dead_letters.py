@@ -1,13 +1,13 @@
 """Messages that were given up: listed, queued again, deleted, and told to whoever waits for their jobs."""
 
-import asyncio
 from collections.abc import Sequence
 
 from nanogrid.artifacts import Artifacts
-from nanogrid.errors import InvalidFieldError, NanoGridError, NotFoundError
+from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.jobs import FINAL_STATES, ClaimOutcome, JobStore, record
 from nanogrid.jobs.message import MalformedError, decode
 from nanogrid.logs import logger
+from nanogrid.outages import repeat
 from nanogrid.queue import DeadLetter, TaskQueue
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Job, JobError, JobState
@@ -50,12 +50,7 @@ class DeadLetters:
 
     async def watch(self, every_s: float) -> None:
         """Look for ever for what the queue itself gave up; an outage only postpones."""
-        while True:
-            try:
-                await self.look()
-            except NanoGridError as error:
-                log.warning("dead letters not looked at", error=error.message)
-            await asyncio.sleep(every_s)
+        await repeat(self.look, every_s, "dead letters not looked at")
 
     async def look(self) -> None:
         """Mark the jobs FAILED whose messages the queue moved after too many receives, so nobody waits for nothing."""

@@ -3,11 +3,13 @@
 import time
 from collections.abc import Awaitable, Callable
 
+from cachetools import TTLCache
+
 from nanogrid import caller
 from nanogrid.errors import NotFoundError
 from nanogrid.v1.resources_pb2 import Function
 
-_MOST = 10_000  # functions remembered; beyond it the memory starts anew
+_MOST = 10_000  # functions remembered
 
 ReadFunction = Callable[[str], Awaitable[Function]]
 
@@ -17,21 +19,16 @@ class Functions:
 
     def __init__(self, read: ReadFunction, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
-        self._ttl_s = ttl_s
-        self._clock = clock
-        self._known: dict[str, tuple[float, Function]] = {}
+        self._known: TTLCache[str, Function] = TTLCache(_MOST, ttl_s, clock)
 
     async def get(self, function_id: str) -> Function:
         """The function. NotFoundError when it is unknown or another owner's; both read the same."""
-        found = self._known.get(function_id)
-        if found is None or found[0] < self._clock():
-            function = await self._read(function_id)
-            if len(self._known) >= _MOST:
-                self._known.clear()
-            found = self._known[function_id] = (self._clock() + self._ttl_s, function)
-        if not caller.caller().may_see(found[1].owner):
+        function = self._known.get(function_id)
+        if function is None:
+            function = self._known[function_id] = await self._read(function_id)
+        if not caller.caller().may_see(function.owner):
             raise NotFoundError(f"function {function_id} is unknown", field="function_id")
-        return found[1]
+        return function
 
     def forget(self, function_id: str) -> None:
         """It is deleted."""

@@ -1,53 +1,58 @@
-"""What became of submissions, told to the job store many at a time and behind the answer."""
+"""Tells the job store how submissions went, behind the answer and many at a time."""
 
-import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
 
+from nanogrid.batching import Batcher
 from nanogrid.errors import UnavailableError
-from nanogrid.jobs import JobStore
+from nanogrid.jobs import Submissions
 from nanogrid.logs import logger
+from nanogrid.outages import repeat
 
 log = logger()
 
+_BATCH = 1_000  # notes in one command
 _EVERY_S = 0.5  # far below the age at which a job counts as unsent
 
 
 class SentJobs:
-    """What is noted here and lost in a crash only makes a second message, which the claim sees to.
+    """Notes that jobs were sent, many at a time, and withdraws those that were refused but may be recorded.
 
-    What is doubted was refused because the job store did not answer, and may be recorded all the same. It is withdrawn
-    before the sweeper would send it; if that is lost in a crash, a job runs whose caller was told to try again.
+    A note that is lost in a crash only makes a second message, which the claim sees to. A refused job is withdrawn
+    before its message would be sent; if that is lost in a crash, a job runs whose caller was told to try again.
     """
 
-    def __init__(self, jobs: JobStore) -> None:
+    def __init__(self, jobs: Submissions) -> None:
         self._jobs = jobs
-        self._job_ids: list[str] = []
+        self._notes: Batcher[str, None] = Batcher(self._tell, max_items=_BATCH, linger_s=_EVERY_S)
         self._doubtful: list[str] = []
 
     def note(self, job_id: str) -> None:
-        """A job's message is on the queue."""
-        self._job_ids.append(job_id)
+        """Note that a job's message is on the queue."""
+        self._notes.add(job_id)
 
     def doubt(self, job_id: str) -> None:
-        """A job was refused, but may be recorded."""
+        """Note that a job was refused, but may be recorded."""
         self._doubtful.append(job_id)
 
     async def run(self) -> None:
-        """Tell the job store for ever."""
-        while True:
-            await asyncio.sleep(_EVERY_S)
-            await self.flush()
+        """Withdraw refused jobs, for ever."""
+        await repeat(self._withdraw, _EVERY_S, "refused jobs are not withdrawn yet")
 
     async def flush(self) -> None:
-        """Tell it now what was noted."""
-        job_ids, self._job_ids = self._job_ids, []
+        """Tell the job store now."""
+        await self._notes.flush()
+        with suppress(UnavailableError):
+            await self._withdraw()
+
+    async def _tell(self, job_ids: Sequence[str]) -> Sequence[None]:
         try:
-            if job_ids:
-                await self._jobs.sent(job_ids)
+            await self._jobs.sent(job_ids)
         except UnavailableError:
             log.warning("second messages may be sent", jobs=len(job_ids))
-        try:
-            while self._doubtful:
-                await self._jobs.withdraw_job(self._doubtful[-1])
-                self._doubtful.pop()
-        except UnavailableError:
-            log.warning("refused jobs are not withdrawn yet", jobs=len(self._doubtful))
+        return [None] * len(job_ids)
+
+    async def _withdraw(self) -> None:
+        while self._doubtful:
+            await self._jobs.withdraw_job(self._doubtful[-1])
+            self._doubtful.pop()

@@ -1,12 +1,11 @@
 """Finishing what crashes and deletions left half done."""
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from nanogrid.artifacts import Artifacts
-from nanogrid.errors import NanoGridError
 from nanogrid.jobs import JobStore
 from nanogrid.logs import logger
+from nanogrid.outages import repeat
 from nanogrid.queue import TaskQueue
 
 if TYPE_CHECKING:
@@ -31,12 +30,7 @@ class Sweeper:
 
     async def run(self, every_s: float) -> None:
         """Sweep for ever; an outage only postpones."""
-        while True:
-            try:
-                await self.sweep()
-            except NanoGridError as error:
-                log.warning("sweep postponed", error=error.message)
-            await asyncio.sleep(every_s)
+        await repeat(self.sweep, every_s, "sweep postponed")
 
     async def sweep(self) -> None:
         """One round."""

@@ -5,12 +5,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+
+from cachetools import LRUCache, TTLCache
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.bundle import pack_single
@@ -39,8 +39,6 @@ _KNOWN = 10_000  # builds whose digest is remembered
 _CHUNK = 1024 * 1024
 _PROGRAM = "program"
 
-_T = TypeVar("_T")
-
 
 class BuildFailedError(Exception):
     """The code cannot be built; carries the job's error."""
@@ -48,12 +46,6 @@ class BuildFailedError(Exception):
     def __init__(self, error: CallError) -> None:
         super().__init__(error.message)
         self.error = error
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    error: CallError
-    until: float  # monotonic seconds
 
 
 def key_of_build(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
@@ -78,8 +70,8 @@ class Builds:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._building: dict[str, asyncio.Lock] = {}
         self._callers: Counter[str] = Counter()  # who holds or awaits which lock
-        self._failures: OrderedDict[str, _Failure] = OrderedDict()
-        self._digests: OrderedDict[str, str] = OrderedDict()  # of the builds that were in the cache
+        self._failures: TTLCache[str, CallError] = TTLCache(_FAILURES, _FAILED_S)
+        self._digests: LRUCache[str, str] = LRUCache(_KNOWN)  # of the builds that were in the cache
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
 
@@ -111,15 +103,14 @@ class Builds:
                 del self._callers[key], self._building[key]
 
     async def _find_or_build(self, held: AsyncExitStack, key: str, runtime: Runtime, code: Path) -> Path:
-        failure = self._failures.get(key)
-        if failure is not None and time.monotonic() < failure.until:
-            raise BuildFailedError(failure.error)
+        if (failure := self._failures.get(key)) is not None:
+            raise BuildFailedError(failure)
         try:
             folder = await held.enter_async_context(self._cache.checked_out(key, self._digests.get(key, "")))
         except NotFoundError:
             await self._build(key, runtime, code)
             folder = await held.enter_async_context(self._cache.checked_out(key, ""))
-        _remember(self._digests, key, folder.name, _KNOWN)
+        self._digests[key] = folder.name
         return folder
 
     async def _build(self, key: str, runtime: Runtime, code: Path) -> None:
@@ -130,7 +121,7 @@ class Builds:
                 await self._compile(sandbox, code)
                 await self._keep(key, sandbox.output_dir)
             except BuildFailedError as failed:
-                _remember(self._failures, key, _Failure(failed.error, time.monotonic() + _FAILED_S), _FAILURES)
+                self._failures[key] = failed.error
                 raise
             finally:
                 await sandbox.destroy()
@@ -166,10 +157,3 @@ async def _read(path: Path) -> AsyncIterator[bytes]:
             yield chunk
     finally:
         os.close(descriptor)
-
-
-def _remember(memory: OrderedDict[str, _T], key: str, value: _T, most: int) -> None:
-    memory[key] = value
-    memory.move_to_end(key)
-    if len(memory) > most:
-        memory.popitem(last=False)

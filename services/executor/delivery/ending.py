@@ -8,6 +8,7 @@ from functools import partial
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import JobStore, record
 from nanogrid.logs import logger
+from nanogrid.outages import until_available
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Job
@@ -118,14 +119,17 @@ class Ending:
         return b"" if large else await self._news.write(job)
 
     async def _try_to_keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes | None:
-        """None while artifacts is down; else as the keeper answers."""
-        payload_done = end.payload_kept and not end.buried  # a dead letter may be queued again
-        wanted = FinishedRecord(job_id=end.job.job_id, record=encoded, payload_done=payload_done)
+        """Keep the durable result; None while artifacts is down, else as the keeper answers."""
         try:
-            return await self._keeper.keep(wanted, at_once=at_once)
+            return await self._keep(end, encoded, at_once=at_once)
         except UnavailableError as error:
             log.warning("the result waits for artifacts", error=error.message)
             return None
+
+    async def _keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes:
+        payload_done = end.payload_kept and not end.buried  # a dead letter may be queued again
+        wanted = FinishedRecord(job_id=end.job.job_id, record=encoded, payload_done=payload_done)
+        return await self._keeper.keep(wanted, at_once=at_once)
 
     def _go_on(self, end: EndedJob, encoded: bytes) -> None:
         task = asyncio.create_task(self._finish_behind(end, encoded))
@@ -135,29 +139,20 @@ class Ending:
     async def _finish_behind(self, end: EndedJob, encoded: bytes) -> None:
         """Keep the record where there is one to keep, then let the message go."""
         with self._heartbeat.holding(end.delivery):
-            while encoded and not await self._kept(end, encoded):  # noqa: ASYNC110 - nobody tells when a backend is back
-                await asyncio.sleep(_RETRY_S)
-            while not await self._let_go(end):  # noqa: ASYNC110 - likewise
-                await asyncio.sleep(_RETRY_S)
+            if encoded:
+                await until_available(lambda: self._keep_and_correct(end, encoded), "the result waits to be kept")
+            await until_available(lambda: self._let_go(end), "the message waits for its queue")
 
-    async def _kept(self, end: EndedJob, encoded: bytes) -> bool:
-        """Whether the record is kept now and, where another was kept earlier, that one is recorded."""
-        earlier = await self._try_to_keep(end, encoded)
-        try:
-            if earlier:
-                await (await self._saying(earlier))()
-        except UnavailableError:
-            return False
-        return earlier is not None
+    async def _keep_and_correct(self, end: EndedJob, encoded: bytes) -> None:
+        """Keep the record and, where another was kept earlier, record that one."""
+        if earlier := await self._keep(end, encoded):
+            await (await self._saying(earlier))()
 
-    async def _let_go(self, end: EndedJob) -> bool:
+    async def _let_go(self, end: EndedJob) -> None:
         try:
             if end.buried:
                 await self._queue.bury(end.delivery, end.buried)
             else:
                 await self._queue.delete(end.delivery)
-        except UnavailableError:
-            return False
         except ReceiptLostError:
-            log.info("somebody else has the message, and finds its job ended")
-        return True
+            log.info("another receiver has the message, and finds its job ended")

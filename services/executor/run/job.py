@@ -1,15 +1,14 @@
 """Running a job: code, sandbox, call, outputs, and what the record says of it all."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from nanogrid.artifacts import Artifacts
-from nanogrid.errors import UnavailableError
 from nanogrid.jobs.message import Message
 from nanogrid.logs import logger
+from nanogrid.outages import until_available
 from nanogrid.runtimes import Runtime, resolve
 from nanogrid.timestamps import set_now
 from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
@@ -39,8 +38,6 @@ from services.executor.sandbox import (
 )
 
 log = logger()
-
-_RETRY_S = 0.5  # between tries while artifacts is down
 
 
 class JobRunner:
@@ -145,12 +142,10 @@ class JobRunner:
 
     async def _stored(self, job_id: str, folder: Path) -> list[OutputFile]:
         """Store what the call left. While artifacts is down it is kept here: the job ran, and must not run again."""
-        while True:
-            try:
-                return await collect(job_id, folder, self._limits, self._artifacts.store_output)
-            except UnavailableError as error:
-                log.warning("output files wait for artifacts", error=error.message)
-            await asyncio.sleep(_RETRY_S)
+        return await until_available(
+            lambda: collect(job_id, folder, self._limits, self._artifacts.store_output),
+            "output files wait for artifacts",
+        )
 
     def _advise(self, message: Message, slot: Slot, outcome: CallResult) -> None:
         job, function, own = message.job, message.function, slot.sandbox.runtime_bytes

@@ -1,9 +1,11 @@
 """The auto-tuner: what memory a function needs, learnt from what its calls used."""
 
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import lru_cache
+
+from cachetools import LRUCache
 
 _MIB = 1024 * 1024
 _WINDOW = 100  # calls remembered per function
@@ -66,14 +68,11 @@ class MemoryAdvisor:
     """Remembers the last calls of each function on this executor."""
 
     def __init__(self) -> None:
-        self._seen: OrderedDict[str, _Seen] = OrderedDict()
+        self._seen: LRUCache[str, _Seen] = LRUCache(_FUNCTIONS)
 
     def learn(self, function_id: str, memory_mb: int, peak_bytes: int, runtime_bytes: int = 0) -> Advice:
         """Count a call in, and advise about the setting `memory_mb`. A peak of 0 was not measured, teaches nothing."""
         seen = self._of(function_id)
-        self._seen.move_to_end(function_id)
-        if len(self._seen) > _FUNCTIONS:
-            self._seen.popitem(last=False)
         seen.backing_off = max(0, seen.backing_off - 1)
         if peak_bytes:
             seen.peaks.append(peak_bytes)

@@ -5,7 +5,6 @@ import hashlib
 import os
 import resource
 import secrets
-import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import docker
 import docker.errors
 import docker.utils
 import requests
+from cachetools import TTLCache
 from docker.types import LogConfig, Mount, Ulimit
 
 from nanogrid.runtimes import RUNTIMES, Runtime
@@ -40,6 +40,7 @@ from services.executor.sandbox.resident import Resident
 _T = TypeVar("_T")
 
 _PARALLEL = 10  # calls of the daemon at a time: it slows down under more
+_OFFERED = "offered"
 _IMAGES_S = 5.0  # how long the list of images is believed
 _FAILURES = (docker.errors.DockerException, requests.RequestException)
 
@@ -203,7 +204,7 @@ class DockerProvider:
         self._settings = settings
         self._ai_node = parse_ai_endpoint(settings.ai_endpoint)
         self._living: set[Resident] = set()
-        self._images: tuple[float, dict[str, str]] = (0.0, {})
+        self._images: TTLCache[str, dict[str, str]] = TTLCache(1, _IMAGES_S)
 
     async def runtimes(self) -> list[str]:
         return list(await self._offered())
@@ -217,9 +218,8 @@ class DockerProvider:
 
     async def _offered(self) -> dict[str, str]:
         """The runtimes whose image is here, and the toolchain their images say they have."""
-        until, names = self._images
-        if time.monotonic() < until:
-            return names
+        if (known := self._images.get(_OFFERED)) is not None:
+            return known
         try:
             images = await self._daemon.ask(self._daemon.api.images)
         except CageError as error:
@@ -230,7 +230,7 @@ class DockerProvider:
             for name, runtime in RUNTIMES.items()
             if runtime.image in labels and runtime.language in PROGRAMS
         }
-        self._images = (time.monotonic() + _IMAGES_S, names)
+        self._images[_OFFERED] = names
         return names
 
     async def create(self, runtime: Runtime) -> Resident:

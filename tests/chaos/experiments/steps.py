@@ -27,7 +27,7 @@ FINISHING: Steps = {
     "recorded and published": ("executor", "nanogrid.jobs.redis:RedisJobs.finish"),
     "stored": ("artifacts", "services.artifacts.results:DurableResults.keep"),
     "kept": ("executor", "nanogrid.artifacts:ArtifactsClient.keep_results"),
-    "deleted": ("executor", "nanogrid.queue.redis:RedisQueue.flush"),
+    "deleted": ("executor", "nanogrid.queue.redis:RedisQueue.delete_batch"),
 }
 _LOOK_S = 0.1
 _LATEST = 9  # the step is the process's last at its first to this many-th time

@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from nanogrid.errors import UnavailableError
-from services.artifacts.copier import Intent, Recent, intent_of
+from services.artifacts.copier import Intent, intent_of
 from services.artifacts.outage import Backoff, Outage
 from support.archive_grid import CODE, DIGEST, KEY, Grid, at_work, record
 from support.waiting import until
@@ -184,11 +184,3 @@ class TestOutages:
         await asyncio.gather(*(outage.over() for _ in range(20)))
 
         assert asked == 4
-
-
-def test_only_the_last_things_are_remembered() -> None:
-    recent = Recent(2)
-    for thing in "abca":
-        recent.remember(thing)
-
-    assert ["a" in recent, "b" in recent, "c" in recent] == [True, False, True]

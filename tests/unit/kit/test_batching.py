@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from nanogrid.batching import Batcher
 from nanogrid.errors import UnavailableError
-from nanogrid.queue.batches import Batches, Entry, Outcome
 from support.waiting import until
 
 
@@ -19,7 +19,7 @@ class Backend:
         self.gate.set()
         self.down = False
 
-    async def __call__(self, entries: Sequence[Entry]) -> Sequence[Outcome]:
+    async def __call__(self, entries: Sequence[dict[str, int]]) -> Sequence[Exception | None]:
         self.calls.append([entry["n"] for entry in entries])
         await self.gate.wait()
         if self.down:
@@ -33,7 +33,7 @@ async def backend() -> Backend:
 
 
 async def test_entries_of_one_turn_share_calls_of_ten(backend: Backend) -> None:
-    batches = Batches(backend, lanes=5)
+    batches = Batcher(backend, max_items=10, max_calls=5)
 
     await asyncio.gather(*(batches.add({"n": n}) for n in range(23)))
 
@@ -41,7 +41,7 @@ async def test_entries_of_one_turn_share_calls_of_ten(backend: Backend) -> None:
 
 
 async def test_while_every_lane_is_busy_entries_gather(backend: Backend) -> None:
-    batches = Batches(backend, lanes=2)
+    batches = Batcher(backend, max_items=10, max_calls=2)
     backend.gate.clear()
     waiting = []
     for n in range(8):
@@ -56,7 +56,7 @@ async def test_while_every_lane_is_busy_entries_gather(backend: Backend) -> None
 
 
 async def test_lingering_entries_wait_for_company_but_a_full_call_does_not(backend: Backend) -> None:
-    batches = Batches(backend, lanes=2, linger_s=0.05)
+    batches = Batcher(backend, max_items=10, max_calls=2, linger_s=0.05)
     for n in range(12):
         batches.add({"n": n})
         await asyncio.sleep(0)
@@ -66,25 +66,25 @@ async def test_lingering_entries_wait_for_company_but_a_full_call_does_not(backe
     assert backend.calls[1] == [10, 11]
 
     batches.add({"n": 12})
-    await batches.idle()
+    await batches.flush()
     assert backend.calls[2] == [12]
 
 
 async def test_waiting_for_what_was_added_ends_though_more_is_added(backend: Backend) -> None:
-    batches = Batches(backend, lanes=1)
+    batches = Batcher(backend, max_items=10, max_calls=1)
 
     def add_until_idle(_: object = None) -> None:
         if not waiting.done():
             batches.add({"n": 1}).add_done_callback(add_until_idle)
 
-    waiting = asyncio.create_task(batches.idle())
+    waiting = asyncio.create_task(batches.flush())
     add_until_idle()
     async with asyncio.timeout(5):
         await waiting
 
 
 async def test_entries_too_large_for_one_call_are_spread_in_their_order(backend: Backend) -> None:
-    batches = Batches(backend, lanes=5, most_bytes=100)
+    batches = Batcher(backend, max_items=10, max_calls=5, max_bytes=100)
 
     await asyncio.gather(*(batches.add({"n": n}, size) for n, size in enumerate([60, 40, 1, 500, 99])))
 
@@ -92,7 +92,7 @@ async def test_entries_too_large_for_one_call_are_spread_in_their_order(backend:
 
 
 async def test_each_entry_has_its_own_outcome(backend: Backend) -> None:
-    batches = Batches(backend, lanes=1)
+    batches = Batcher(backend, max_items=10, max_calls=1)
 
     ends = await asyncio.gather(*(batches.add({"n": n}) for n in (1, -2, 3)), return_exceptions=True)
 
@@ -103,7 +103,7 @@ async def test_each_entry_has_its_own_outcome(backend: Backend) -> None:
 
 
 async def test_an_entry_whose_caller_was_cancelled_is_sent_and_harms_nobody(backend: Backend) -> None:
-    batches = Batches(backend, lanes=1)
+    batches = Batcher(backend, max_items=10, max_calls=1)
     gone, stays = batches.add({"n": 1}), batches.add({"n": 2})
     gone.cancel()
 
