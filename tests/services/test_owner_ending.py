@@ -2,7 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
 
+import orjson
 import pytest
 from redis.asyncio import Redis
 
@@ -11,7 +14,7 @@ from nanogrid.jobs.message import Message, decode, encode
 from nanogrid.queue import Depth
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 from nanogrid.v1.resources_pb2 import Function, Job, JobState
-from services.executor.sandbox import OutputStream
+from services.executor.sandbox import CallError, CallResult, OutputStream
 from support.redis_server import RedisServer, redis_server
 from support.runner_rig import EMPTY, Rig, open_rig, runner_rig
 from support.waiting import until
@@ -245,3 +248,57 @@ async def copies(url: str) -> AsyncIterator[bytes]:
 
 async def _restart(store: RedisServer) -> None:
     await asyncio.to_thread(store.start)
+
+
+async def published(rig: Rig, redis_url: str, **job: Any) -> dict[str, Any]:
+    """What is published of a job on its own channel."""
+    rig.provider.gate.clear()
+    job_id = await rig.submit(**job)
+    async with Redis.from_url(redis_url) as client, client.pubsub() as channel:
+        await channel.subscribe(f"result:{job_id}")
+        assert await channel.get_message(timeout=5) is not None
+        rig.provider.gate.set()
+        message = await channel.get_message(timeout=20)
+    return orjson.loads(message["data"])
+
+
+async def test_the_news_of_a_job_carry_the_words_of_rest_and_urls_while_its_record_has_keys(
+    rig: Rig, redis_url: str
+) -> None:
+    rig.provider.leaves = {"a.txt": b"abc"}
+
+    told = await published(rig, redis_url)
+
+    [file] = (await rig.jobs.get(told["job_id"])).output_files
+    assert (told["status"], told["result"], told["exit_code"]) == ("completed", "ok", 0)
+    assert told["output_files"] == [f"http://grid.example/{file.key}?signed"]
+
+
+async def test_the_news_of_a_job_in_the_second_dialect_have_its_words(rig: Rig, redis_url: str) -> None:
+    told = await published(rig, redis_url, camel=True)
+
+    assert (told["requestId"], told["status"], told["exitCode"]) == (told["job_id"], "SUCCESS", 0)
+    assert told["peakMemoryBytes"] == told["peak_memory_bytes"] > 0
+
+
+async def test_a_job_that_fails_is_published_as_failed(rig: Rig, redis_url: str) -> None:
+    rig.provider.result = CallResult(None, CallError("HandlerError", "no"), 1, 1, 1.0, reusable=True)
+
+    told = await published(rig, redis_url)
+
+    assert (told["status"], told["result"], told["error"]["type"]) == ("failed", None, "HandlerError")
+
+
+AWKWARD = [b"18446744073709551616", b'{"a":1,"a":2.50}', b'"\\u0041\\/"', b"[" * 500 + b"]" * 500, b"[ 1 ]"]
+
+
+async def test_payload_and_result_of_a_job_that_is_tried_again_are_not_touched(rig: Rig) -> None:
+    rig.provider.fails = 1  # the first try finds no sandbox
+
+    for text in AWKWARD:
+        rig.provider.result = replace(rig.provider.result, result=text)
+        job = await rig.ended(await rig.submit(text))
+
+        assert (rig.provider.payloads[-1], job.result) == (text, text)
+
+    await rig.settled(EMPTY)

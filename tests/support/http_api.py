@@ -10,7 +10,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class EarlierCall:
+class ArrivedRequest:
     """One request as it arrived."""
 
     method: str
@@ -24,7 +24,7 @@ class Api:
     """Answers each `METHOD /path` with its next answer, the last one again and again. Unknown paths are 404."""
 
     url: str = ""
-    asked: list[EarlierCall] = field(default_factory=list)
+    asked: list[ArrivedRequest] = field(default_factory=list)
     answers: dict[str, list[tuple[int, Any, dict[str, str]]]] = field(default_factory=dict)
 
     def on(self, request: str, status: int, body: Any, **headers: str) -> None:
@@ -47,7 +47,7 @@ def http_api() -> Iterator[Api]:
         def _answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             headers = {name.lower(): value for name, value in self.headers.items()}
-            api.asked.append(EarlierCall(self.command, self.path, headers, body))
+            api.asked.append(ArrivedRequest(self.command, self.path, headers, body))
             status, content, extra = api.next_answer(f"{self.command} {self.path}")
             packed = content if isinstance(content, bytes) else json.dumps(content).encode()
             self.send_response(status)

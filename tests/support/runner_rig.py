@@ -17,7 +17,7 @@ from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import JobStore, open_jobs
 from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
-from nanogrid.v1.resources_pb2 import ExecutorInfo, Function, Job, JobState, OutputFile
+from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Function, Job, JobState, OutputFile
 from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
@@ -93,12 +93,15 @@ class Rig:
     kept: KeptResults
     ending: Ending
 
-    async def submit(self, *, sync: bool = False, **fields: object) -> str:
+    async def submit(
+        self, payload: bytes = b'{"a":1}', *, sync: bool = False, camel: bool = False, **fields: object
+    ) -> str:
         function = Function(function_id="f", owner="alice", runtime="python3.11", handler="main.handler", s3_key="k")
         function.MergeFrom(Function(memory_mb=128, **fields))  # type: ignore[arg-type]
         job = Job(job_id=f"job-{uuid.uuid4()}", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
         job.created_at.GetCurrentTime()
-        message = encode(Message(job, function, b'{"a":1}'))
+        job.dialect = Dialect.DIALECT_CAMEL if camel else Dialect.DIALECT_STANDARD
+        message = encode(Message(job, function, payload))
         await self.jobs.create(job, message)
         await self.queue.send(message, sync=sync)
         return job.job_id
@@ -131,7 +134,9 @@ async def open_rig(
         pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
         work = _work(folder, pool, provider, bundles)
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(lease_s=0.6, visibility_s=visibility_s))
-        ending = Ending(jobs, queue, heartbeat, ResultKeeper(kept), ResultNews(bundles), record_bytes=4096)
+        ending = Ending(
+            jobs, queue, heartbeat, ResultKeeper(kept), ResultNews(bundles, "http://grid.example/"), record_bytes=4096
+        )
         who = ExecutorInfo(executor_id="e1", address="e1:1")
         completer = MessageCompleter(bundles.find, bundles, "nanogrid-code-bucket")
         runner = JobOwner(

@@ -1,11 +1,14 @@
 """What a call printed: the beginning for the record, the last line for programs."""
 
 import codecs
+from collections import deque
 from collections.abc import Callable
 
 from services.executor.sandbox import OutputStream
 
 KEPT_BYTES = 1_000_000  # per stream, in the job's record
+TAIL_BYTES = 1_000_000  # of stdout: a result printed over several lines is found in it
+_SHOWN = 16  # bytes of a line that is not kept
 LINE_BYTES = 32_000_000  # a program's last line is its result, so the result's limit holds for it
 
 
@@ -18,7 +21,9 @@ class Capture:
         self._seen = dict.fromkeys(OutputStream, 0)
         self._line = bytearray()  # the stdout line being written
         self._last = b""  # the last complete stdout line that is not blank
-        self._line_lost = False
+        self._lost_line: bytes | None = None  # the beginning of a stdout line too large to keep
+        self._tail: deque[bytes] = deque()
+        self._tail_bytes = 0
 
     def take(self, stream: OutputStream, data: bytes) -> None:
         """Keep what fits of the next piece."""
@@ -29,6 +34,7 @@ class Capture:
             self._pass_on(stream, data)
         if stream is OutputStream.STDOUT:
             self._follow_lines(data)
+            self._follow_tail(data)
 
     def text(self, stream: OutputStream) -> str:
         """The beginning of the stream as text, with a mark where it was cut; invalid UTF-8 is replaced."""
@@ -41,20 +47,39 @@ class Capture:
 
     def last_line(self) -> bytes | None:
         """The last stdout line that is not blank; None when there is none or it is larger than a result may be."""
-        if self._line.strip() or self._line_lost:
-            return None if self._line_lost else bytes(self._line)
+        if self._line.strip() or self._lost_line is not None:
+            return None if self._lost_line is not None else bytes(self._line)
         return self._last or None
+
+    def lost_line(self) -> bytes | None:
+        """The beginning of the last stdout line where that is larger than LINE_BYTES, else None."""
+        return self._lost_line
+
+    @property
+    def is_tail_cut(self) -> bool:
+        """Whether stdout began before its `tail`."""
+        return self._seen[OutputStream.STDOUT] > self._tail_bytes
+
+    def tail(self) -> bytes:
+        """The last TAIL_BYTES of stdout, or some more."""
+        return b"".join(self._tail)
+
+    def _follow_tail(self, data: bytes) -> None:
+        self._tail.append(data)
+        self._tail_bytes += len(data)
+        while self._tail_bytes - len(self._tail[0]) >= TAIL_BYTES:
+            self._tail_bytes -= len(self._tail.popleft())
 
     def _follow_lines(self, data: bytes) -> None:
         *complete, rest = data.rsplit(b"\n", 1)
         if complete:
-            lines = (
-                (bytes(self._line) + complete[0]).rsplit(b"\n") if not self._line_lost else complete[0].split(b"\n")[1:]
-            )
+            lines = (bytes(self._line) + complete[0]).split(b"\n")
+            if self._lost_line is not None:
+                del lines[0]
             self._last = next((line for line in reversed(lines) if line.strip()), self._last)
             self._line.clear()
-            self._line_lost = False
+            self._lost_line = None
         self._line += rest
         if len(self._line) > LINE_BYTES:
+            self._lost_line = self._lost_line or bytes(self._line[:_SHOWN])
             self._line.clear()
-            self._line_lost = True

@@ -1,20 +1,23 @@
-"""What a job's record says of its run."""
-
-import orjson
+"""Writes the outcome of a run into its job."""
 
 from nanogrid.timestamps import set_now
 from nanogrid.v1.resources_pb2 import Job, JobError, JobState
 from services.executor.run.capture import Capture
+from services.executor.run.printed_result import printed_result
 from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
 
 
 def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
-    """Write how the call ended, and what it printed; the job's state is final afterwards."""
+    """Write how the call ended and its output. The job's state is final afterwards."""
     job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
     job.execution_time_ms = round(outcome.duration_ms, 3)
     fallback = 0 if outcome.error is None else 1  # a handler that returned or raised ended no process
     job.exit_code = fallback if outcome.exit_code is None else outcome.exit_code
-    conclude(job, outcome.error, printed_result(capture) if kind is Kind.PROGRAM else outcome.result)
+    error, result = outcome.error, outcome.result
+    if kind is Kind.PROGRAM and error is None:
+        printed = printed_result(capture)
+        error, result = (printed, None) if isinstance(printed, CallError) else (None, printed)
+    conclude(job, error, result)
 
 
 def conclude(job: Job, error: CallError | None, result: bytes | None) -> None:
@@ -26,15 +29,3 @@ def conclude(job: Job, error: CallError | None, result: bytes | None) -> None:
     else:
         job.state = JobState.JOB_STATE_FAILED
         job.error.CopyFrom(JobError(type=error.type, message=error.message, stack=error.stack))
-
-
-def printed_result(capture: Capture) -> bytes | None:
-    """A program's result: its last stdout line when that is JSON."""
-    line = capture.last_line()
-    if line is None:
-        return None
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return None
-    return line
