@@ -8,11 +8,13 @@ from typing import ClassVar
 __all__ = [
     "ArchiveRejectedError",
     "ConflictError",
+    "ConnectionLostError",
     "InternalError",
     "InvalidFieldError",
     "NanoGridError",
     "NotFoundError",
     "OperatorsOnlyError",
+    "OutcomeUnknownError",
     "RateLimitedError",
     "RuntimeNotSupportedError",
     "TooLargeError",
@@ -155,6 +157,24 @@ class UnavailableError(NanoGridError):
     retryable = True
 
 
+class ConnectionLostError(UnavailableError):
+    """The connection to a peer broke after the request was sent: it may have been accepted."""
+
+
+class OutcomeUnknownError(NanoGridError):
+    """A request was sent, the connection broke, and its outcome could not be learnt. `job_id` names what to ask for."""
+
+    code = "DEADLINE_EXCEEDED"
+    reason = "OUTCOME_UNKNOWN"
+    http_status = 504
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(
+            f"the connection broke before the answer came; ask GET /status/{job_id}, where 404 means: not accepted",
+            job_id=job_id,
+        )
+
+
 _BY_REASON: dict[str, type[NanoGridError]] = {
     cls.reason: cls
     for cls in (
@@ -171,6 +191,7 @@ _BY_REASON: dict[str, type[NanoGridError]] = {
         UnprocessableError,
         RateLimitedError,
         UnavailableError,
+        OutcomeUnknownError,
     )
 }
 

@@ -7,22 +7,20 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from gateway import backends
+from gateway import backends, submission
 from gateway.rest import answers, idempotency, openapi
 from gateway.rest.bodies import read_members
 from gateway.rest.queries import page_of
-from gateway.rest.requests import RunRequest, read_call, wants_async
+from gateway.rest.requests import read_call, wants_async
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import FINAL_STATES
 from nanogrid.v1.artifacts_pb2 import SignOutputsRequest
-from nanogrid.v1.invoker_pb2 import GetJobRequest, InvokeJobRequest, ListJobsRequest, SubmitJobRequest
-from nanogrid.v1.registry_pb2 import GetFunctionRequest
+from nanogrid.v1.invoker_pb2 import GetJobRequest, ListJobsRequest
 from nanogrid.v1.resources_pb2 import Job, JobState
 
 router = APIRouter()
 
 _ENVELOPE_BYTES = 1024 * 1024  # what a body may have around its payload: blanks, escapes, ids
-_SLACK_S = 10.0  # how much later than the wait the invoker's answer may come
 _POLL_S = "1"
 _JSON = "application/json"
 
@@ -36,8 +34,8 @@ async def run(request: Request) -> Response:
     call = read_call(await read_members(request, limit + _ENVELOPE_BYTES), limit)
     grid = backends.of(request)
     if asynchronous:
-        return _accepted(await _submit(grid, call, key))
-    job = await _invoke(grid, call, key, settings.gateway_wait_s)
+        return _accepted(await submission.submit(grid, call, key))
+    job = await submission.invoke(grid, call, key, settings.gateway_wait_s)
     return await _finished(request, job) if job.state in FINAL_STATES else _accepted(job)
 
 
@@ -67,31 +65,6 @@ async def list_jobs(request: Request) -> Response:
     request.app.state.metrics.observe_jobs(page.jobs)
     body = {"jobs": [answers.summarize(job) for job in page.jobs], "next_cursor": page.next_page_token or None}
     return Response(orjson.dumps(body), media_type=_JSON)
-
-
-async def _submit(grid: backends.Backends, call: RunRequest, key: str) -> Job:
-    request = SubmitJobRequest(
-        function_id=await _function_id(grid, call), payload=call.payload, dialect=call.dialect, idempotency_key=key
-    )
-    return (await grid.invoker.SubmitJob(request, timeout=backends.ANSWER_S)).job
-
-
-async def _invoke(grid: backends.Backends, call: RunRequest, key: str, wait_s: float) -> Job:
-    request = InvokeJobRequest(
-        function_id=await _function_id(grid, call),
-        payload=call.payload,
-        dialect=call.dialect,
-        wait_s=wait_s,
-        idempotency_key=key,
-    )
-    return (await grid.invoker.InvokeJob(request, timeout=wait_s + _SLACK_S)).job
-
-
-async def _function_id(grid: backends.Backends, call: RunRequest) -> str:
-    if call.function_id:
-        return call.function_id
-    by_name = GetFunctionRequest(function_name=call.function_name)
-    return (await grid.registry.GetFunction(by_name, timeout=backends.ANSWER_S)).function.function_id
 
 
 async def _finished(request: Request, job: Job) -> Response:

@@ -125,8 +125,11 @@ class Submissions(Protocol):
     async def answered(self, named: IdempotencyKey) -> None:
         """Note that the call under the key has been answered."""
 
-    async def withdraw_job(self, job_id: str) -> None:
-        """Forget a job whose `create` or message failed, unless an executor may have begun it."""
+    async def withdraw_job(self, job_id: str, message_sha1: str) -> None:
+        """Forget a job whose `create` failed, unless an executor may have begun it or another `create` made it since.
+
+        `message_sha1`, in hex, is of the message it was created with.
+        """
 
     async def sent(self, job_ids: Sequence[str]) -> None:
         """Note that these jobs' messages are on the queue, so that `unsent` does not list them; at least one."""

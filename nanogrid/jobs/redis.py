@@ -69,8 +69,8 @@ class RedisJobs(RedisRecords):
         async with translated(STORE):
             await self._redis.hset(f"asked:{question.name}", "answered", "1")
 
-    async def withdraw_job(self, job_id: str) -> None:
-        await self._run(self._withdraw, job_id, [job_id])
+    async def withdraw_job(self, job_id: str, message_sha1: str) -> None:
+        await self._run(self._withdraw, job_id, [job_id, message_sha1])
 
     async def sent(self, job_ids: Sequence[str]) -> None:
         async with translated(STORE):

@@ -20,7 +20,8 @@ end
 
 # ARGV: id, owner, function_id, created_ms, head (record as JSON), message, inbox of who waits (or empty),
 # name of the question and its fingerprint (both empty where it has none), seconds to remember it
-# The same message under the same id is this very call, whose first answer was lost.
+# The same message under the same id is this very call, whose first answer was lost. A job that exists is from now on
+# told to the inbox of the call that was repeated.
 CREATE = (
     _NOW
     + """
@@ -28,7 +29,13 @@ local id, owner, fid, created = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if redis.call('EXISTS', 'function:' .. fid .. ':retired') == 1 then return {'retired'} end
 local there = redis.call('HGET', KEYS[1], 'message')
 if there == ARGV[6] then return {'created'} end
-if there or redis.call('EXISTS', KEYS[1]) == 1 then return {'exists'} end
+if there or redis.call('EXISTS', KEYS[1]) == 1 then
+  local held = redis.call('HMGET', KEYS[1], 'owner', 'function_id', 'record')
+  if ARGV[7] ~= '' and held[1] == owner and held[2] == fid and not held[3] then
+    redis.call('HSET', KEYS[1], 'inbox', ARGV[7])
+  end
+  return {'exists'}
+end
 if ARGV[8] ~= '' then
   local asked = 'asked:' .. ARGV[8]
   local known = redis.call('HMGET', asked, 'fingerprint', 'job_id', 'answered')
@@ -45,11 +52,13 @@ return {'created'}
 """
 )
 
-# ARGV: id. Only what nobody can have begun: the caller was told that it was not accepted.
+# ARGV: id, SHA-1 of the message it was created with. Only what no executor can have begun, and no repeated call has
+# created since: the caller was told that it was not accepted.
 WITHDRAW = """
 if redis.call('HGET', KEYS[1], 'state') ~= 'PENDING' then return 0 end
 if not redis.call('ZSCORE', 'jobs:unsent', ARGV[1]) then return 0 end
-local held = redis.call('HMGET', KEYS[1], 'owner', 'function_id')
+local held = redis.call('HMGET', KEYS[1], 'owner', 'function_id', 'message')
+if not held[3] or redis.sha1hex(held[3]) ~= ARGV[2] then return 0 end
 redis.call('ZREM', 'jobs:unsent', ARGV[1])
 redis.call('ZREM', 'jobs:all', ARGV[1])
 redis.call('ZREM', 'jobs:owner:' .. held[1], ARGV[1])

@@ -1,25 +1,38 @@
 """Outgoing gRPC: a stub that carries the caller's identity and raises our own errors."""
 
+import asyncio
+import os
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import grpc.aio
+from grpc import ChannelConnectivity
 
 from nanogrid import caller
+from nanogrid.errors import UnavailableError
 from nanogrid.rpc.status import from_rpc
 
 Stub = TypeVar("Stub")
 
+_READY = ChannelConnectivity.READY
+_DOWN = (ChannelConnectivity.TRANSIENT_FAILURE, ChannelConnectivity.SHUTDOWN)
+
 MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a record: a 32 MB result, and 1 MB each of stdout and stderr, escaped
+
+# Scaled down by tests that hold a call for many keepalives.
+KEEPALIVE_MS = int(1000 * float(os.environ.get("NANOGRID_RPC_KEEPALIVE_S", "30")))
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Find a peer that vanished without a FIN while a call of many minutes is open.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    # Find a peer that vanished without a FIN while a call of many minutes is open. No data is sent meanwhile, so pings
+    # without data are not counted. The server's `min_ping_interval_without_data_ms` must be below this.
+    ("grpc.keepalive_time_ms", KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", min(10_000, KEEPALIVE_MS)),
     ("grpc.keepalive_permit_without_calls", 0),
+    ("grpc.http2.max_pings_without_data", 0),
     # A restarted peer should be found within a second, not after gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
@@ -46,12 +59,35 @@ async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, t
     """
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         opened = stub(channel)
+        peer = _Peer(channel, _name_of(opened))
         for name, call in list(vars(opened).items()):
-            setattr(opened, name, _wrapper_of(call)(call, address, token))
+            setattr(opened, name, _wrapper_of(call)(call, peer, token))
         yield opened
 
 
-def _wrapper_of(call: Any) -> Callable[[Any, str, str], Callable[..., Any]]:
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    """The other end of a channel. Its name is for users: an address would tell them of the inside of the grid."""
+
+    channel: grpc.aio.Channel
+    name: str
+
+    async def connected(self) -> None:
+        """Return once the channel is connected: what is sent then may arrive. UnavailableError: nothing was sent."""
+        state = self.channel.get_state(try_to_connect=True)
+        while state is not _READY:
+            if state in _DOWN:
+                raise UnavailableError(f"{self.name} cannot be reached; nothing was accepted, try again")
+            await self.channel.wait_for_state_change(state)
+            state = self.channel.get_state(try_to_connect=True)
+
+
+def _name_of(stub: object) -> str:
+    """RegistryServiceStub is the registry."""
+    return f"the {type(stub).__name__.removesuffix('Stub').removesuffix('Service').lower()} service"
+
+
+def _wrapper_of(call: Any) -> Callable[[Any, _Peer, str], Callable[..., Any]]:
     match call:
         case grpc.aio.UnaryStreamMultiCallable() | grpc.aio.StreamStreamMultiCallable():
             return _streaming
@@ -61,17 +97,22 @@ def _wrapper_of(call: Any) -> Callable[[Any, str, str], Callable[..., Any]]:
             return _unary
 
 
-def _unary(call: Callable[..., Awaitable[Any]], peer: str, token: str) -> Callable[..., Awaitable[Any]]:
+def _unary(call: Callable[..., Awaitable[Any]], peer: _Peer, token: str) -> Callable[..., Awaitable[Any]]:
     async def run(request: Any, *, timeout: float | None = None) -> Any:  # noqa: ASYNC109 - it is the gRPC deadline
         try:
+            if peer.channel.get_state() is not _READY:
+                async with asyncio.timeout(timeout):
+                    await peer.connected()
             return await call(request, timeout=timeout, metadata=outgoing_metadata(token))
+        except TimeoutError:
+            raise UnavailableError(f"{peer.name} cannot be reached; nothing was accepted, try again") from None
         except grpc.aio.AioRpcError as failure:
-            raise from_rpc(failure, peer) from None
+            raise from_rpc(failure, peer.name) from None
 
     return run
 
 
-def _uploading(call: Callable[..., Any], peer: str, token: str) -> Callable[..., Awaitable[Any]]:
+def _uploading(call: Callable[..., Any], peer: _Peer, token: str) -> Callable[..., Awaitable[Any]]:
     def begin(requests: Any, *, timeout: float | None, metadata: Any) -> Any:
         begun = call(requests, timeout=timeout, metadata=metadata)
         begun._cython_call = _FirstStatus(begun._cython_call)  # noqa: SLF001 - see there
@@ -98,12 +139,14 @@ class _FirstStatus:
             self._call.set_internal_error(text)
 
 
-def _streaming(call: Callable[..., AsyncIterable[Any]], peer: str, token: str) -> Callable[..., AsyncIterator[Any]]:
+def _streaming(call: Callable[..., AsyncIterable[Any]], peer: _Peer, token: str) -> Callable[..., AsyncIterator[Any]]:
     async def run(request: Any, *, timeout: float | None = None) -> AsyncIterator[Any]:  # noqa: ASYNC109 - see above
         try:
+            if peer.channel.get_state() is not _READY:
+                await peer.connected()
             async for message in call(request, timeout=timeout, metadata=outgoing_metadata(token)):
                 yield message
         except grpc.aio.AioRpcError as failure:
-            raise from_rpc(failure, peer) from None
+            raise from_rpc(failure, peer.name) from None
 
     return run

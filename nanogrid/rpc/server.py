@@ -16,21 +16,21 @@ from grpc_reflection.v1alpha import reflection
 from nanogrid.heap import freeze_heap
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
-from nanogrid.rpc.client import MAX_MESSAGE_BYTES
+from nanogrid.rpc.client import KEEPALIVE_MS, MAX_MESSAGE_BYTES
 from nanogrid.rpc.edge import ServicerEdge
 
 log = logger()
 
 GRACE_S = 10.0  # how long calls may finish after SIGTERM
 
-_OPTIONS: list[tuple[str, Any]] = [
+OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     # Above its default of 1000, calls not yet accepted are cancelled at random: thousands of waiters are normal here.
     ("grpc.server.max_pending_requests", 100_000),
     ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not load balancing
     # Let our clients' keepalives pass; the default answers frequent pings with GOAWAY.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 3),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
 
@@ -47,7 +47,7 @@ class Bound:
 @asynccontextmanager
 async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
     """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
-    server = grpc.aio.server(options=_OPTIONS)
+    server = grpc.aio.server(options=OPTIONS)
     edge = ServicerEdge(server, authenticator)
     checker = health.aio.HealthServicer()
     # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.

@@ -5,17 +5,13 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError, UnavailableError, by_reason
+from nanogrid.errors import ConnectionLostError, InternalError, InvalidFieldError, NanoGridError, by_reason
 
 DOMAIN = "nanogrid"
 _DETAILS_KEY = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 
 # What a peer without ErrorInfo (gRPC itself, or a foreign server) may answer.
-_TRANSPORT = {
-    StatusCode.UNAVAILABLE: UnavailableError,
-    StatusCode.DEADLINE_EXCEEDED: UnavailableError,
-    StatusCode.CANCELLED: UnavailableError,
-}
+_TRANSPORT = frozenset((StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED))
 
 
 def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
@@ -31,7 +27,8 @@ def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
 def from_rpc(failure: AioRpcError, peer: str) -> NanoGridError:
     """Turn what a stub raised back into the error its servicer raised.
 
-    A peer that cannot be reached is UnavailableError; a failure without our ErrorInfo is InternalError.
+    A peer that does not answer is ConnectionLostError: the request was sent. Any other failure without our ErrorInfo is
+    InternalError. `peer` is a name for users, never an address.
     """
     for key, value in failure.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
@@ -41,7 +38,7 @@ def from_rpc(failure: AioRpcError, peer: str) -> NanoGridError:
                 if detail.Unpack(info) and info.domain == DOMAIN:
                     return by_reason(info.reason, status.message, dict(info.metadata))
     if failure.code() in _TRANSPORT:
-        return _TRANSPORT[failure.code()](f"{peer} cannot be reached; try again")
+        return ConnectionLostError(f"{peer} does not answer; try again")
     if failure.code() is StatusCode.INVALID_ARGUMENT:
         return InvalidFieldError("request", "is not the protobuf message this call takes")
     return InternalError(f"{peer} failed")

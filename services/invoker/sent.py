@@ -1,5 +1,6 @@
 """Tells the job store how submissions went, behind the answer and many at a time."""
 
+import hashlib
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -25,15 +26,15 @@ class SentJobs:
     def __init__(self, jobs: Submissions) -> None:
         self._jobs = jobs
         self._notes: Batcher[str, None] = Batcher(self._tell, max_items=_BATCH, linger_s=_EVERY_S)
-        self._doubtful: list[str] = []
+        self._doubtful: list[tuple[str, str]] = []  # ids and their messages' SHA-1
 
     def note(self, job_id: str) -> None:
         """Note that a job's message is on the queue."""
         self._notes.add(job_id)
 
-    def doubt(self, job_id: str) -> None:
+    def doubt(self, job_id: str, message: bytes) -> None:
         """Note that a job was refused, but may be recorded."""
-        self._doubtful.append(job_id)
+        self._doubtful.append((job_id, hashlib.sha1(message, usedforsecurity=False).hexdigest()))
 
     async def run(self) -> None:
         """Withdraw refused jobs, for ever."""
@@ -54,5 +55,5 @@ class SentJobs:
 
     async def _withdraw(self) -> None:
         while self._doubtful:
-            await self._jobs.withdraw_job(self._doubtful[-1])
+            await self._jobs.withdraw_job(*self._doubtful[-1])
             self._doubtful.pop()

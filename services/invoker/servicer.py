@@ -97,7 +97,7 @@ def _principal() -> str | None:
 
 
 def _call(request: pb.SubmitJobRequest | pb.InvokeJobRequest) -> FunctionCall:
-    return FunctionCall(request.function_id, request.payload, request.dialect, request.idempotency_key)
+    return FunctionCall(request.function_id, request.payload, request.dialect, request.idempotency_key, request.job_id)
 
 
 def _letter(letter: DeadLetter) -> pb.DeadLetter:

@@ -42,12 +42,16 @@ class SubmitLimits:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}; `key` may be ""."""
+    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}; `key` may be "".
+
+    `job_id` is set by services of the grid that may repeat the call after a lost connection.
+    """
 
     function_id: str
     payload: bytes
     dialect: Dialect.ValueType
     key: str
+    job_id: str = ""
 
 
 class Submitter:
@@ -79,7 +83,10 @@ class Submitter:
         accepted.
         """
         message = await self._message(call)
-        asked = await self._accept(message, named := _question(message, call), sync=False)
+        try:
+            asked = await self._accept(message, named := _question(message, call), sync=False)
+        except ConflictError:
+            return await self._accepted_before(message.job, call)
         if asked is None:
             return message.job
         _require_same(asked, named)
@@ -93,7 +100,11 @@ class Submitter:
         """
         message = await self._message(call)
         async with self._jobs.waiting(message.job.job_id) as waiter:
-            asked = await self._accept(message, named := _question(message, call), sync=True)
+            try:
+                asked = await self._accept(message, named := _question(message, call), sync=True)
+            except ConflictError:
+                await self._accepted_before(message.job, call)
+                asked = None
             if asked is not None:
                 return await self._answer_again(asked, named)
             ended = await waiter.wait(min(wait_s or self._limits.wait_s, self._limits.wait_s))
@@ -101,6 +112,13 @@ class Submitter:
             return await self._results.whole(ended) if ended else await self._as_it_is(message.job, named)
         except UnavailableError:
             return message.job  # accepted, and all that can be said now
+
+    async def _accepted_before(self, job: Job, call: FunctionCall) -> Job:
+        """The job that the first of a repeated call made. ConflictError where the id is another call's."""
+        made = await self._results.get(job.job_id)
+        if not call.job_id or (made.owner, made.function_id) != (job.owner, job.function_id):
+            raise ConflictError(f"job {job.job_id} is another call's", field="job_id")
+        return made
 
     async def _as_it_is(self, job: Job, named: IdempotencyKey | None) -> Job:
         if named is not None:
@@ -132,13 +150,14 @@ class Submitter:
             raise InvalidFieldError("function_id", "is missing; it is the id that the upload answered")
         if len(call.payload) > self._limits.payload_bytes:
             raise TooLargeError("payload", limit=self._limits.payload_bytes, actual=len(call.payload))
-        if call.payload and not caller.caller().is_service:  # a service of the grid checked it where it came in
+        if not caller.caller().is_service:  # a service of the grid checked the payload where it came in
             _require_json(call.payload)
+            _require_no_id(call.job_id)
         function = await self._functions.get(call.function_id)
         created_at = Timestamp()
         set_millis(created_at, time.time_ns() // 1_000_000)  # records keep milliseconds
         job = Job(
-            job_id=f"job-{uuid.uuid4()}",
+            job_id=call.job_id or f"job-{uuid.uuid4()}",
             function_id=call.function_id,
             owner=caller.caller().principal or function.owner,
             state=JobState.JOB_STATE_PENDING,
@@ -162,7 +181,7 @@ class Submitter:
             asked = await self._jobs.create(message.job, body, named)
         except UnavailableError:
             if named is None:  # with a key, whoever asks again gets this job, should it be recorded
-                self._sent.doubt(job_id)
+                self._sent.doubt(job_id, body)
             raise
         if asked is not None:
             return asked
@@ -189,8 +208,13 @@ def _require_same(asked: EarlierCall, named: IdempotencyKey | None) -> None:
         )
 
 
+def _require_no_id(job_id: str) -> None:
+    if job_id:
+        raise InvalidFieldError("job_id", "is chosen by the grid; leave it out")
+
+
 def _require_json(payload: bytes) -> None:
     try:
-        check_json(payload)
+        check_json(payload or b"{}")
     except JsonError as error:
         raise InvalidFieldError("payload", f"{error}") from None

@@ -1,6 +1,7 @@
 """What every JobStore promises; each adapter passes all of it."""
 
 import asyncio
+import hashlib
 
 import pytest
 
@@ -177,13 +178,16 @@ async def test_a_withdrawn_job_is_gone_unless_it_may_have_begun(jobs: JobStore) 
     await jobs.create(queued, b"2")
     await jobs.sent([queued.job_id])
 
-    for job in (doubtful, queued):
-        await jobs.withdraw_job(job.job_id)
+    made_again = a_job()
+    await jobs.create(made_again, b"4")
+
+    for job, message in ((doubtful, b"1"), (queued, b"2"), (made_again, b"3")):
+        await jobs.withdraw_job(job.job_id, hashlib.sha1(message).hexdigest())
 
     with pytest.raises(NotFoundError):
         await jobs.get(doubtful.job_id)
     assert (await jobs.get(queued.job_id)).state == JobState.JOB_STATE_PENDING
-    assert await jobs.unsent(older_than_s=-5, limit=10) == []
+    assert await jobs.unsent(older_than_s=-5, limit=10) == [(made_again.job_id, b"4")]
     await jobs.retire_function("f1")
     assert await jobs.retired_and_done() == []
 

@@ -5,11 +5,13 @@ import asyncio
 import pytest
 
 from nanogrid import caller
-from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnavailableError
+from nanogrid.caller import Caller
+from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError, TooLargeError, UnavailableError
 from nanogrid.jobs import JobFilter
 from nanogrid.jobs.message import decode
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 from support.invoker_rig import BOB, FUNCTION_ID, Rig, invoker_rig
+from support.waiting import until
 
 rig = invoker_rig
 
@@ -142,3 +144,40 @@ async def test_executors_are_told_of(rig: Rig) -> None:
     await rig.jobs.announce(ExecutorInfo(executor_id="e1"))
 
     assert [one.executor_id for one in await rig.jobs.executors()] == ["e1"]
+
+
+GATEWAY = Caller("alice", internal=True, request_id="r", is_service=True)
+
+
+async def test_a_call_repeated_after_a_lost_connection_waits_for_the_job_it_made(rig: Rig) -> None:
+    caller.set_caller(GATEWAY)
+    lost = asyncio.create_task(rig.repeat("job-1", wait_s=20))
+    await until(lambda: jobs_of(rig))
+    lost.cancel()
+
+    repeated = asyncio.create_task(rig.repeat("job-1", wait_s=20))
+    submitted = await rig.repeat("job-1")
+    await rig.run_one(b'"once"')
+
+    assert (await repeated).result == b'"once"'
+    assert (submitted.job_id, submitted.state) == ("job-1", JobState.JOB_STATE_PENDING)
+    assert (await rig.repeat("job-1", wait_s=20)).result == b'"once"'
+    assert await rig.queue.receive(1, 0.05) == []
+
+
+async def jobs_of(rig: Rig) -> list[Job]:
+    return (await rig.jobs.page(JobFilter(), 10, ""))[0]
+
+
+async def test_an_id_is_no_way_to_another_callers_job(rig: Rig) -> None:
+    caller.set_caller(GATEWAY)
+    await rig.repeat("job-1")
+    await rig.jobs.create(Job(job_id="job-2", function_id=FUNCTION_ID, owner="bob"), b"2")
+
+    with pytest.raises(ConflictError):
+        await rig.repeat("job-2", wait_s=1)
+
+
+async def test_only_services_of_the_grid_choose_ids(rig: Rig) -> None:
+    with pytest.raises(InvalidFieldError, match="job_id"):
+        await rig.repeat("job-1")

@@ -177,7 +177,7 @@ async def test_what_was_refused_in_an_outage_is_not_run_afterwards(rig: Rig) -> 
     await taken(rig)
     ghost = Job(job_id="job-ghost", function_id="f", owner="alice", state=JobState.JOB_STATE_PENDING)
     await rig.jobs.create(ghost, b"ghost")  # recorded, and the answer was lost
-    rig.sent.doubt("job-ghost")
+    rig.sent.doubt("job-ghost", b"ghost")
 
     await rig.sent.flush()
     await rig.sweeper.sweep()

@@ -72,6 +72,11 @@ class Rig:
     async def invoke(self, payload: bytes = b"{}", wait_s: float = 0, key: str = "") -> Job:
         return await self.submitter.invoke(FunctionCall(FUNCTION_ID, payload, STANDARD, key), wait_s)
 
+    async def repeat(self, job_id: str, wait_s: float | None = None) -> Job:
+        """Make the call with this id, as a gateway does that may have made it before."""
+        call = FunctionCall(FUNCTION_ID, b"{}", STANDARD, "", job_id)
+        return await (self.submitter.submit(call) if wait_s is None else self.submitter.invoke(call, wait_s))
+
     async def run_one(self, result: bytes) -> None:
         """Be an executor for one job."""
         [delivery] = await self.queue.receive(1, 10)

@@ -50,6 +50,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A backend is down; nothing was accepted. Retry. HTTP 503."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 13
     """A fault of NanoGrid; the log has it under the request id. HTTP 500."""
+    ERROR_REASON_OUTCOME_UNKNOWN: _ErrorReason.ValueType  # 14
+    """The connection broke after the request was sent, and nobody could say in time whether it was accepted; metadata
+    `job_id` names the job to ask for. Never on the wire between services. HTTP 504.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why an RPC failed. The gateway maps each to one HTTP status."""
@@ -82,4 +86,8 @@ ERROR_REASON_UNAVAILABLE: ErrorReason.ValueType  # 12
 """A backend is down; nothing was accepted. Retry. HTTP 503."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 13
 """A fault of NanoGrid; the log has it under the request id. HTTP 500."""
+ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 14
+"""The connection broke after the request was sent, and nobody could say in time whether it was accepted; metadata
+`job_id` names the job to ask for. Never on the wire between services. HTTP 504.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -26,51 +26,51 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from nanogrid.v1 import resources_pb2 as nanogrid_dot_v1_dot_resources__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19nanogrid/v1/invoker.proto\x12\x0bnanogrid.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnanogrid/v1/resources.proto\"x\n\x10SubmitJobRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12%\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x14.nanogrid.v1.Dialect\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\"2\n\x11SubmitJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"\x88\x01\n\x10InvokeJobRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12%\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x14.nanogrid.v1.Dialect\x12\x0e\n\x06wait_s\x18\x04 \x01(\x01\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\"2\n\x11InvokeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x0eGetJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"s\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.nanogrid.v1.JobState\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.nanogrid.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15RetireFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"\x18\n\x16RetireFunctionResponse\"\xa4\x01\n\nDeadLetter\x12\x11\n\tletter_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08receives\x18\x05 \x01(\x05\x12+\n\x07\x64ied_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xcerpt\x18\x07 \x01(\x0c\"+\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\"R\n\x17ListDeadLettersResponse\x12(\n\x07letters\x18\x01 \x03(\x0b\x32\x17.nanogrid.v1.DeadLetter\x12\r\n\x05total\x18\x02 \x01(\x05\"<\n\x19RedriveDeadLettersRequest\x12\x12\n\nletter_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\".\n\x1aRedriveDeadLettersResponse\x12\x10\n\x08redriven\x18\x01 \x01(\x05\":\n\x17PurgeDeadLettersRequest\x12\x12\n\nletter_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"*\n\x18PurgeDeadLettersResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x05\"\x16\n\x14ListExecutorsRequest\"E\n\x15ListExecutorsResponse\x12,\n\texecutors\x18\x01 \x03(\x0b\x32\x19.nanogrid.v1.ExecutorInfo2\x8d\x06\n\x0eInvokerService\x12J\n\tSubmitJob\x12\x1d.nanogrid.v1.SubmitJobRequest\x1a\x1e.nanogrid.v1.SubmitJobResponse\x12J\n\tInvokeJob\x12\x1d.nanogrid.v1.InvokeJobRequest\x1a\x1e.nanogrid.v1.InvokeJobResponse\x12\x41\n\x06GetJob\x12\x1a.nanogrid.v1.GetJobRequest\x1a\x1b.nanogrid.v1.GetJobResponse\x12G\n\x08ListJobs\x12\x1c.nanogrid.v1.ListJobsRequest\x1a\x1d.nanogrid.v1.ListJobsResponse\x12Y\n\x0eRetireFunction\x12\".nanogrid.v1.RetireFunctionRequest\x1a#.nanogrid.v1.RetireFunctionResponse\x12\\\n\x0fListDeadLetters\x12#.nanogrid.v1.ListDeadLettersRequest\x1a$.nanogrid.v1.ListDeadLettersResponse\x12\x65\n\x12RedriveDeadLetters\x12&.nanogrid.v1.RedriveDeadLettersRequest\x1a\'.nanogrid.v1.RedriveDeadLettersResponse\x12_\n\x10PurgeDeadLetters\x12$.nanogrid.v1.PurgeDeadLettersRequest\x1a%.nanogrid.v1.PurgeDeadLettersResponse\x12V\n\rListExecutors\x12!.nanogrid.v1.ListExecutorsRequest\x1a\".nanogrid.v1.ListExecutorsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19nanogrid/v1/invoker.proto\x12\x0bnanogrid.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1bnanogrid/v1/resources.proto\"\x88\x01\n\x10SubmitJobRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12%\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x14.nanogrid.v1.Dialect\x12\x17\n\x0fidempotency_key\x18\x04 \x01(\t\x12\x0e\n\x06job_id\x18\x05 \x01(\t\"2\n\x11SubmitJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"\x98\x01\n\x10InvokeJobRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12%\n\x07\x64ialect\x18\x03 \x01(\x0e\x32\x14.nanogrid.v1.Dialect\x12\x0e\n\x06wait_s\x18\x04 \x01(\x01\x12\x17\n\x0fidempotency_key\x18\x05 \x01(\t\x12\x0e\n\x06job_id\x18\x06 \x01(\t\"2\n\x11InvokeJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"\x1f\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"/\n\x0eGetJobResponse\x12\x1d\n\x03job\x18\x01 \x01(\x0b\x32\x10.nanogrid.v1.Job\"s\n\x0fListJobsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.nanogrid.v1.JobState\"K\n\x10ListJobsResponse\x12\x1e\n\x04jobs\x18\x01 \x03(\x0b\x32\x10.nanogrid.v1.Job\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\",\n\x15RetireFunctionRequest\x12\x13\n\x0b\x66unction_id\x18\x01 \x01(\t\"\x18\n\x16RetireFunctionResponse\"\xa4\x01\n\nDeadLetter\x12\x11\n\tletter_id\x18\x01 \x01(\t\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x13\n\x0b\x66unction_id\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x10\n\x08receives\x18\x05 \x01(\x05\x12+\n\x07\x64ied_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x65xcerpt\x18\x07 \x01(\x0c\"+\n\x16ListDeadLettersRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\"R\n\x17ListDeadLettersResponse\x12(\n\x07letters\x18\x01 \x03(\x0b\x32\x17.nanogrid.v1.DeadLetter\x12\r\n\x05total\x18\x02 \x01(\x05\"<\n\x19RedriveDeadLettersRequest\x12\x12\n\nletter_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\".\n\x1aRedriveDeadLettersResponse\x12\x10\n\x08redriven\x18\x01 \x01(\x05\":\n\x17PurgeDeadLettersRequest\x12\x12\n\nletter_ids\x18\x01 \x03(\t\x12\x0b\n\x03\x61ll\x18\x02 \x01(\x08\"*\n\x18PurgeDeadLettersResponse\x12\x0e\n\x06purged\x18\x01 \x01(\x05\"\x16\n\x14ListExecutorsRequest\"E\n\x15ListExecutorsResponse\x12,\n\texecutors\x18\x01 \x03(\x0b\x32\x19.nanogrid.v1.ExecutorInfo2\x8d\x06\n\x0eInvokerService\x12J\n\tSubmitJob\x12\x1d.nanogrid.v1.SubmitJobRequest\x1a\x1e.nanogrid.v1.SubmitJobResponse\x12J\n\tInvokeJob\x12\x1d.nanogrid.v1.InvokeJobRequest\x1a\x1e.nanogrid.v1.InvokeJobResponse\x12\x41\n\x06GetJob\x12\x1a.nanogrid.v1.GetJobRequest\x1a\x1b.nanogrid.v1.GetJobResponse\x12G\n\x08ListJobs\x12\x1c.nanogrid.v1.ListJobsRequest\x1a\x1d.nanogrid.v1.ListJobsResponse\x12Y\n\x0eRetireFunction\x12\".nanogrid.v1.RetireFunctionRequest\x1a#.nanogrid.v1.RetireFunctionResponse\x12\\\n\x0fListDeadLetters\x12#.nanogrid.v1.ListDeadLettersRequest\x1a$.nanogrid.v1.ListDeadLettersResponse\x12\x65\n\x12RedriveDeadLetters\x12&.nanogrid.v1.RedriveDeadLettersRequest\x1a\'.nanogrid.v1.RedriveDeadLettersResponse\x12_\n\x10PurgeDeadLetters\x12$.nanogrid.v1.PurgeDeadLettersRequest\x1a%.nanogrid.v1.PurgeDeadLettersResponse\x12V\n\rListExecutors\x12!.nanogrid.v1.ListExecutorsRequest\x1a\".nanogrid.v1.ListExecutorsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nanogrid.v1.invoker_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SUBMITJOBREQUEST']._serialized_start=104
-  _globals['_SUBMITJOBREQUEST']._serialized_end=224
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=226
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=276
-  _globals['_INVOKEJOBREQUEST']._serialized_start=279
-  _globals['_INVOKEJOBREQUEST']._serialized_end=415
-  _globals['_INVOKEJOBRESPONSE']._serialized_start=417
-  _globals['_INVOKEJOBRESPONSE']._serialized_end=467
-  _globals['_GETJOBREQUEST']._serialized_start=469
-  _globals['_GETJOBREQUEST']._serialized_end=500
-  _globals['_GETJOBRESPONSE']._serialized_start=502
-  _globals['_GETJOBRESPONSE']._serialized_end=549
-  _globals['_LISTJOBSREQUEST']._serialized_start=551
-  _globals['_LISTJOBSREQUEST']._serialized_end=666
-  _globals['_LISTJOBSRESPONSE']._serialized_start=668
-  _globals['_LISTJOBSRESPONSE']._serialized_end=743
-  _globals['_RETIREFUNCTIONREQUEST']._serialized_start=745
-  _globals['_RETIREFUNCTIONREQUEST']._serialized_end=789
-  _globals['_RETIREFUNCTIONRESPONSE']._serialized_start=791
-  _globals['_RETIREFUNCTIONRESPONSE']._serialized_end=815
-  _globals['_DEADLETTER']._serialized_start=818
-  _globals['_DEADLETTER']._serialized_end=982
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=984
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1027
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1029
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1111
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1113
-  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1173
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1175
-  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1221
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1223
-  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1281
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1283
-  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1325
-  _globals['_LISTEXECUTORSREQUEST']._serialized_start=1327
-  _globals['_LISTEXECUTORSREQUEST']._serialized_end=1349
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=1351
-  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=1420
-  _globals['_INVOKERSERVICE']._serialized_start=1423
-  _globals['_INVOKERSERVICE']._serialized_end=2204
+  _globals['_SUBMITJOBREQUEST']._serialized_start=105
+  _globals['_SUBMITJOBREQUEST']._serialized_end=241
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=243
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=293
+  _globals['_INVOKEJOBREQUEST']._serialized_start=296
+  _globals['_INVOKEJOBREQUEST']._serialized_end=448
+  _globals['_INVOKEJOBRESPONSE']._serialized_start=450
+  _globals['_INVOKEJOBRESPONSE']._serialized_end=500
+  _globals['_GETJOBREQUEST']._serialized_start=502
+  _globals['_GETJOBREQUEST']._serialized_end=533
+  _globals['_GETJOBRESPONSE']._serialized_start=535
+  _globals['_GETJOBRESPONSE']._serialized_end=582
+  _globals['_LISTJOBSREQUEST']._serialized_start=584
+  _globals['_LISTJOBSREQUEST']._serialized_end=699
+  _globals['_LISTJOBSRESPONSE']._serialized_start=701
+  _globals['_LISTJOBSRESPONSE']._serialized_end=776
+  _globals['_RETIREFUNCTIONREQUEST']._serialized_start=778
+  _globals['_RETIREFUNCTIONREQUEST']._serialized_end=822
+  _globals['_RETIREFUNCTIONRESPONSE']._serialized_start=824
+  _globals['_RETIREFUNCTIONRESPONSE']._serialized_end=848
+  _globals['_DEADLETTER']._serialized_start=851
+  _globals['_DEADLETTER']._serialized_end=1015
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1017
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1060
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1062
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1144
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_start=1146
+  _globals['_REDRIVEDEADLETTERSREQUEST']._serialized_end=1206
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_start=1208
+  _globals['_REDRIVEDEADLETTERSRESPONSE']._serialized_end=1254
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_start=1256
+  _globals['_PURGEDEADLETTERSREQUEST']._serialized_end=1314
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_start=1316
+  _globals['_PURGEDEADLETTERSRESPONSE']._serialized_end=1358
+  _globals['_LISTEXECUTORSREQUEST']._serialized_start=1360
+  _globals['_LISTEXECUTORSREQUEST']._serialized_end=1382
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_start=1384
+  _globals['_LISTEXECUTORSRESPONSE']._serialized_end=1453
+  _globals['_INVOKERSERVICE']._serialized_start=1456
+  _globals['_INVOKERSERVICE']._serialized_end=2237
 # @@protoc_insertion_point(module_scope)

@@ -30,6 +30,7 @@ class SubmitJobRequest(_message.Message):
     PAYLOAD_FIELD_NUMBER: _builtins.int
     DIALECT_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
     """The function's UUID."""
     payload: _builtins.bytes
@@ -38,6 +39,10 @@ class SubmitJobRequest(_message.Message):
     """The spelling of the answers."""
     idempotency_key: _builtins.str
     """1 to 255 printable ASCII characters that name this question for 24 hours, per principal; empty = none."""
+    job_id: _builtins.str
+    """`job-` and a UUID that a service of the grid chose, so that it can repeat the call after a lost connection and get the
+    same job; empty = the invoker chooses. INVALID_ARGUMENT from anybody else.
+    """
     def __init__(
         self,
         *,
@@ -45,10 +50,11 @@ class SubmitJobRequest(_message.Message):
         payload: _builtins.bytes = ...,
         dialect: _resources_pb2.Dialect.ValueType = ...,
         idempotency_key: _builtins.str = ...,
+        job_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "function_id", b"function_id", "idempotency_key", b"idempotency_key", "payload", b"payload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "function_id", b"function_id", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "payload", b"payload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -89,6 +95,7 @@ class InvokeJobRequest(_message.Message):
     DIALECT_FIELD_NUMBER: _builtins.int
     WAIT_S_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    JOB_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
     """The function's UUID."""
     payload: _builtins.bytes
@@ -99,6 +106,8 @@ class InvokeJobRequest(_message.Message):
     """Longest wait in seconds; 0 = the invoker's setting (290), which is also the most."""
     idempotency_key: _builtins.str
     """1 to 255 printable ASCII characters that name this question for 24 hours, per principal; empty = none."""
+    job_id: _builtins.str
+    """As in SubmitJobRequest. A repeated call waits for the end of the job that the first one made."""
     def __init__(
         self,
         *,
@@ -107,10 +116,11 @@ class InvokeJobRequest(_message.Message):
         dialect: _resources_pb2.Dialect.ValueType = ...,
         wait_s: _builtins.float = ...,
         idempotency_key: _builtins.str = ...,
+        job_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "function_id", b"function_id", "idempotency_key", b"idempotency_key", "payload", b"payload", "wait_s", b"wait_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dialect", b"dialect", "function_id", b"function_id", "idempotency_key", b"idempotency_key", "job_id", b"job_id", "payload", b"payload", "wait_s", b"wait_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

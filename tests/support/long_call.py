@@ -1,0 +1,41 @@
+"""A call of nearly five minutes that waits on a grid of its own while other tests run."""
+
+import concurrent.futures
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+
+from support.grid import Grid, running_grid
+
+CALL_S = 285  # below the 290 s of a synchronous wait and the 300 s of a load balancer
+_WATCHDOG_S = 600
+
+SOURCE = f"import time\ndef handler(event, context):\n    time.sleep({CALL_S})\n    return 'awake'"
+
+
+class LongCall:
+    """The call under way."""
+
+    def __init__(self, grid: Grid, answer: "concurrent.futures.Future[httpx.Response]") -> None:
+        self._grid = grid
+        self._answer = answer
+
+    def wait(self) -> httpx.Response:
+        """The answer to the call."""
+        return self._answer.result(_WATCHDOG_S)
+
+    def logs(self) -> str:
+        """All that the grid logged."""
+        return "".join(path.read_text() for path in Path(self._grid.folder, "logs").glob("*.log"))
+
+
+@contextmanager
+def long_call(folder: Path) -> Iterator[LongCall]:
+    with (
+        running_grid(folder, NANOGRID_EXECUTOR_SANDBOX_URL="process:", NANOGRID_EXECUTOR_DRAIN_S="0") as grid,
+        concurrent.futures.ThreadPoolExecutor() as pool,
+    ):
+        body = {"function_id": grid.upload(SOURCE, timeout=CALL_S + 60)}
+        yield LongCall(grid, pool.submit(grid.http.post, "/run", json=body, timeout=_WATCHDOG_S))
