@@ -13,6 +13,7 @@ from starlette.requests import Request
 from gateway.settings import GatewaySettings
 from nanogrid.errors import UnavailableError
 from nanogrid.rpc.client import open_stub
+from nanogrid.runtimes import Runtime, resolve
 from nanogrid.v1 import artifacts_pb2_grpc, invoker_pb2_grpc, registry_pb2_grpc
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 
@@ -62,6 +63,12 @@ def settings_of(request: Request) -> GatewaySettings:
     """The settings of the application that serves a request."""
     settings: GatewaySettings = request.app.state.settings
     return settings
+
+
+async def resolve_runtime(request: Request, name: str) -> Runtime:
+    """Find the runtime that a caller meant, among those offered now. RuntimeNotSupportedError lists them."""
+    offered = await of(request).offered.names()
+    return resolve(name, offered, stand_ins=settings_of(request).runtime_stand_ins)
 
 
 @asynccontextmanager

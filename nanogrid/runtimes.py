@@ -1,37 +1,133 @@
-"""The one table of runtimes: the names users may write, and the image and the in-sandbox program behind each."""
+"""The one table of runtimes: names, source files, handlers, images and resident programs. Everything else reads it."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
 
 from nanogrid.errors import RuntimeNotSupportedError
+
+# module.function, in folders where there are some; a compiled program is named by its main file.
+_HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
+_PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """The resident program of a language: an interpreter, its options, and an entry below the folder of runtimes."""
+
+    interpreter: str
+    entry: str
+    options: tuple[str, ...] = ()
+
+    def command(self, runtimes: Path, interpreter: str | None = None) -> list[str]:
+        """Build the command line, where the runtimes are at `runtimes`."""
+        return [interpreter or self.interpreter, *self.options, str(runtimes / self.entry)]
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime by its canonical name.
+    """A runtime by its canonical name, and all that NanoGrid knows of it.
 
-    `language` chooses the resident program inside the sandbox and the way handlers are written; `image` is the
-    Docker image; `suffixes` are the single source files it takes.
+    `language` is what its resident program calls itself; `alias` is what users may write for any version of it.
+    `modules` are the modules of an archive that its default handler is looked for in, best first. `executable` is its
+    interpreter on a machine without images, "" where there is none. `version` is () where it has only one.
     """
 
     name: str
     language: str
+    alias: str
+    version: tuple[int, ...]
     image: str
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...]  # of the single source files it takes
+    program: Program
+    modules: tuple[str, ...] = ("main",)
+    executable: str = ""
     compiled: bool = False  # whether the code is built before it runs, and its handler is the program's main file
+
+    def handler_of_file(self, filename: str) -> str:
+        """Name the handler of one source file without one: `<file>.handler`, or the program's file."""
+        path = PurePosixPath(filename)
+        return path.name if self.compiled else f"{path.stem}.handler"
+
+    def handler_of_archive(self, root_files: Iterable[str]) -> str:
+        """Name the handler of an archive without one, by the files at its root: `main.handler` or its like."""
+        if self.compiled:
+            return f"{self.modules[0]}{self.suffixes[0]}"
+        stems = {PurePosixPath(name).stem for name in root_files}
+        found = next((module for module in self.modules if module in stems), self.modules[-1])
+        return f"{found}.handler"
+
+    def handler_of_folder(self, root_files: Collection[str]) -> str:
+        """Name the handler of a folder with these files at its root, as for an upload of it.
+
+        A source file that lies there alone gives its own name: an upload of a single file has become such a folder.
+        """
+        sources = [name for name in root_files if PurePosixPath(name).suffix in self.suffixes]
+        if len(sources) == 1 and not self.compiled:
+            return self.handler_of_file(sources[0])
+        return self.handler_of_archive(sources)
+
+    def source_of(self, handler: str) -> str:
+        """Name the path at which a single source file is found by its handler ("" = by the default one).
+
+        The path never leads out of the folder, whatever the handler is.
+        """
+        module = "" if self.compiled else handler.rpartition(".")[0]
+        parts = [part for part in re.split(r"[./\\\0]", module) if part] or ["main"]
+        return "/".join(parts) + self.suffixes[0]
+
+    def fault_of_handler(self, handler: str) -> str | None:
+        """Say what is wrong with the spelling of a handler, and what would do; None when it is right."""
+        if self.compiled:
+            if _PROGRAM_FILE.fullmatch(handler) and handler.endswith(self.suffixes):
+                return None
+            return f"{handler!r} is not a source file; write for example {self.handler_of_archive(())}"
+        if _HANDLER.fullmatch(handler):
+            return None
+        return (
+            f"{handler!r} is not module.function; write for example main.handler or folder/app.handler, "
+            "of letters, digits, _ and -"
+        )
 
 
 def _python(version: str) -> Runtime:
-    return Runtime(f"python{version}", "python", f"nanogrid/python:{version}-fat", (".py",))
+    name = f"python{version}"
+    return Runtime(
+        name,
+        "python",
+        "python",
+        tuple(map(int, version.split("."))),
+        f"nanogrid/python:{version}-fat",
+        (".py",),
+        Program("python3", "python/main.py"),
+        executable=name,
+    )
 
 
 def _node(version: int) -> Runtime:
-    return Runtime(f"nodejs{version}.x", "node", f"nanogrid/node:{version}-fat", (".js", ".mjs"))
+    return Runtime(
+        f"nodejs{version}.x",
+        "node",
+        "nodejs",
+        (version,),
+        f"nanogrid/node:{version}-fat",
+        (".js", ".mjs"),
+        # V8 would give up at a share of the memory it was started with. The sandbox's limit is the one that counts, so
+        # V8's is as high as a function's memory may be; a smaller young generation leaves more of it to the function.
+        Program("node", "node/main.js", ("--max-old-space-size=10240", "--max-semi-space-size=8")),
+        modules=("main", "index"),
+        executable="node",
+    )
 
 
 def _compiled(language: str) -> Runtime:
-    return Runtime(language, language, f"nanogrid/{language}:latest", (f".{language}",), compiled=True)
+    # One resident program for all of them; the entry is the folder with what builds the language.
+    program = Program("/sbin/nanogrid-program", language)
+    return Runtime(
+        language, language, language, (), f"nanogrid/{language}:latest", (f".{language}",), program, compiled=True
+    )
 
 
 RUNTIMES: dict[str, Runtime] = {
@@ -42,34 +138,64 @@ RUNTIMES: dict[str, Runtime] = {
         *map(_compiled, ("cpp", "go")),
     )
 }
+_PREFERRED = "python3.11"  # before newer ones: the version that the tests run most on
 
-# An alias means the first of its row that the grid offers.
+# An alias means the first of its row that the grid offers: the preferred version, then the newest.
 ALIASES: dict[str, tuple[str, ...]] = {
-    "python": ("python3.11", "python3.13", "python3.12", "python3.10", "python3.9"),
-    "nodejs": ("nodejs22.x", "nodejs20.x", "nodejs18.x"),
+    alias: tuple(
+        sorted(
+            (one.name for one in RUNTIMES.values() if one.alias == alias and one.version),
+            key=lambda name: (name == _PREFERRED, RUNTIMES[name].version),
+            reverse=True,
+        )
+    )
+    for alias in dict.fromkeys(one.alias for one in RUNTIMES.values() if one.version)
 }
 
+SOURCE_SUFFIXES = tuple(dict.fromkeys(suffix for one in RUNTIMES.values() for suffix in one.suffixes))
 
-def archive_handler(runtime: Runtime, root_files: Iterable[str]) -> str:
-    """The handler of an archive or folder that nobody named one for. Pure.
 
-    `main.handler`, or `index.handler` for Node without a main. Compiled runtimes have no handler but a program: it is
-    named by its main file.
+def alias_of_suffix(suffix: str) -> str | None:
+    """Find the alias of the language that takes a source file with this ending."""
+    return next((one.alias for one in RUNTIMES.values() if suffix in one.suffixes), None)
+
+
+def is_handler(text: str) -> bool:
+    """Tell whether some runtime may take this as its handler."""
+    return _PROGRAM_FILE.fullmatch(text) is not None
+
+
+def resolve(name: str, offered: frozenset[str], *, stand_ins: bool = False) -> Runtime:
+    """Find the runtime that a user meant. RuntimeNotSupportedError lists the ones that would do.
+
+    `offered` are the canonical names that the live executors announce; while none is up, every runtime of the table
+    counts. With `stand_ins`, a version that is not offered is served by the nearest offered one of its language.
     """
-    if runtime.compiled:
-        return f"main{runtime.suffixes[0]}"
-    has_main = any(PurePosixPath(name).stem == "main" for name in root_files)
-    return "index.handler" if runtime.language == "node" and not has_main else "main.handler"
-
-
-def resolve(name: str, offered: frozenset[str]) -> Runtime:
-    """The runtime a user meant. RuntimeNotSupportedError lists the ones that would do.
-
-    `offered` are the canonical names the live executors announce; while none is up, every runtime of the table counts.
-    """
-    offered = offered or frozenset(RUNTIMES)
+    offered = offered & RUNTIMES.keys() or frozenset(RUNTIMES)
     for candidate in ALIASES.get(name, (name,)):
-        if candidate in offered and candidate in RUNTIMES:
+        if candidate in offered:
             return RUNTIMES[candidate]
-    able = ", ".join(sorted(offered))
-    raise RuntimeNotSupportedError(f"runtime: {name!r} is not offered here; available: {able}", field="runtime")
+    wanted = RUNTIMES.get(name)
+    if stand_ins and wanted is not None and (found := stand_in(wanted, offered)) is not None:
+        return found
+    raise RuntimeNotSupportedError(_why_not(name, wanted, offered), field="runtime")
+
+
+def stand_in(wanted: Runtime, offered: Iterable[str]) -> Runtime | None:
+    """Choose the offered version that serves code written for another: the next newer one, else the newest older."""
+    others = [one for one in map(RUNTIMES.__getitem__, offered) if one.version and one.alias == wanted.alias]
+    newer = [one for one in others if one.version >= wanted.version]
+    if newer:
+        return min(newer, key=lambda one: one.version)
+    return max(others, key=lambda one: one.version, default=None)
+
+
+def _why_not(name: str, wanted: Runtime | None, offered: frozenset[str]) -> str:
+    able = ", ".join(one for one in RUNTIMES if one in offered)
+    if wanted is None and name not in ALIASES:
+        close = get_close_matches(name.lower(), (*ALIASES, *offered), n=1, cutoff=0.7)
+        meant = f"; did you mean {close[0]!r}?" if close else ""
+        return f"runtime: {name[:64]!r} is not known; available: {able}{meant}"
+    other = wanted and stand_in(wanted, offered)
+    cure = f", or set NANOGRID_RUNTIME_STAND_INS=on to have {other.name} serve it" if other else ""
+    return f"runtime: {name!r} is not offered here; available: {able}. Build it with `make images`{cure}"

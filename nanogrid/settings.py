@@ -23,6 +23,10 @@ class GridSettings(BaseSettings):
     invoker_address: str = "127.0.0.1:50053"
     gateway_url: str = ""  # where clients reach the gateway, for links in what is published; "" leaves them relative
 
+    # Whether an offered version of a language serves functions of one that is not. Answers say which it was. A local
+    # grid switches it on: it has few images, and newcomers' examples name others.
+    runtime_stand_ins: bool = False
+
     # Where the job store is: always a Redis server.
     redis_url: str = ""
     redis_host: str = Field(default="", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))

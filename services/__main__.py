@@ -40,7 +40,13 @@ async def main() -> None:
         async with redis.serving(settings, data_dir, lock) as redis_url:
             token = settings.internal_token or ensure_token(data_dir)
             env = plan.environment(
-                os.environ, where, data_dir=data_dir, redis_url=redis_url, sandbox_url=sandbox_url, token=token
+                os.environ,
+                where,
+                settings,
+                data_dir=data_dir,
+                redis_url=redis_url,
+                sandbox_url=sandbox_url,
+                token=token,
             )
             async with keeping(plan.stages(env, settings), data_dir / "logs"):
                 with _announced(data_dir, _describe(env, where, settings.executors)):

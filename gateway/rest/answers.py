@@ -86,6 +86,7 @@ def _standard(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         **_error(job),
         **_damage(job),
         "runtime": job.runtime,
+        **({"requested_runtime": job.requested_runtime} if job.requested_runtime else {}),
         "memory_mb": job.memory_mb,
         "recommended_memory_mb": job.recommended_memory_mb,
         "estimated_saving_percent": job.estimated_saving_percent,

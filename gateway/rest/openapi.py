@@ -6,6 +6,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from gateway.rest.option_schemas import ENV_OBJECT, ENV_TEXT, FILE, OPTIONS
+
 VERSION = "1"
 DESCRIPTION = (
     "Upload code, call it over REST, get the result back. Failures of your code are data: 200 with "
@@ -71,24 +73,6 @@ _ACCEPTED = {
 }
 _SUMMARY = {name: _JOB[name] for name in ("job_id", "function_id", "status", "execution_time_ms", "created_at")}
 
-# Options that an upload and a registration share.
-_OPTIONS: dict[str, dict[str, Any]] = {
-    "function_name": {"type": "string", "maxLength": 128, "description": "Need not be unique."},
-    "runtime": {"type": "string", "description": "python3.9 to python3.13, or python.", "example": "python3.11"},
-    "handler": {
-        "type": "string",
-        "maxLength": 256,
-        "description": "module.function (`<file>.handler` when left out); for cpp and go the program's file.",
-    },
-    "timeout": {"type": "integer", "default": 300, "minimum": 0, "maximum": 604800, "description": "s; 0 = no limit."},
-    "memory_mb": {"type": "integer", "default": 512, "minimum": 64, "maximum": 10240},
-    "max_concurrency": {"type": "integer", "default": 0, "minimum": 0, "maximum": 1000, "description": "0 = no limit."},
-    "mode": {"type": "string", "enum": ["reuse", "fresh"], "default": "reuse"},
-    "egress": {"type": "boolean", "default": False, "description": "Not offered by this grid yet."},
-    "auto_memory": {"type": "boolean", "default": False},
-}
-_ENV_OBJECT = {"type": "object", "additionalProperties": {"type": "string"}, "description": "At most 64 KiB together."}
-_ENV_TEXT = {"type": "string", "description": "A JSON object of strings.", "example": '{"GREETING": "안녕"}'}
 _UUID = {"type": "string", "format": "uuid"}
 
 
@@ -147,9 +131,9 @@ UPLOAD = {
                     "type": "object",
                     "required": ["file", "function_name", "runtime"],
                     "properties": {
-                        "file": {"type": "string", "format": "binary", "description": ".py or .zip"},
-                        **_OPTIONS,
-                        "env": _ENV_TEXT,
+                        "file": FILE,
+                        **OPTIONS,
+                        "env": ENV_TEXT,
                     },
                 }
             }
@@ -174,7 +158,7 @@ REGISTER = {
             {
                 "type": "object",
                 "required": ["function_name", "runtime", "s3_key"],
-                "properties": {"s3_key": {"type": "string"}, "function_id": _UUID, **_OPTIONS, "env": _ENV_OBJECT},
+                "properties": {"s3_key": {"type": "string"}, "function_id": _UUID, **OPTIONS, "env": ENV_OBJECT},
                 "additionalProperties": False,
             },
         ),

@@ -8,14 +8,14 @@ from typing import Any
 import orjson
 
 from nanogrid.errors import InvalidFieldError
-from nanogrid.runtimes import Runtime, archive_handler
+from nanogrid.runtimes import SOURCE_SUFFIXES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 _INT32 = 2**31  # the contract's integers; the registry knows the sensible ranges
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _MODES = {"reuse": SandboxMode.SANDBOX_MODE_REUSE, "fresh": SandboxMode.SANDBOX_MODE_FRESH}
 _ARCHIVE = ".zip"
-_SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go", _ARCHIVE)
+_SUFFIXES = (*SOURCE_SUFFIXES, _ARCHIVE)
 
 # REST's name, the contract's field, and what JSON must hold.
 _FIELDS: dict[str, tuple[str, type]] = {
@@ -73,11 +73,10 @@ def check_fits(suffix: str, runtime: Runtime) -> None:
 
 
 def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
-    """`<file>.handler` for a single file, or the program's file where the runtime is compiled; else the archive's."""
-    path = PurePosixPath(filename)
-    if path.suffix.lower() == _ARCHIVE:
-        return archive_handler(runtime, root_files)
-    return path.name if runtime.compiled else f"{path.stem}.handler"
+    """Name the handler of code without one: of a single file, else of an archive with these files at its root."""
+    if PurePosixPath(filename).suffix.lower() == _ARCHIVE:
+        return runtime.handler_of_archive(root_files)
+    return runtime.handler_of_file(filename)
 
 
 def _function(given: Mapping[str, Any]) -> Function:

@@ -41,7 +41,7 @@ async def register(request: Request) -> Response:
         return created(idempotency.same(earlier, fingerprint))
     try:
         function.function_id = function.function_id or await _free_id(grid, function.s3_key)
-        runtime = runtimes.resolve(function.runtime, await grid.offered.names())
+        runtime = await backends.resolve_runtime(request, function.runtime)
         code = await _inspect(grid, function.s3_key)
         stored = StoredCode(function, runtime, code, code.s3_key)
         return created(await record(grid, stored, attempt.reservation, fingerprint))
@@ -101,6 +101,8 @@ class StoredCode:
         function, code = Function(), self.code
         function.CopyFrom(self.wanted)
         function.runtime = self.runtime.name
+        if self.wanted.runtime in runtimes.RUNTIMES and self.wanted.runtime != self.runtime.name:
+            function.requested_runtime = self.wanted.runtime
         function.handler = function.handler or options.default_handler(self.runtime, self.filename, code.root_files)
         function.s3_key, function.code_sha256, function.code_size_bytes = code.s3_key, code.code_sha256, code.size_bytes
         return function
@@ -127,6 +129,7 @@ def as_json(function: Function) -> dict[str, Any]:
         "s3_key": function.s3_key,
         "created_at": format_time(function.created_at),
         "runtime": function.runtime,
+        **({"requested_runtime": function.requested_runtime} if function.requested_runtime else {}),
         "handler": function.handler,
         "timeout": function.timeout_s,
         "memory_mb": function.memory_mb,

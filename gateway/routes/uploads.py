@@ -32,7 +32,7 @@ async def upload(request: Request) -> Response:
     form = Form(request, backends.settings_of(request).gateway_upload_bytes, options.UPLOAD_FIELDS)
     if (earlier := await attempt.reserve()) is not None:
         return created(idempotency.same(earlier, await _read_only(form)))
-    arriving = _Upload(grid, form, attempt)
+    arriving = _Upload(request, form, attempt)
     try:
         return created(await arriving.become_function())
     except BaseException:
@@ -56,8 +56,9 @@ class _Upload:
     undone.
     """
 
-    def __init__(self, grid: backends.Backends, form: Form, attempt: idempotency.Attempt) -> None:
-        self._grid = grid
+    def __init__(self, request: Request, form: Form, attempt: idempotency.Attempt) -> None:
+        self._request = request
+        self._grid = backends.of(request)
         self._form = form
         self._attempt = attempt
         self._refusal: Exception | None = None
@@ -120,5 +121,5 @@ class _Upload:
     async def _settle(self) -> None:
         self._function = options.from_form(self._form.fields)
         self._function.function_id = self._function_id
-        self._runtime = runtimes.resolve(self._function.runtime, await self._grid.offered.names())
+        self._runtime = await backends.resolve_runtime(self._request, self._function.runtime)
         options.check_fits(options.suffix_of(self._form.filename), self._runtime)

@@ -7,20 +7,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from nanogrid.cli.exits import CliError, Exit
+from nanogrid.runtimes import RUNTIMES, alias_of_suffix
 
 # What tools leave beside the source, and nobody means to upload.
 _LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
-
-_BY_SUFFIX = {".py": "python", ".js": "nodejs", ".mjs": "nodejs", ".cpp": "cpp", ".go": "go"}
-_BY_ENTRY = {
-    "main.py": "python",
-    "main.js": "nodejs",
-    "main.mjs": "nodejs",
-    "index.js": "nodejs",
-    "index.mjs": "nodejs",
-    "main.cpp": "cpp",
-    "main.go": "go",
-}
 
 
 @contextmanager
@@ -39,7 +29,7 @@ def prepare(path: Path) -> Iterator[Path]:
 
 def guess_runtime(file: Path) -> str:
     """The runtime a file or zip looks like, as an alias. CliError when it does not tell."""
-    if runtime := _BY_SUFFIX.get(file.suffix):
+    if runtime := alias_of_suffix(file.suffix):
         return runtime
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as bundle:
@@ -52,11 +42,11 @@ def guess_runtime(file: Path) -> str:
 def runtime_of(names: Iterable[str]) -> str | None:
     """The runtime of a zip by the names in it: by its entry file, else by the only language at its root."""
     at_root = {name for name in names if "/" not in name}
-    for entry, runtime in _BY_ENTRY.items():
-        if entry in at_root:
-            return runtime
-    languages = {_BY_SUFFIX[suffix] for name in at_root if (suffix := Path(name).suffix) in _BY_SUFFIX}
-    return languages.pop() if len(languages) == 1 else None
+    for runtime in RUNTIMES.values():
+        if any(f"{module}{suffix}" in at_root for module in runtime.modules for suffix in runtime.suffixes):
+            return runtime.alias
+    found = {alias for name in at_root if (alias := alias_of_suffix(Path(name).suffix))}
+    return found.pop() if len(found) == 1 else None
 
 
 def _zip(folder: Path, bundle: Path) -> None:

@@ -12,6 +12,7 @@ from nanogrid.cli.bundle import guess_runtime, prepare
 from nanogrid.cli.client import open_client
 from nanogrid.cli.exits import CliError, Exit
 from nanogrid.cli.session import session
+from nanogrid.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 _COLUMNS = ("function_id", "function_name", "runtime", "handler", "timeout", "memory_mb", "created_at")
 
@@ -40,7 +41,7 @@ def upload(  # noqa: PLR0917 - typer reads options off the signature, by name
     runtime: Annotated[str | None, typer.Option(help="For example python3.11. [default: by the file]")] = None,
     handler: Annotated[str | None, typer.Option(help="module.function. [default: <file>.handler]")] = None,
     timeout: Annotated[int | None, typer.Option(min=0, help="Seconds a call may take; 0 = no limit.")] = None,
-    memory: Annotated[int | None, typer.Option(min=64, max=10240, help="MiB.")] = None,
+    memory: Annotated[int | None, typer.Option(min=MIN_MEMORY_MB, max=MAX_MEMORY_MB, help="MiB.")] = None,
     env: Annotated[list[str] | None, typer.Option(metavar="K=V", help="Environment variable; repeatable.")] = None,
     mode: Annotated[Mode | None, typer.Option(help="reuse: calls share a process. fresh: a process each.")] = None,
 ) -> None:

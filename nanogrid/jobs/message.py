@@ -13,17 +13,16 @@ import msgspec
 import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from nanogrid import limits
+from nanogrid.defaults import fill_defaults
 from nanogrid.jobs.message_fields import Fields, MalformedError
 from nanogrid.json_text import JsonError, cut_members
 from nanogrid.timestamps import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 
-__all__ = ["MalformedError", "Message", "decode", "encode", "fill_defaults"]
+__all__ = ["MalformedError", "Message", "decode", "encode"]
 
 _INLINE_BYTES = 1_000_000  # of source text in a message: about what the largest queue message holds
-_DEFAULT_TIMEOUT_S, _DEFAULT_MEMORY_MB = 300, 512
-_LEAST_MB, _MOST_MB = 64, 10_240
-_MOST_CONCURRENCY = 1_000
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, the latest a Timestamp knows
 _MODES, _DIALECTS = max(SandboxMode.values()), max(Dialect.values())
 
@@ -155,30 +154,21 @@ def _known_function(said: bytes) -> Function:
 def _function(fields: Fields, owner: str) -> Function:
     function = Function(
         function_id=fields.identifier("function_id"),
-        function_name=fields.text("function_name", 128),
+        function_name=fields.text("function_name", limits.MAX_NAME),
         owner=owner,
         runtime=fields.text("runtime", 64),
         handler=fields.handler(),
         s3_key=fields.key("s3_key"),
         code_sha256=fields.sha256("code_sha256"),
         timeout_s=fields.timeout_s(),
-        memory_mb=fields.whole("memory_mb", _LEAST_MB, _MOST_MB),
+        memory_mb=fields.whole("memory_mb", limits.MIN_MEMORY_MB, limits.MAX_MEMORY_MB),
         env=fields.env(),
         mode=SandboxMode.ValueType(fields.whole("mode", 0, _MODES)),
-        max_concurrency=fields.whole("max_concurrency", 0, _MOST_CONCURRENCY),
+        max_concurrency=fields.whole("max_concurrency", 0, limits.MAX_CONCURRENCY),
         egress=bool(owner) and fields.flag("egress"),  # by hand nothing is opened that its owner has not
         auto_memory=fields.flag("auto_memory"),
     )
     return fill_defaults(function) if owner else function
-
-
-def fill_defaults(function: Function) -> Function:
-    """The same function, what is unset of its limits filled in."""
-    if not function.HasField("timeout_s"):
-        function.timeout_s = _DEFAULT_TIMEOUT_S
-    function.memory_mb = function.memory_mb or _DEFAULT_MEMORY_MB
-    function.mode = function.mode or SandboxMode.SANDBOX_MODE_REUSE
-    return function
 
 
 def _job(fields: Fields, function: Function, dialect: Dialect.ValueType) -> Job:

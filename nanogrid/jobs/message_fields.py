@@ -1,22 +1,14 @@
 """Reading a queue message field by field: nothing is believed, and what is wrong is named as its sender spelt it."""
 
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-__all__ = ["MAX_TIMEOUT_S", "Fields", "MalformedError"]
+from nanogrid import limits
+from nanogrid.runtimes import is_handler
 
-MAX_TIMEOUT_S = 7 * 24 * 3600  # as for functions: as long as a durable result is kept by default
+__all__ = ["Fields", "MalformedError"]
 
 _SHOWN = 40  # characters of a wrong value that an error repeats
-_KEY_BYTES = 1024  # S3's own limit of an object key
-_ENV_BYTES = 64 * 1024  # as for functions: names, values and two separators each
-
-# Part of object keys and of Redis keys; artifacts asks the same of the jobs whose outputs it stores.
-_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
-_HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")  # module.function, or the main file of a compiled program
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class MalformedError(ValueError):
@@ -57,30 +49,32 @@ class Fields:
             raise MalformedError(f"{self.spelt(name)} has a character that cannot be printed")
         return value
 
-    def _matching(self, name: str, most: int, pattern: re.Pattern[str], meaning: str) -> str:
+    def _matching(self, name: str, most: int, matches: Callable[[str], object], meaning: str) -> str:
         value = self.text(name, most)
-        if value and not pattern.fullmatch(value):
+        if value and not matches(value):
             raise MalformedError(f"{self.spelt(name)} {value[:_SHOWN]!r} is not {meaning}")
         return value
 
     def identifier(self, name: str) -> str:
         """The id of a job or a function."""
-        return self._matching(name, 128, _ID, "1 to 128 characters of A-Z a-z 0-9 . _ : -")
+        return self._matching(name, 128, limits.ID.fullmatch, limits.ID_MEANS)
 
     def handler(self) -> str:
         """`module.function`, or a source file's name."""
-        return self._matching("handler", 256, _HANDLER, "module.function, such as main.handler")
+        return self._matching("handler", limits.MAX_HANDLER, is_handler, "module.function, such as main.handler")
 
     def sha256(self, name: str) -> str:
         """A digest in hex."""
-        return self._matching(name, 64, _SHA256, "64 lower-case hex digits")
+        return self._matching(name, 64, limits.SHA256.fullmatch, "64 lower-case hex digits")
 
     def key(self, name: str) -> str:
         """An object key."""
-        key = self.text(name, _KEY_BYTES)
-        if len(key.encode()) > _KEY_BYTES:
-            raise MalformedError(f"{self.spelt(name)} has {len(key.encode())} bytes; use at most {_KEY_BYTES}")
-        if key and ("\\" in key or any(part in ("", ".", "..") for part in key.split("/"))):
+        key = self.text(name, limits.MAX_KEY_BYTES)
+        if len(key.encode()) > limits.MAX_KEY_BYTES:
+            raise MalformedError(
+                f"{self.spelt(name)} has {len(key.encode())} bytes; use at most {limits.MAX_KEY_BYTES}"
+            )
+        if key and not limits.is_relative_key(key):
             raise MalformedError(
                 f"{self.spelt(name)} {key[:_SHOWN]!r} is not a key such as folder/code.zip: no leading /, no .., no //"
             )
@@ -103,8 +97,8 @@ class Fields:
         if self._get("timeout") is None:
             return None
         if name == "timeout":
-            return self.whole("timeout", 0, MAX_TIMEOUT_S)
-        return -(-self.whole("timeout", 0, MAX_TIMEOUT_S * 1000) // 1000)
+            return self.whole("timeout", 0, limits.MAX_TIMEOUT_S)
+        return -(-self.whole("timeout", 0, limits.MAX_TIMEOUT_S * 1000) // 1000)
 
     def flag(self, name: str) -> bool:
         """True or false; false when left out."""
@@ -121,13 +115,13 @@ class Fields:
         if not isinstance(env, dict):
             raise MalformedError("env is not an object of strings")
         for name, value in env.items():
-            if not _ENV_NAME.fullmatch(name):
+            if not limits.ENV_NAME.fullmatch(name):
                 raise MalformedError(f"env: {name[:_SHOWN]!r} is not a name; use letters, digits and _, no digit first")
             if not isinstance(value, str) or "\0" in value:
                 raise MalformedError(f"env: the value of {name[:_SHOWN]!r} is not a string without NUL")
-        size = sum(len(name) + len(value.encode()) + 2 for name, value in env.items())
-        if size > _ENV_BYTES:
-            raise MalformedError(f"env is {size} bytes together; the limit is {_ENV_BYTES} bytes")
+        size = limits.size_of_env(env)
+        if size > limits.MAX_ENV_BYTES:
+            raise MalformedError(f"env is {size} bytes together; the limit is {limits.MAX_ENV_BYTES} bytes")
         return env
 
     def source(self, name: str, most_bytes: int) -> bytes:

@@ -74,6 +74,7 @@ class _Record(msgspec.Struct):
     s3_key: str = ""
     code_sha256: str = ""
     kept_in_artifacts: bool = False
+    requested_runtime: str = ""
     state: str = ""  # PENDING to CANCELLED; older records have it as their status
 
 
@@ -159,6 +160,7 @@ def _record(job: Job, files: list[_File | str], result: bytes) -> _Record:
         s3_key=job.s3_key,
         code_sha256=job.code_sha256,
         kept_in_artifacts=job.kept_in_artifacts,
+        requested_runtime=job.requested_runtime,
         state=_NAMES[job.state],
     )
     if isinstance(record, _CamelRecord):
@@ -197,6 +199,7 @@ def _job(record: _Record) -> Job:
         s3_key=record.s3_key,
         code_sha256=record.code_sha256,
         kept_in_artifacts=record.kept_in_artifacts,
+        requested_runtime=record.requested_runtime,
     )
     if record.error is not None:
         job.error.CopyFrom(JobError(type=record.error.type, message=record.error.message, stack=record.error.stack))

@@ -4,10 +4,12 @@ import re
 from pathlib import PurePosixPath
 
 from nanogrid.errors import InvalidFieldError
+from nanogrid.limits import ID, ID_MEANS
+from nanogrid.runtimes import SOURCE_SUFFIXES
 from services.artifacts.blobs import KEY_BYTES
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
-_JOB_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._:-]{1,128}")
+
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")
 _NAME_BYTES = 255
 
@@ -16,7 +18,6 @@ _TOOLCHAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 _OUTPUTS = "outputs"
-SOURCE_SUFFIXES = (".py", ".js", ".mjs", ".cpp", ".go")
 
 
 def code_key(function_id: str) -> str:
@@ -47,7 +48,7 @@ def result_key(job_id: str) -> str:
 def job_of_result(key: str) -> str | None:
     """The job whose durable result has this key; None for any other object."""
     job_id = key.removeprefix("results/").removesuffix(".json")
-    return job_id if _JOB_ID.fullmatch(job_id) and key == result_key(job_id) else None
+    return job_id if ID.fullmatch(job_id) and key == result_key(job_id) else None
 
 
 def payload_key(job_id: str) -> str:
@@ -89,8 +90,8 @@ def build_key(runtime: str, toolchain: str, code_sha256: str) -> str:
 
 
 def _job_id(job_id: str) -> str:
-    if not _JOB_ID.fullmatch(job_id):
-        raise InvalidFieldError("job_id", "is not 1 to 128 characters of `A-Z a-z 0-9 . _ : -`")
+    if not ID.fullmatch(job_id):
+        raise InvalidFieldError("job_id", f"is not {ID_MEANS}")
     return job_id
 
 

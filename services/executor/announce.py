@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from nanogrid.errors import UnavailableError
+from nanogrid.errors import RuntimeNotSupportedError, UnavailableError
 from nanogrid.jobs import ExecutorDirectory
 from nanogrid.logs import logger
 from nanogrid.outages import repeat
+from nanogrid.runtimes import Runtime, resolve
 from nanogrid.v1.resources_pb2 import ExecutorInfo
 from services.executor.sandbox import SandboxProvider, SandboxStartError
 
@@ -16,11 +17,28 @@ _LOOK_S = 10.0  # an image built meanwhile is offered after this long
 
 
 class RuntimeOffer:
-    """The runtimes that the sandboxes can serve now: looked up in the background, read without waiting."""
+    """The runtimes that the sandboxes can serve now: looked up in the background, read without waiting.
 
-    def __init__(self, provider: SandboxProvider) -> None:
+    With `stand_ins`, a version that no executor alive offers is served by another of its language.
+    """
+
+    def __init__(self, provider: SandboxProvider, executors: ExecutorDirectory, *, stand_ins: bool) -> None:
         self._provider = provider
+        self._executors = executors
+        self._stand_ins = stand_ins
         self.runtimes: frozenset[str] = frozenset()
+
+    async def resolve(self, name: str) -> Runtime:
+        """Find the runtime that serves a job of `name` here.
+
+        RuntimeNotSupportedError when there is none; UnavailableError when what the others offer is not known.
+        """
+        try:
+            return resolve(name, self.runtimes)
+        except RuntimeNotSupportedError:
+            if not self._stand_ins or any(name in one.runtimes for one in await self._executors.executors()):
+                raise
+        return resolve(name, self.runtimes, stand_ins=True)
 
     async def look(self) -> None:
         """Ask the provider once. While it cannot tell, the offer stays as it is."""

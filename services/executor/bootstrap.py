@@ -58,7 +58,7 @@ async def serve(settings: ExecutorSettings) -> None:
         queue = await enter(open_queue(settings.task_queue_url, settings.executor_id, settings.executor_visibility_s))
         provider = await enter(open_provider(settings.executor_sandbox_url, _sandbox_settings(settings)))
         log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
-        offer = RuntimeOffer(provider)
+        offer = RuntimeOffer(provider, jobs, stand_ins=settings.runtime_stand_ins)
         await offer.look()
         pool = await enter(_open_pool(settings, provider, offer))
         info = _describe(settings, provider)
@@ -76,7 +76,7 @@ async def serve(settings: ExecutorSettings) -> None:
             live,
             stored,
             builds=_open_builds(settings, provider, stored),
-            offered=lambda: offer.runtimes,
+            resolve=offer.resolve,
             limits=OutputLimits(),
             peaks=peaks,
         )

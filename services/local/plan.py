@@ -62,7 +62,14 @@ def addresses(settings: LocalGridSettings) -> Addresses:
 
 
 def environment(
-    inherited: Mapping[str, str], where: Addresses, *, data_dir: Path, redis_url: str, sandbox_url: str, token: str
+    inherited: Mapping[str, str],
+    where: Addresses,
+    settings: LocalGridSettings,
+    *,
+    data_dir: Path,
+    redis_url: str,
+    sandbox_url: str,
+    token: str,
 ) -> dict[str, str]:
     """What every process of the grid is told: the caller's environment, and what the stack decided."""
     return {
@@ -79,6 +86,7 @@ def environment(
         "NANOGRID_ARTIFACTS_ADDRESS": where.artifacts,
         "NANOGRID_INVOKER_ADDRESS": where.invoker,
         "NANOGRID_EXECUTOR_SANDBOX_URL": sandbox_url,
+        "NANOGRID_RUNTIME_STAND_INS": str(settings.runtime_stand_ins),
     }
 
 

@@ -8,6 +8,7 @@ from nanogrid.settings import GridSettings
 class LocalGridSettings(GridSettings):
     """Where the parts of one local grid listen. A port of 0, and every internal one left out, becomes a free one."""
 
+    runtime_stand_ins: bool = True  # as every process of the grid reads it
     gateway_listen: str = "127.0.0.1:8080"
     registry_listen: str = ""
     artifacts_listen: str = ""

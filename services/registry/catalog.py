@@ -5,7 +5,8 @@ import time
 import uuid
 from collections.abc import Callable
 
-from nanogrid import caller, paging
+from nanogrid import caller, limits, paging
+from nanogrid.defaults import fill_defaults
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
@@ -13,24 +14,9 @@ from services.registry.store import FunctionStore, NamedUpload
 
 EGRESS_OFFERED = False  # sandboxes have no network at all so far; a promise nobody keeps is refused
 
-DEFAULT_TIMEOUT_S = 300
-MAX_TIMEOUT_S = 7 * 24 * 3600  # as long as a durable result is kept by default
-DEFAULT_MEMORY_MB = 512
-MIN_MEMORY_MB = 64
-MAX_MEMORY_MB = 10_240
-MAX_CONCURRENCY = 1_000
-MAX_NAME = 128
-MAX_HANDLER = 256
-MAX_KEY = 1_024  # S3's own limit of an object key, in bytes
-MAX_ENV_BYTES = 64 * 1024  # names, values and two separators each; it is handed to a process, whose room is shared
-
 # Set by NanoGrid for every run; a function's own would be overwritten without a word.
 RESERVED_ENV = frozenset({"HANDLER", "JOB_ID", "AI_ENDPOINT", "PAYLOAD", "PAYLOAD_FILE"})
 
-_HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
-_PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
-_ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SHA256 = re.compile(r"(?:[0-9a-f]{64})?")
 _GRID_KEY = re.compile(r"functions/([^/]+)/code\.zip")
 
 
@@ -46,7 +32,9 @@ class Catalog:
 
         InvalidFieldError or ConflictError otherwise.
         """
-        function = with_defaults(wanted)
+        function = Function()
+        function.CopyFrom(wanted)
+        fill_defaults(function)
         check(function)
         await self._check_code_is_theirs(function)
         function.owner = caller.caller().owner
@@ -91,17 +79,6 @@ class Catalog:
             ) from None
 
 
-def with_defaults(wanted: Function) -> Function:
-    """A copy with defaults where nothing was chosen."""
-    function = Function()
-    function.CopyFrom(wanted)
-    if not function.HasField("timeout_s"):
-        function.timeout_s = DEFAULT_TIMEOUT_S
-    function.memory_mb = function.memory_mb or DEFAULT_MEMORY_MB
-    function.mode = function.mode or SandboxMode.SANDBOX_MODE_REUSE
-    return function
-
-
 def check(function: Function) -> None:
     """InvalidFieldError for the first field that will not do, with what would."""
     _check_identity(function)
@@ -118,8 +95,8 @@ def _check_identity(function: Function) -> None:
             "function_id", "is not a UUID in its canonical form, such as 123e4567-e89b-42d3-a456-426614174000"
         )
     name = function.function_name
-    if not 1 <= len(name) <= MAX_NAME:
-        raise InvalidFieldError("function_name", f"has {len(name)} characters; use 1 to {MAX_NAME}")
+    if not 1 <= len(name) <= limits.MAX_NAME:
+        raise InvalidFieldError("function_name", f"has {len(name)} characters; use 1 to {limits.MAX_NAME}")
     if not name.isprintable() or name != name.strip():
         raise InvalidFieldError(
             "function_name", "use printable characters, no control characters, no blank at either end"
@@ -129,41 +106,42 @@ def _check_identity(function: Function) -> None:
 def _check_code(function: Function) -> None:
     if function.runtime not in RUNTIMES:
         raise InvalidFieldError("runtime", f"{function.runtime[:64]!r} is not one of {', '.join(RUNTIMES)}")
+    if function.requested_runtime and function.requested_runtime not in RUNTIMES:
+        raise InvalidFieldError("requested_runtime", f"is not one of {', '.join(RUNTIMES)}")
     _check_handler(function.handler, RUNTIMES[function.runtime])
     _check_key(function.s3_key)
-    if not _SHA256.fullmatch(function.code_sha256):
+    if function.code_sha256 and not limits.SHA256.fullmatch(function.code_sha256):
         raise InvalidFieldError("code_sha256", "is not 64 lower-case hex digits; leave it out if it is not known")
     if function.code_size_bytes < 0:
         raise InvalidFieldError("code_size_bytes", "is negative; use 0 or more")
 
 
 def _check_handler(handler: str, runtime: Runtime) -> None:
-    if len(handler) > MAX_HANDLER:
-        raise InvalidFieldError("handler", f"has {len(handler)} characters; use at most {MAX_HANDLER}")
-    if runtime.compiled:
-        if not _PROGRAM_FILE.fullmatch(handler) or not handler.endswith(runtime.suffixes):
-            raise InvalidFieldError(
-                "handler", f"{handler!r} is not a source file; write for example main{runtime.suffixes[0]}"
-            )
-    elif not _HANDLER.fullmatch(handler):
-        raise InvalidFieldError(
-            "handler",
-            f"{handler!r} is not module.function; write for example main.handler or folder/app.handler, "
-            "of letters, digits, _ and -",
-        )
+    if len(handler) > limits.MAX_HANDLER:
+        raise InvalidFieldError("handler", f"has {len(handler)} characters; use at most {limits.MAX_HANDLER}")
+    if (fault := runtime.fault_of_handler(handler)) is not None:
+        raise InvalidFieldError("handler", fault)
 
 
 def _check_key(key: str) -> None:
-    if not 1 <= len(key.encode()) <= MAX_KEY:
-        raise InvalidFieldError("s3_key", f"has {len(key.encode())} bytes; use 1 to {MAX_KEY}")
-    if not key.isprintable() or "\\" in key or any(part in ("", ".", "..") for part in key.split("/")):
+    if not 1 <= len(key.encode()) <= limits.MAX_KEY_BYTES:
+        raise InvalidFieldError("s3_key", f"has {len(key.encode())} bytes; use 1 to {limits.MAX_KEY_BYTES}")
+    if not key.isprintable() or not limits.is_relative_key(key):
         raise InvalidFieldError("s3_key", "use a relative key such as folder/code.zip: no leading /, no .., no //")
 
 
 def _check_limits(function: Function) -> None:
-    _within("timeout_s", function.timeout_s, 0, MAX_TIMEOUT_S, "7 days in seconds; 0 = no limit")
-    _within("memory_mb", function.memory_mb, MIN_MEMORY_MB, MAX_MEMORY_MB, "MiB; leave it out for 512")
-    _within("max_concurrency", function.max_concurrency, 0, MAX_CONCURRENCY, "0 = as many as the executor has slots")
+    _within("timeout_s", function.timeout_s, 0, limits.MAX_TIMEOUT_S, "7 days in seconds; 0 = no limit")
+    _within(
+        "memory_mb",
+        function.memory_mb,
+        limits.MIN_MEMORY_MB,
+        limits.MAX_MEMORY_MB,
+        f"MiB; leave it out for {limits.DEFAULT_MEMORY_MB}",
+    )
+    _within(
+        "max_concurrency", function.max_concurrency, 0, limits.MAX_CONCURRENCY, "0 = as many as the executor has slots"
+    )
     if function.mode not in (SandboxMode.SANDBOX_MODE_REUSE, SandboxMode.SANDBOX_MODE_FRESH):
         raise InvalidFieldError("mode", f"{function.mode} is not known; use REUSE or FRESH")
 
@@ -176,16 +154,17 @@ def _within(field: str, value: int, least: int, most: int, meaning: str) -> None
 def _check_env(env: dict[str, str]) -> None:
     # Sorted, so that of two faults the same one is named every time.
     for name, value in sorted(env.items()):
-        if not _ENV_NAME.fullmatch(name):
+        if not limits.ENV_NAME.fullmatch(name):
             raise InvalidFieldError("env", f"{name[:64]!r} is not a name; use letters, digits and _, no digit first")
         if name in RESERVED_ENV:
             raise InvalidFieldError("env", f"{name} is set by NanoGrid for every run; choose another name")
         if "\0" in value:
             raise InvalidFieldError("env", f"the value of {name} holds a NUL, which no environment can; encode it")
-    size = sum(len(name) + len(value.encode()) + 2 for name, value in env.items())
-    if size > MAX_ENV_BYTES:
+    size = limits.size_of_env(env)
+    if size > limits.MAX_ENV_BYTES:
         raise InvalidFieldError(
-            "env", f"is {size} bytes together; the limit is {MAX_ENV_BYTES} bytes. Put large values into the code"
+            "env",
+            f"is {size} bytes together; the limit is {limits.MAX_ENV_BYTES} bytes. Put large values into the code",
         )
 
 

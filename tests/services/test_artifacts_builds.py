@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from services.executor.stored import Stored
 
 from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnauthenticatedError
 from nanogrid.rpc.client import open_stub
@@ -12,7 +13,6 @@ from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from services.artifacts.bootstrap import open_artifacts
 from services.artifacts.settings import ArtifactsSettings
-from services.executor.stored import Stored
 
 TOKEN = "the-grids-own"
 SHA = "ab" * 32

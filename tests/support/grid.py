@@ -55,6 +55,14 @@ class Grid:
             assert time.monotonic() < deadline, job
             time.sleep(0.05)
 
+    def ended(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        """Poll until a job that was put on the queue by hand ended: before an executor has it nobody knows of it."""
+        deadline = time.monotonic() + timeout_s
+        while self.http.get(f"/status/{job_id}").status_code == 404:
+            assert time.monotonic() < deadline, "no executor took it"
+            time.sleep(0.02)
+        return self.wait(job_id)
+
     def pids(self, module: str) -> list[int]:
         """The grid's processes that run this module."""
         found = []

@@ -17,6 +17,7 @@ from nanogrid.errors import NotFoundError, UnavailableError
 from nanogrid.jobs import JobStore, open_jobs
 from nanogrid.jobs.message import Message, encode
 from nanogrid.queue import Depth, TaskQueue, open_queue
+from nanogrid.runtimes import Runtime, resolve
 from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Function, Job, JobState, OutputFile
 from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
@@ -161,6 +162,10 @@ async def open_rig(
         await pool.close()
 
 
+async def resolve_here(name: str) -> Runtime:
+    return resolve(name, frozenset(["python3.11"]))
+
+
 def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> JobRunner:
     code = CodeCache(folder / "code", 10_000_000, bundles.fetch_bundle, BundleLimits())
     return JobRunner(
@@ -170,7 +175,7 @@ def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) ->
         OutputLogs(folder / "live"),
         bundles,
         builds=Builds(provider, code, bundles, BuildLimits(), folder / "building"),
-        offered=lambda: frozenset(["python3.11"]),
+        resolve=resolve_here,
         limits=OutputLimits(),
         peaks=Unwatched(),
     )

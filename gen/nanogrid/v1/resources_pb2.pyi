@@ -146,6 +146,7 @@ class Function(_message.Message):
     EGRESS_FIELD_NUMBER: _builtins.int
     AUTO_MEMORY_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    REQUESTED_RUNTIME_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
     """UUID, chosen by the gateway or the caller."""
     function_name: _builtins.str
@@ -174,6 +175,8 @@ class Function(_message.Message):
     """Whether the sandbox may open connections to the internet. Default no."""
     auto_memory: _builtins.bool
     """Whether the tuner's advice is applied by itself. Default no."""
+    requested_runtime: _builtins.str
+    """The runtime that was asked for, canonical, where `runtime` stands in for it; else empty."""
     @_builtins.property
     def env(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
         """The function's own environment variables."""
@@ -201,10 +204,11 @@ class Function(_message.Message):
         egress: _builtins.bool = ...,
         auto_memory: _builtins.bool = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
+        requested_runtime: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_timeout_s", b"_timeout_s", "created_at", b"created_at", "timeout_s", b"timeout_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_s", b"_timeout_s", "auto_memory", b"auto_memory", "code_sha256", b"code_sha256", "code_size_bytes", b"code_size_bytes", "created_at", b"created_at", "egress", b"egress", "env", b"env", "function_id", b"function_id", "function_name", b"function_name", "handler", b"handler", "max_concurrency", b"max_concurrency", "memory_mb", b"memory_mb", "mode", b"mode", "owner", b"owner", "runtime", b"runtime", "s3_key", b"s3_key", "timeout_s", b"timeout_s"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_timeout_s", b"_timeout_s", "auto_memory", b"auto_memory", "code_sha256", b"code_sha256", "code_size_bytes", b"code_size_bytes", "created_at", b"created_at", "egress", b"egress", "env", b"env", "function_id", b"function_id", "function_name", b"function_name", "handler", b"handler", "max_concurrency", b"max_concurrency", "memory_mb", b"memory_mb", "mode", b"mode", "owner", b"owner", "requested_runtime", b"requested_runtime", "runtime", b"runtime", "s3_key", b"s3_key", "timeout_s", b"timeout_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__timeout_s: _TypeAlias = _typing.Literal["timeout_s"]  # noqa: Y015
     _WhichOneofArgType__timeout_s: _TypeAlias = _typing.Literal["_timeout_s", b"_timeout_s"]  # noqa: Y015
@@ -345,6 +349,7 @@ class Job(_message.Message):
     CODE_SHA256_FIELD_NUMBER: _builtins.int
     KEPT_IN_ARTIFACTS_FIELD_NUMBER: _builtins.int
     IS_DAMAGED_FIELD_NUMBER: _builtins.int
+    REQUESTED_RUNTIME_FIELD_NUMBER: _builtins.int
     job_id: _builtins.str
     """`job-` and a UUID; free-form for messages put on the queue by hand."""
     function_id: _builtins.str
@@ -397,6 +402,8 @@ class Job(_message.Message):
     """Whether `result`, `stdout` and `stderr` are too large for the job store and lie in artifacts. Never set in an answer."""
     is_damaged: _builtins.bool
     """Whether its record cannot be read (damaged, or of an unknown version): all that is said comes from the index."""
+    requested_runtime: _builtins.str
+    """The runtime that its function or message names, where `runtime` stood in for it; else empty."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -451,10 +458,11 @@ class Job(_message.Message):
         code_sha256: _builtins.str = ...,
         kept_in_artifacts: _builtins.bool = ...,
         is_damaged: _builtins.bool = ...,
+        requested_runtime: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "created_at", b"created_at", "ended_at", b"ended_at", "error", b"error", "exit_code", b"exit_code", "started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "code_sha256", b"code_sha256", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "is_damaged", b"is_damaged", "job_id", b"job_id", "kept_in_artifacts", b"kept_in_artifacts", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "s3_key", b"s3_key", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code", "advice_calls", b"advice_calls", "attempt", b"attempt", "code_sha256", b"code_sha256", "cold_start", b"cold_start", "created_at", b"created_at", "dialect", b"dialect", "ended_at", b"ended_at", "error", b"error", "estimated_saving_percent", b"estimated_saving_percent", "execution_time_ms", b"execution_time_ms", "executor_address", b"executor_address", "executor_id", b"executor_id", "exit_code", b"exit_code", "function_id", b"function_id", "is_damaged", b"is_damaged", "job_id", b"job_id", "kept_in_artifacts", b"kept_in_artifacts", "memory_mb", b"memory_mb", "optimization_tip", b"optimization_tip", "output_files", b"output_files", "owner", b"owner", "peak_memory_bytes", b"peak_memory_bytes", "recommended_memory_mb", b"recommended_memory_mb", "requested_runtime", b"requested_runtime", "result", b"result", "runtime", b"runtime", "runtime_memory_bytes", b"runtime_memory_bytes", "s3_key", b"s3_key", "started_at", b"started_at", "state", b"state", "stderr", b"stderr", "stdout", b"stdout"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__exit_code: _TypeAlias = _typing.Literal["exit_code"]  # noqa: Y015
     _WhichOneofArgType__exit_code: _TypeAlias = _typing.Literal["_exit_code", b"_exit_code"]  # noqa: Y015

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.caller import LOCAL_PRINCIPAL
+from nanogrid.defaults import fill_defaults
 from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
-from nanogrid.jobs.message import MalformedError, Message, fill_defaults
+from nanogrid.jobs.message import MalformedError, Message
 from nanogrid.runtimes import ALIASES
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Function, Job
@@ -76,7 +77,7 @@ def completed(message: Message, known: Function | None) -> Function:
     function, said = Function(), message.function
     if known is not None:
         function.CopyFrom(known)
-        if known.runtime in ALIASES.get(said.runtime, ()):
+        if known.runtime in ALIASES.get(said.runtime, ()) or said.runtime == known.requested_runtime:
             said = _without_runtime(said)
     function.MergeFrom(said)
     function.code_sha256 = known.code_sha256 if known is not None and function.s3_key == known.s3_key else ""

@@ -1,6 +1,6 @@
 """Running a job: code, sandbox, call, outputs, and what the record says of it all."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from pathlib import Path
@@ -9,12 +9,11 @@ from nanogrid.artifacts import Artifacts
 from nanogrid.jobs.message import Message
 from nanogrid.logs import logger
 from nanogrid.outages import until_available
-from nanogrid.runtimes import Runtime, resolve
+from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.timestamps import set_now
 from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
 from services.executor.code.builds import BuildFailedError, Builds
 from services.executor.code.cache import CodeCache
-from services.executor.code.handlers import handler_of_folder, source_name
 from services.executor.metrics import PeakSink
 from services.executor.pool.pool import Pool
 from services.executor.pool.slot import Slot, SlotState
@@ -52,7 +51,7 @@ class JobRunner:
         artifacts: Artifacts,
         *,
         builds: Builds,
-        offered: Callable[[], frozenset[str]],
+        resolve: Callable[[str], Awaitable[Runtime]],
         limits: OutputLimits,
         peaks: PeakSink,
     ) -> None:
@@ -62,7 +61,7 @@ class JobRunner:
         self._tuner = tuner
         self._live = live
         self._artifacts = artifacts
-        self._offered = offered
+        self._resolve = resolve
         self._limits = limits
         self._peaks = peaks
 
@@ -73,11 +72,12 @@ class JobRunner:
         """
         job = message.job
         set_now(job.started_at)
-        runtime = resolve(message.function.runtime, self._offered())
+        runtime = await self._resolve(message.function.runtime)
         with self._live.of(job.job_id, job.owner) as output:
             capture = Capture(output.take)
             slot = await self._pool.take(message.function, runtime)
             try:
+                _name_runtime(job, message.function.runtime, slot.sandbox.runtime)
                 job.cold_start = slot.state is SlotState.GENERIC
                 outcome = await self._call(message, slot, capture)
                 outcome = await self._with_outputs(message.job, slot, outcome)
@@ -109,7 +109,7 @@ class JobRunner:
             what = Specialisation(
                 function_id=function.function_id,
                 code_dir=folder,
-                handler=function.handler or handler_of_folder(runtime, _names(folder)),
+                handler=function.handler or runtime.handler_of_folder(_names(folder)),
                 memory_mb=memory_mb,
                 fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
                 env=dict(function.env),
@@ -120,7 +120,7 @@ class JobRunner:
     def _code_of(self, message: Message, runtime: Runtime) -> AbstractAsyncContextManager[Path]:
         function = message.function
         if message.inline_code:
-            return self._code.written(source_name(runtime, function.handler), message.inline_code)
+            return self._code.written(runtime.source_of(function.handler), message.inline_code)
         return self._code.checked_out(function.s3_key, function.code_sha256)
 
     def _memory_mb(self, function: Function) -> int:
@@ -158,6 +158,12 @@ class JobRunner:
         advice = self._tuner.learn(function.function_id, function.memory_mb, outcome.peak_memory_bytes, own)
         job.optimization_tip, job.recommended_memory_mb = advice.tip, advice.recommended_memory_mb
         job.estimated_saving_percent, job.advice_calls = advice.saving_percent, advice.calls
+
+
+def _name_runtime(job: Job, wanted: str, runtime: Runtime) -> None:
+    """Write which runtime serves the job, and for which other version it stands in."""
+    job.runtime = runtime.name
+    job.requested_runtime = wanted if wanted in RUNTIMES and wanted != runtime.name else ""
 
 
 def _names(folder: Path) -> list[str]:

@@ -7,12 +7,13 @@ from functools import lru_cache
 
 from cachetools import LRUCache
 
+from nanogrid.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
+
 _MIB = 1024 * 1024
 _WINDOW = 100  # calls remembered per function
 _FUNCTIONS = 10_000  # functions remembered; the longest unused goes first
 _HEADROOM = 1.25  # over the highest peak seen: what the next call may need more
 _STEP_MB = 16
-_LEAST_MB, _MOST_MB = 64, 10_240  # what may be set
 _TIGHT = 0.9  # a peak above this share of the limit is close to an OutOfMemory
 _SURE_CALLS = 10  # `auto_memory` acts on no fewer
 _BACK_OFF_CALLS = 100  # and after an OutOfMemory leaves the setting alone for so many
@@ -34,7 +35,7 @@ NO_ADVICE = Advice(0, 0, 0, "")
 def needed_mb(peaks: Collection[int]) -> int:
     """The limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
     steps = -(-max(peaks) * _HEADROOM // (_STEP_MB * _MIB))
-    return min(_MOST_MB, max(_LEAST_MB, int(steps) * _STEP_MB))
+    return min(MAX_MEMORY_MB, max(MIN_MEMORY_MB, int(steps) * _STEP_MB))
 
 
 def advise(peaks: Collection[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:

@@ -7,38 +7,11 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 from services.executor.sandbox.cgroup import Cgroup
 
 RUNTIMES_DIR = Path(__file__).resolve().parent.parent / "runtime"
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """What is started for a language: an interpreter, its options, and an entry below the folder of runtimes."""
-
-    interpreter: str
-    entry: str
-    options: tuple[str, ...] = ()
-
-    def command(self, runtimes: Path, interpreter: str | None = None) -> list[str]:
-        """The command line, where the runtimes are at `runtimes`."""
-        return [interpreter or self.interpreter, *self.options, str(runtimes / self.entry)]
-
-
-PROGRAMS: Mapping[str, Program] = MappingProxyType(
-    {
-        "python": Program("python3", "python/main.py"),
-        # V8 would give up at a share of the memory it was started with. The sandbox's limit is the one that counts, so
-        # V8's is as high as a function's memory may be; a smaller young generation leaves more of it to the function.
-        "node": Program("node", "node/main.js", ("--max-old-space-size=10240", "--max-semi-space-size=8")),
-        # One resident runtime for both; the entry is the folder with what builds the language.
-        "cpp": Program("/sbin/nanogrid-program", "cpp"),
-        "go": Program("/sbin/nanogrid-program", "go"),
-    }
-)
 
 
 class CageError(Exception):

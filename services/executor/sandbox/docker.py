@@ -23,7 +23,6 @@ from nanogrid.runtimes import RUNTIMES, Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError
 from services.executor.sandbox.ai_node import LOOPBACK_URL, AiNode, parse_ai_endpoint
 from services.executor.sandbox.cage import (
-    PROGRAMS,
     RUNTIMES_DIR,
     CageError,
     Inside,
@@ -131,7 +130,7 @@ class DockerCage:
             "name": self._name,
             "hostname": "nanogrid",
             "entrypoint": ["/sbin/nanogrid-init"],
-            "command": PROGRAMS[self._runtime.language].command(Path("/opt/nanogrid")),
+            "command": self._runtime.program.command(Path("/opt/nanogrid")),
             "user": f"{uid}:{uid}",
             "working_dir": "/",
             "network_disabled": True,
@@ -228,7 +227,7 @@ class DockerProvider:
         names = {
             name: labels[runtime.image].get(_TOOLCHAIN, "")
             for name, runtime in RUNTIMES.items()
-            if runtime.image in labels and runtime.language in PROGRAMS
+            if runtime.image in labels
         }
         self._images[_OFFERED] = names
         return names

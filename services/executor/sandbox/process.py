@@ -23,7 +23,6 @@ from nanogrid.runtimes import RUNTIMES, Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError
 from services.executor.sandbox.ai_node import LOOPBACK_URL
 from services.executor.sandbox.cage import (
-    PROGRAMS,
     RUNTIMES_DIR,
     Inside,
     kill_process,
@@ -173,7 +172,7 @@ class ProcessProvider:
             raise SandboxStartError(f"there is no interpreter for {runtime.name} on this machine")
         uid = new_uid() if os.geteuid() == 0 else os.geteuid()
         folder = SandboxFolder(self._settings.root.absolute() / "sandboxes" / secrets.token_hex(8), uid)
-        command = partial(PROGRAMS[runtime.language].command, interpreter=found)
+        command = partial(runtime.program.command, interpreter=found)
         cage = ProcessCage(folder, self._settings, command, isolate=self._isolate)
         sandbox = await open_resident(runtime, folder, cage, self._settings)
         self._living = {other for other in self._living if not other.destroyed} | {sandbox}
@@ -220,7 +219,7 @@ def _remove_when_empty(folder: Path) -> None:
 
 def interpreter(runtime: Runtime) -> str | None:
     """The machine's own interpreter for a runtime, or None. As root, only what everybody may run: sandboxes will."""
-    if runtime.language not in PROGRAMS or runtime.compiled:  # their resident program is in the images only
+    if not runtime.executable:  # its resident program is in the images only
         return None
     for candidate in _candidates(runtime):
         usable = os.access(candidate, os.X_OK) and not _is_script(candidate) and _is_reachable(candidate)
@@ -230,7 +229,7 @@ def interpreter(runtime: Runtime) -> str | None:
 
 
 def _candidates(runtime: Runtime) -> Iterator[str]:
-    name = "node" if runtime.language == "node" else runtime.name
+    name = runtime.executable
     yield f"/usr/bin/{name}"
     yield f"/usr/local/bin/{name}"
     if (found := shutil.which(name)) is not None:
@@ -240,14 +239,17 @@ def _candidates(runtime: Runtime) -> Iterator[str]:
 
 
 def _is_version(path: str, runtime: Runtime) -> bool:
-    return runtime.language != "node" or _node_name(path, Path(path).stat().st_mtime_ns) == runtime.name
+    if runtime.executable == runtime.name:
+        return True  # its file name tells its version
+    return _major(path, Path(path).stat().st_mtime_ns) == runtime.version
 
 
 @cache
-def _node_name(path: str, modified_ns: int) -> str:  # noqa: ARG001 - another version in its place is asked again
-    """The runtime a node is, by what it says of itself: its file name does not tell its version."""
+def _major(path: str, modified_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - another version in its place is asked again
+    """Ask an interpreter for its major version, `v18.19.0` being 18; () where it says something else."""
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
-    return f"nodejs{said.strip().lstrip('v').partition('.')[0]}.x"
+    major = said.strip().lstrip("v").partition(".")[0]
+    return (int(major),) if major.isdecimal() else ()
 
 
 def _is_script(path: str) -> bool:

@@ -31,7 +31,7 @@ def where():
 
 def environment(where, inherited=None, **changed):
     decided = {"data_dir": "/data", "redis_url": "redis://r", "sandbox_url": "docker:", "token": "t"}
-    return plan.environment(inherited or {}, where, **(decided | changed))
+    return plan.environment(inherited or {}, where, LocalGridSettings(), **(decided | changed))
 
 
 def executor_ids(env, executors):

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanogrid.defaults import fill_defaults
 from nanogrid.errors import InvalidFieldError, NotFoundError
+from nanogrid.limits import MAX_ENV_BYTES
 from nanogrid.v1.resources_pb2 import SandboxMode
-from services.registry.catalog import MAX_ENV_BYTES, Catalog, check, with_defaults
+from services.registry.catalog import Catalog, check
 from services.registry.store import open_store
 from support.callers import calling
 from support.functions import a_function
@@ -22,24 +24,24 @@ async def catalog(tmp_path):
 
 def refused(**fields):
     with pytest.raises(InvalidFieldError) as caught:
-        check(with_defaults(a_function(**fields)))
+        check(fill_defaults(a_function(**fields)))
     return caught.value
 
 
 def test_defaults_fill_what_was_not_chosen():
-    function = with_defaults(a_function())
+    function = fill_defaults(a_function())
 
     assert (function.timeout_s, function.memory_mb, function.mode) == (300, 512, SandboxMode.SANDBOX_MODE_REUSE)
 
 
 def test_a_timeout_of_zero_is_a_choice():
-    assert with_defaults(a_function(timeout_s=0)).timeout_s == 0
+    assert fill_defaults(a_function(timeout_s=0)).timeout_s == 0
 
 
-def test_defaults_leave_the_request_alone():
+async def test_defaults_leave_the_request_alone(catalog):
     wanted = a_function()
 
-    with_defaults(wanted)
+    await catalog.create(wanted)
 
     assert not wanted.HasField("timeout_s")
 
@@ -124,7 +126,7 @@ def test_a_field_that_will_not_do_is_named_with_the_cure(field, value, cure):
         setattr(function, field, value)
 
     with pytest.raises(InvalidFieldError) as caught:
-        check(with_defaults(function))
+        check(fill_defaults(function))
 
     assert caught.value.metadata["field"] == field
     assert cure in caught.value.message
@@ -151,11 +153,11 @@ def test_a_field_that_will_not_do_is_named_with_the_cure(field, value, cure):
     ],
 )
 def test_what_is_allowed_passes(fields):
-    check(with_defaults(a_function(**fields)))
+    check(fill_defaults(a_function(**fields)))
 
 
 def test_an_environment_at_the_limit_passes_and_one_byte_more_is_refused_with_both_numbers():
-    check(with_defaults(a_function(env={"A": "x" * (MAX_ENV_BYTES - 3)})))
+    check(fill_defaults(a_function(env={"A": "x" * (MAX_ENV_BYTES - 3)})))
 
     error = refused(env={"A": "x" * (MAX_ENV_BYTES - 2)})
 
@@ -165,19 +167,19 @@ def test_an_environment_at_the_limit_passes_and_one_byte_more_is_refused_with_bo
 
 @given(st.uuids())
 def test_every_canonical_uuid_is_an_id(function_id: uuid.UUID):
-    check(with_defaults(a_function(function_id=str(function_id))))
+    check(fill_defaults(a_function(function_id=str(function_id))))
 
 
 @given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=128))
 def test_names_of_any_script_are_names(name):
-    check(with_defaults(a_function(function_name=name)))
+    check(fill_defaults(a_function(function_name=name)))
 
 
 @given(st.text(max_size=40))
 def test_any_handler_either_passes_or_is_refused_by_name_and_never_leaves_the_bundle(handler):
     named = ""
     try:
-        check(with_defaults(a_function(handler=handler)))
+        check(fill_defaults(a_function(handler=handler)))
     except InvalidFieldError as error:
         named = error.metadata["field"]
 
