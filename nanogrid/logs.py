@@ -36,7 +36,7 @@ def logger() -> FilteringBoundLogger:
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """EarlierCall here, because lines are few: binding it to every request would cost those that log nothing."""
+    """Looked up here, because lines are few: binding it to every request would cost those that log nothing."""
     if request_id := caller.caller().request_id:
         event["request_id"] = request_id
     return event

@@ -200,7 +200,7 @@ class JobStore(JobRecords, Submissions, Leases, Retirements, ExecutorDirectory, 
     """All five ports on one backend."""
 
     async def ping(self) -> None:
-        """Ask for an answer. UnavailableError when there is none."""
+        """Write something of no account. UnavailableError when the store does not answer, or takes no writes."""
 
 
 @asynccontextmanager

@@ -25,6 +25,7 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, Job
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
 _ASKED_S = 24 * 3600  # how long a named question is remembered
+_PING_S = 60  # how long a trace of a ping lasts
 _FORGOTTEN = 2  # a renewal's answer: there is nothing to renew, say all that is known of the job
 
 
@@ -154,7 +155,7 @@ class RedisJobs(RedisRecords):
 
     async def ping(self) -> None:
         async with translated(STORE):
-            await self._redis.ping()
+            await self._redis.set("nanogrid:ping", 1, ex=_PING_S)
 
     async def _run(self, script: Script, job_id: str, args: list[Any]) -> Any:
         async with translated(STORE):

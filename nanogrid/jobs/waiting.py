@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from redis.asyncio import Redis
 from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import NotFoundError, UnavailableError
@@ -36,7 +36,10 @@ class _Inbox(RawConnection):
         self._lost = asyncio.get_running_loop().create_future()
 
     def take(self, reply: Any) -> None:
-        self.told(reply)
+        if isinstance(reply, Exception):  # to SUBSCRIBE or PING: without the one or the other it is of no use
+            self.drop(reply)
+        else:
+            self.told(reply)
 
     def lose(self, why: Exception) -> None:
         self._lost.set_result(why)
@@ -65,6 +68,7 @@ class ResultInbox:
         self._inbox = f"inbox:{secrets.token_hex(8)}"
         self._waiters: dict[str, _Waiter] = {}
         self._subscribed = asyncio.Event()
+        self._refusal = ""  # Redis' words, while it refuses to subscribe us
         self._reader: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -87,7 +91,7 @@ class ResultInbox:
         return _Waiter(self, job_id, read)
 
     async def add(self, waiter: "_Waiter") -> None:
-        """ResultInbox of the waiter's job come to it from now on."""
+        """Bring the end of its job to the waiter from now on."""
         if not self._subscribed.is_set():
             await self._until_subscribed()
         self._waiters[waiter.job_id] = waiter
@@ -101,7 +105,8 @@ class ResultInbox:
             async with asyncio.timeout(_SUBSCRIBE_S):
                 await self._subscribed.wait()
         except TimeoutError:
-            raise UnavailableError("the job store cannot be reached; nothing was accepted, try again") from None
+            told = "refuses the subscription to results, see the log" if self._refusal else "cannot be reached"
+            raise UnavailableError(f"the job store {told}; nothing was accepted, try again") from None
 
     async def _read(self) -> None:
         while True:
@@ -114,14 +119,24 @@ class ResultInbox:
                     self._subscribed.clear()
                     await inbox.close()
             except (RedisError, OSError) as error:
-                log.warning("job news interrupted", error=str(error))
+                self._note(error)
                 await asyncio.sleep(_RECONNECT_S)
+
+    def _note(self, error: Exception) -> None:
+        """Log an interruption, a refusal that goes on only once."""
+        refusal = str(error) if isinstance(error, ResponseError) else ""
+        if not refusal:
+            log.warning("job news interrupted", error=str(error))
+        elif refusal != self._refusal:
+            log.error("redis refuses the subscription to results", error=refusal)
+        self._refusal = refusal
 
     def _deliver(self, said: Any) -> None:
         match said:
             case [b"message", _, data]:
                 self._bring(data)
             case [b"subscribe", *_]:
+                self._refusal = ""
                 self._subscribed.set()
                 for waiter in self._waiters.values():
                     waiter.wake()

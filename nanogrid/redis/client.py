@@ -6,21 +6,51 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
 from typing import Any
 
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import MasterDownError, NoScriptError, OutOfMemoryError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import MasterDownError, NoScriptError, ReadOnlyError, RedisError, ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from nanogrid.errors import UnavailableError
+from nanogrid.logs import logger
 from nanogrid.redis.connection import PipelinedConnection
+from nanogrid.redis.replies import is_demoted, refuses_writes
+
+log = logger()
 
 _ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
 _CONNECTIONS = 64  # per process; a caller beyond it waits its turn
-# Answers of a server that takes no writes: redis-py has classes for some and leaves the first word of the others.
-_NOT_NOW = (OutOfMemoryError, ReadOnlyError, MasterDownError)
-_NOT_NOW_WORDS = ("MISCONF", "NOREPLICAS")
+
+
+class _LeavesDemoted(AbstractConnection):
+    """A connection that closes once its server is no primary any more: the next one resolves the address anew."""
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read one reply. Errors as from the class below."""
+        try:
+            return await super().read_response(*args, **kwargs)
+        except ResponseError as error:
+            if is_demoted(error):
+                await self.disconnect(nowait=True)
+            raise
+
+
+class _Plain(_LeavesDemoted, Connection):
+    pass
+
+
+class _Encrypted(_LeavesDemoted, SSLConnection):
+    pass
+
+
+class _Local(_LeavesDemoted, UnixDomainSocketConnection):
+    pass
+
+
+_CLASSES = {"rediss": _Encrypted, "unix": _Local}
 
 
 @asynccontextmanager
@@ -28,14 +58,16 @@ async def connect(url: str) -> AsyncIterator[Redis]:
     """Yield a client. It connects lazily and again by itself; keys and values are bytes."""
     pool = BlockingConnectionPool.from_url(
         url,
+        connection_class=_CLASSES.get(url.partition(":")[0], _Plain),
         max_connections=_CONNECTIONS,
         timeout=_ANSWER_S,
         socket_timeout=_ANSWER_S,
         socket_connect_timeout=2.0,
         health_check_interval=0,
-        # One more try at once: a connection that died while it lay in the pool is found out only by using it.
+        # One more try at once, over a new connection: one that died while it lay in the pool is found out only by using
+        # it, and one to a server that is no primary any more is answered with an error that changed nothing.
         retry=Retry(NoBackoff(), 1),
-        retry_on_error=[RedisConnectionError],
+        retry_on_error=[RedisConnectionError, ReadOnlyError, MasterDownError],
         protocol=2,
     )
     client = Redis(connection_pool=pool)
@@ -63,7 +95,7 @@ class _Translated:
         if isinstance(error, RedisConnectionError | RedisTimeoutError):
             raise UnavailableError(f"{self._what} cannot be reached; nothing was accepted, try again") from error
         if isinstance(error, ResponseError):
-            if isinstance(error, _NOT_NOW) or str(error).startswith(_NOT_NOW_WORDS):
+            if refuses_writes(error):
                 raise UnavailableError(f"{self._what} does not take writes now; try again") from error
         elif isinstance(error, RedisError):
             raise UnavailableError(f"{self._what} failed; try again") from error
@@ -78,7 +110,8 @@ class SharedConnection:
     """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
 
     Commands keep their order but are not atomic together; errors go to their own caller. A command that was sent is
-    never sent again: it may have run. One that finds the connection dead goes out over a new one.
+    never sent again: it may have run. One that finds the connection dead goes out over a new one. So does, once, one
+    that a server answers which is no primary any more: it did not run, and the address may lead elsewhere by now.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -91,12 +124,25 @@ class SharedConnection:
         link = self._link
         if link is None or not link.alive:
             link = await self._opened()
-        return await link.ask(*command)
+        try:
+            return await link.ask(*command)
+        except ResponseError as error:
+            if not is_demoted(error):
+                raise
+            await self._leave(link, error)
+        return await (await self._opened()).ask(*command)
 
     def hang_up(self) -> None:
         """End the connection, and with it what blocks on it; what was asked fails. The next command makes a new one."""
         if self._link is not None:
             self._link.drop(RedisConnectionError("hung up"))
+
+    async def _leave(self, link: PipelinedConnection, why: ResponseError) -> None:
+        """Give up a server that is no primary any more, with every idle connection to it."""
+        if link.alive:
+            log.warning("redis is no primary any more; connecting anew", error=str(why))
+            link.drop(RedisConnectionError(str(why)))
+        await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _opened(self) -> PipelinedConnection:
         """A link that is alive; all who need one wait for the same."""
@@ -122,7 +168,6 @@ class Script:
     """A Lua script on one key, loaded when Redis does not know it (any more)."""
 
     def __init__(self, client: Redis, together: SharedConnection, text: str) -> None:
-        self._redis = client
         self._together = together
         self._text = text
         self._sha: str = client.register_script(text).sha
@@ -132,5 +177,4 @@ class Script:
         try:
             return await self._together.run("EVALSHA", self._sha, 1, key, *args)
         except NoScriptError:
-            await self._redis.script_load(self._text)
-            return await self._together.run("EVALSHA", self._sha, 1, key, *args)
+            return await self._together.run("EVAL", self._text, 1, key, *args)  # Redis knows it from then on

@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 
 class CutProxy:
-    """Passes bytes to a port of this machine. `is_open` says whether new connections are taken."""
+    """Passes bytes to the port `upstream`; new connections only while `is_open`."""
 
     def __init__(self, upstream: int) -> None:
-        self._upstream = upstream
+        self.upstream = upstream
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._open: list[socket.socket] = []
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class CutProxy:
         try:
             if not self.is_open:
                 raise ConnectionRefusedError
-            server = socket.create_connection(("127.0.0.1", self._upstream))
+            server = socket.create_connection(("127.0.0.1", self.upstream))
         except OSError:
             client.close()
             return
