@@ -17,6 +17,7 @@ __all__ = [
     "OutcomeUnknownError",
     "RateLimitedError",
     "RuntimeNotSupportedError",
+    "StartError",
     "TooLargeError",
     "UnauthenticatedError",
     "UnavailableError",
@@ -24,6 +25,10 @@ __all__ = [
     "UnsupportedMediaTypeError",
     "by_reason",
 ]
+
+
+class StartError(Exception):
+    """A process or a grid cannot start; the message says why, and the cure."""
 
 
 class NanoGridError(Exception):

@@ -32,6 +32,8 @@ class GridSettings(BaseSettings):
     redis_host: str = Field(default="", validation_alias=AliasChoices("NANOGRID_REDIS_HOST", "REDIS_HOST"))
     redis_port: int = Field(default=6379, validation_alias=AliasChoices("NANOGRID_REDIS_PORT", "REDIS_PORT"))
 
+    redis_may_evict: bool = False  # whether a server is taken that evicts keys when it is full: accepted jobs too
+
     # Where the queue is: redis://… or sqs://…; an SQS queue also under the name that its own console shows it by.
     queue_url: str = ""
     sqs_queue_url: str = Field(default="", validation_alias=AliasChoices("NANOGRID_SQS_QUEUE_URL", "SQS_QUEUE_URL"))

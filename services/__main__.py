@@ -13,12 +13,12 @@ import structlog
 import uvloop
 from pydantic import ValidationError
 
+from nanogrid.errors import StartError
 from nanogrid.local import redis_server
 from nanogrid.local.grid import LocalGrid, ensure_token, read_grid, remove_grid, write_grid
 from nanogrid.local.processes import start_time
 from nanogrid.logs import configure, logger
 from services.local import isolation, plan, redis
-from services.local.errors import StartError
 from services.local.settings import LocalGridSettings
 from services.local.supervisor import keeping
 

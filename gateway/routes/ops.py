@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import orjson
 from fastapi import APIRouter
@@ -13,10 +14,21 @@ from gateway import backends
 from gateway.metrics import Metrics
 from gateway.rest import openapi
 from nanogrid.errors import NanoGridError
+from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 
 router = APIRouter()
 
-_READY_S = 1.0  # a dependency that takes longer to say that it is well is not
+_READY_S = 1.9  # a balancer waits for 2 s
+# By the name an operator knows: the service that is asked, and what it is asked about ("" = itself).
+_DEPENDENCIES = {
+    "registry": ("registry", ""),
+    "artifacts": ("artifacts", ""),
+    "invoker": ("invoker", ""),
+    "redis": ("invoker", "redis"),
+    "queue": ("invoker", "queue"),
+    "functions table": ("registry", "table"),
+    "object store": ("artifacts", "storage"),
+}
 _HEALTHY = orjson.dumps({"status": "healthy"})
 _PAGE = Path(__file__).parent.parent.joinpath("docs.html").read_bytes()
 _PAGE_POLICY = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
@@ -29,13 +41,15 @@ async def health() -> Response:
     return Response(_HEALTHY, media_type="application/json")
 
 
+@router.head("/ready", include_in_schema=False)
 @router.get("/ready", openapi_extra=openapi.READY)
 async def ready(request: Request) -> Response:
-    """Say whether every service behind the gateway serves."""
+    """Say whether every service behind the gateway serves, and every dependency of theirs. Takes 2 s at most."""
     grid = backends.of(request)
-    states = dict(zip(grid.health, await asyncio.gather(*(_state(grid, name) for name in grid.health)), strict=True))
+    *found, executors = await asyncio.gather(*(_state(grid, *one) for one in _DEPENDENCIES.values()), _executors(grid))
+    states = dict(zip(_DEPENDENCIES, found, strict=True))
     good = all(state == "serving" for state in states.values())
-    body = {"status": "ready" if good else "unready", "dependencies": states}
+    body = {"status": "ready" if good else "unready", "dependencies": states, "executors": executors}
     return Response(orjson.dumps(body), 200 if good else 503, media_type="application/json")
 
 
@@ -52,9 +66,22 @@ async def docs() -> Response:
     return Response(_PAGE, headers={"content-security-policy": _PAGE_POLICY}, media_type="text/html")
 
 
-async def _state(grid: backends.Backends, name: str) -> str:
+async def _state(grid: backends.Backends, service: str, dependency: str) -> str:
     try:
-        answer = await grid.health[name].Check(health_pb2.HealthCheckRequest(), timeout=_READY_S)
+        async with asyncio.timeout(_READY_S):
+            answer = await grid.health[service].Check(health_pb2.HealthCheckRequest(service=dependency))
+    except TimeoutError:
+        return "silent"
     except NanoGridError:
         return "unreachable"
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status).lower()
+
+
+async def _executors(grid: backends.Backends) -> dict[str, Any]:
+    """How many announce themselves, and what ails those that something ails. Jobs wait while there is none."""
+    try:
+        async with asyncio.timeout(_READY_S):
+            found = (await grid.invoker.ListExecutors(ListExecutorsRequest())).executors
+    except (TimeoutError, NanoGridError):
+        return {"alive": None, "problems": {}}
+    return {"alive": len(found), "problems": {one.executor_id: one.problem for one in found if one.problem}}

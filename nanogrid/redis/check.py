@@ -1,6 +1,7 @@
 """Checks that a Redis server can keep jobs: its password, the rights it gives, and that it evicts nothing."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -9,9 +10,9 @@ from redis.exceptions import AuthenticationError, NoPermissionError, RedisError,
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-from nanogrid.errors import UnavailableError
+from nanogrid.errors import StartError, UnavailableError
 
-__all__ = ["UnusableRedisError", "check_eviction", "check_redis"]
+__all__ = ["UnusableRedisError", "check_eviction", "check_redis", "require_usable"]
 
 _ANSWER_S = 4.0  # for all of it: who starts a grid wants to know soon
 _KEY = "nanogrid:check"
@@ -20,7 +21,7 @@ _GROUP = "check"
 _OLDEST = (6, 2)  # XAUTOCLAIM, EXAT and others came with it
 
 
-class UnusableRedisError(Exception):
+class UnusableRedisError(StartError):
     """The server answers, but jobs would be lost on it or could not be kept; the message says why, and the cure."""
 
 
@@ -41,6 +42,12 @@ async def check_redis(url: str, *, may_evict: bool) -> None:
         raise UnavailableError(f"Redis cannot be reached: {error or 'no answer'}") from None
     except ResponseError as error:
         raise UnusableRedisError(f"Redis cannot be used: {error}") from None
+
+
+async def require_usable(url: str, *, may_evict: bool) -> None:
+    """Check the server as `check_redis` does, unless it is down: a grid may start before its Redis."""
+    with contextlib.suppress(UnavailableError):
+        await check_redis(url, may_evict=may_evict)
 
 
 async def check_eviction(client: Redis) -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import grpc.aio
@@ -13,11 +14,13 @@ from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from nanogrid.errors import StartError
 from nanogrid.heap import freeze_heap
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import KEEPALIVE_MS, MAX_MESSAGE_BYTES
 from nanogrid.rpc.edge import ServicerEdge
+from nanogrid.rpc.health import DependencyHealth, Probe
 
 log = logger()
 
@@ -45,11 +48,19 @@ class Bound:
 
 
 @asynccontextmanager
-async def serving(listen: str, authenticator: Authenticator, services: Sequence[Bound]) -> AsyncIterator[int]:
-    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one."""
+async def serving(
+    listen: str,
+    authenticator: Authenticator,
+    services: Sequence[Bound],
+    probes: Mapping[str, Probe] = MappingProxyType({}),
+) -> AsyncIterator[int]:
+    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one.
+
+    `probes`, by the names of dependencies, are what the health service asks of them.
+    """
     server = grpc.aio.server(options=OPTIONS)
     edge = ServicerEdge(server, authenticator)
-    checker = health.aio.HealthServicer()
+    checker = DependencyHealth(probes)
     # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
@@ -86,4 +97,8 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     async def entry() -> None:
         await main()
 
-    uvloop.run(entry())
+    try:
+        uvloop.run(entry())
+    except StartError as failure:
+        log.error("cannot start", reason=str(failure))  # noqa: TRY400 - its place says nothing
+        raise SystemExit(1) from None

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
+from nanogrid.errors import NotFoundError
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
@@ -25,6 +26,7 @@ from services.artifacts.vault import Vault
 
 log = logger()
 
+_PROBED = "health"  # a key under which nothing lies
 _THREADS = 32  # a chunk at a time each
 
 
@@ -56,7 +58,14 @@ async def open_artifacts(settings: ArtifactsSettings) -> AsyncIterator[int]:
         authenticator = Authenticator(
             required=settings.auth_required(listen), internal_token=settings.internal_token, verify=verify
         )
-        yield await stack.enter_async_context(serving(listen, authenticator, [bound]))
+
+        async def storage_works() -> None:
+            for store in (code, data):
+                with suppress(NotFoundError):
+                    await store.head(_PROBED)
+
+        probes = {"storage": storage_works}
+        yield await stack.enter_async_context(serving(listen, authenticator, [bound], probes))
 
 
 @asynccontextmanager

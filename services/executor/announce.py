@@ -27,6 +27,7 @@ class RuntimeOffer:
         self._executors = executors
         self._stand_ins = stand_ins
         self.runtimes: frozenset[str] = frozenset()
+        self.problem = ""  # for operators: why the offer may be out of date
 
     async def resolve(self, name: str) -> Runtime:
         """Find the runtime that serves a job of `name` here.
@@ -46,7 +47,9 @@ class RuntimeOffer:
             found = frozenset(await self._provider.runtimes())
         except SandboxStartError as error:
             log.warning("the runtimes cannot be looked up; offering the same as before", error=str(error))
+            self.problem = f"{'Docker' if self._provider.isolates else 'the sandbox provider'} does not answer"
             return
+        self.problem = ""
         if found != self.runtimes:
             log.info("runtimes offered", runtimes=sorted(found))
         self.runtimes = found

@@ -10,6 +10,7 @@ from nanogrid.bundle import BundleLimits
 from nanogrid.jobs import open_jobs
 from nanogrid.logs import logger
 from nanogrid.queue import open_queue
+from nanogrid.redis.check import require_usable
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
 from nanogrid.rpc.server import Bound, serving, until_stopped
@@ -68,7 +69,6 @@ async def serve(settings: ExecutorSettings) -> None:
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
         stored = ArtifactsClient(artifacts)
-        peaks = await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s))
         work = JobRunner(
             pool,
             _open_code(settings, stored),
@@ -78,7 +78,7 @@ async def serve(settings: ExecutorSettings) -> None:
             builds=_open_builds(settings, provider, stored),
             resolve=offer.resolve,
             limits=OutputLimits(),
-            peaks=peaks,
+            peaks=await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s)),
         )
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(settings.executor_lease_s, settings.executor_visibility_s))
         keeper, news = ResultKeeper(stored), ResultNews(stored, settings.gateway_url)
@@ -98,6 +98,7 @@ async def serve(settings: ExecutorSettings) -> None:
         def describe() -> ExecutorInfo:
             info.free_slots = poller.free
             info.runtimes[:] = sorted(offer.runtimes)
+            info.problem = offer.problem
             return info
 
         beside = [
@@ -114,6 +115,7 @@ async def serve(settings: ExecutorSettings) -> None:
 async def _open_services(
     stack: AsyncExitStack, settings: ExecutorSettings
 ) -> "tuple[RegistryServiceAsyncStub, ArtifactsServiceAsyncStub]":
+    await require_usable(settings.jobs_url, may_evict=settings.redis_may_evict)
     token = settings.internal_token
     registry = open_stub(RegistryServiceStub, settings.registry_address, token=token)
     artifacts = open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token)

@@ -3,12 +3,15 @@
 import asyncio
 import os
 from contextlib import AsyncExitStack
+from functools import partial
 
 from nanogrid.artifacts import ArtifactsClient
-from nanogrid.jobs import open_jobs
-from nanogrid.queue import open_queue
+from nanogrid.jobs import JobStore, open_jobs
+from nanogrid.queue import TaskQueue, open_queue
+from nanogrid.redis.check import check_redis, require_usable
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.health import Probe
 from nanogrid.rpc.server import Bound, serving, until_stopped
 from nanogrid.v1 import invoker_pb2, invoker_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
@@ -20,6 +23,7 @@ from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
+from services.invoker.store_watch import StoreWatch
 from services.invoker.submitter import SubmitLimits, Submitter
 from services.invoker.unsent import Sweeper
 
@@ -34,6 +38,7 @@ async def serve(settings: InvokerSettings) -> None:
         artifacts = await stack.enter_async_context(
             open_stub(ArtifactsServiceStub, settings.artifacts_address, token=token)
         )
+        await require_usable(settings.jobs_url, may_evict=settings.redis_may_evict)
         jobs = await stack.enter_async_context(open_jobs(settings.jobs_url))
         queue = await stack.enter_async_context(open_queue(settings.task_queue_url, f"invoker-{os.getpid()}"))
 
@@ -51,7 +56,11 @@ async def serve(settings: InvokerSettings) -> None:
         limits = SubmitLimits(
             settings.invoker_wait_s, settings.invoker_payload_bytes, message_bytes=settings.invoker_message_bytes
         )
-        submitter = Submitter(functions, jobs, queue, sent=sent, results=results, artifacts=stored, limits=limits)
+        check = partial(check_redis, settings.jobs_url, may_evict=settings.redis_may_evict)
+        watch = StoreWatch(check, settings.invoker_store_check_s)
+        submitter = Submitter(
+            functions, jobs, queue, sent=sent, results=results, artifacts=stored, watch=watch, limits=limits
+        )
         dead_letters = DeadLetters(queue, jobs, stored)
         sweeper = Sweeper(jobs, queue, stored, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
@@ -64,11 +73,23 @@ async def serve(settings: InvokerSettings) -> None:
                 submitter, jobs, results=results, dead_letters=dead_letters, functions=functions, registry=registry
             ),
         )
+
         for loop in (
             sweeper.run(settings.invoker_sweep_s),
             sent.run(),
+            watch.run(),
             dead_letters.watch(settings.invoker_dead_letters_s),
         ):
             stack.callback(asyncio.create_task(loop).cancel)
-        await stack.enter_async_context(serving(settings.invoker_listen, authenticator, [bound]))
+        probes = _probes(jobs, queue, watch)
+        await stack.enter_async_context(serving(settings.invoker_listen, authenticator, [bound], probes))
         await until_stopped()
+
+
+def _probes(jobs: JobStore, queue: TaskQueue, watch: StoreWatch) -> dict[str, Probe]:
+    async def redis_works() -> None:
+        await jobs.ping()
+        await watch.look()
+        watch.require_safe()
+
+    return {"redis": redis_works, "queue": queue.depth}

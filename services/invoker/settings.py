@@ -23,4 +23,5 @@ class InvokerSettings(GridSettings):
         default=5.0, gt=0
     )  # how often crashed submissions and retired functions are looked for
     invoker_unsent_s: float = Field(default=10.0, gt=0)  # a recorded job this old without a message has lost it
+    invoker_store_check_s: float = Field(default=60.0, gt=0)  # how often it is looked whether Redis may evict jobs
     invoker_dead_letters_s: float = Field(default=60.0, gt=0)  # how often it is looked what the queue itself gave up

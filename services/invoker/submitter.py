@@ -27,6 +27,7 @@ from services.invoker.functions import Functions
 from services.invoker.idempotency import question
 from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
+from services.invoker.store_watch import StoreWatch
 
 log = logger()
 
@@ -66,6 +67,7 @@ class Submitter:
         sent: SentJobs,
         results: JobReader,
         artifacts: Artifacts,
+        watch: StoreWatch,
         limits: SubmitLimits,
     ) -> None:
         self._functions = functions
@@ -74,6 +76,7 @@ class Submitter:
         self._sent = sent
         self._results = results
         self._artifacts = artifacts
+        self._watch = watch
         self._limits = limits
 
     async def submit(self, call: FunctionCall) -> Job:
@@ -172,6 +175,7 @@ class Submitter:
 
     async def _accept(self, message: Message, named: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
         """Record and queue it; None, or what the same question made earlier."""
+        self._watch.require_safe()
         job_id = message.job.job_id
         body = encode(message)
         if len(body) > self._limits.message_bytes:

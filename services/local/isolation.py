@@ -2,7 +2,7 @@
 
 import os
 
-from services.local.errors import StartError
+from nanogrid.errors import StartError
 
 DOCKER, PROCESS = "docker:", "process:"
 

@@ -2,7 +2,7 @@
 
 import socket
 
-from services.local.errors import StartError
+from nanogrid.errors import StartError
 
 
 class PortTakenError(StartError):

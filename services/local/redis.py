@@ -6,9 +6,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from nanogrid.errors import StartError, UnavailableError
 from nanogrid.local import redis_server
+from nanogrid.redis.check import check_redis
 from services.local import ports
-from services.local.errors import StartError
 from services.local.plan import Child
 from services.local.settings import LocalGridSettings
 from services.local.supervisor import keeping
@@ -21,6 +22,10 @@ _POLL_S = 0.02
 async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
     """The URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
     if settings.redis_url or settings.redis_host:
+        try:
+            await check_redis(settings.jobs_url, may_evict=settings.redis_may_evict)
+        except UnavailableError as error:
+            raise StartError(f"{error.message}; see NANOGRID_REDIS_URL, or REDIS_HOST and REDIS_PORT") from None
         yield settings.jobs_url
         return
     folder = data_dir / "redis"

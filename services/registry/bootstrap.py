@@ -28,7 +28,8 @@ async def open_registry(settings: RegistrySettings) -> AsyncIterator[int]:
         authenticator = Authenticator(
             required=settings.auth_required(listen), internal_token=settings.internal_token, verify=keys.verify
         )
-        async with serving(listen, authenticator, [bound]) as port:
+        probes = {"table": lambda: store.page_keys(1, "")}
+        async with serving(listen, authenticator, [bound], probes) as port:
             yield port
 
 

@@ -1,7 +1,9 @@
 """The gateway's edge: identity, request ids, problems, health, documentation."""
 
+import asyncio
 import json
 import re
+import socket
 
 import httpx
 import pytest
@@ -50,10 +52,17 @@ async def test_ready_names_every_service(stranger):
     answer = await stranger.get("/ready")
 
     assert answer.status_code == 200
-    assert answer.json() == {
-        "status": "ready",
-        "dependencies": {"registry": "serving", "artifacts": "serving", "invoker": "serving"},
+    told = answer.json()
+    assert told["status"] == "ready"
+    assert told["executors"] == {"alive": 1, "problems": {}}
+    assert set(told["dependencies"]) == {
+        *("registry", "artifacts", "invoker", "redis", "queue", "functions table", "object store")
     }
+    assert set(told["dependencies"].values()) == {"serving"}
+
+
+async def test_a_balancer_may_ask_by_head(stranger):
+    assert (await stranger.head("/ready")).status_code == 200
 
 
 async def test_ready_says_which_service_is_not_there(tmp_path):
@@ -62,7 +71,30 @@ async def test_ready_says_which_service_is_not_there(tmp_path):
 
     assert answer.status_code == 503
     assert answer.json()["dependencies"]["invoker"] == "unreachable"
+    assert answer.json()["dependencies"]["redis"] == "unreachable"
     assert answer.json()["dependencies"]["registry"] == "serving"
+
+
+async def test_ready_says_within_two_seconds_which_service_is_silent(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        async with gateway_grid(tmp_path, artifacts_address=address) as grid, asyncio.timeout(10):
+            answer = await grid.http.get("/ready")
+
+    assert answer.status_code == 503
+    states = answer.json()["dependencies"]
+    assert (states["artifacts"], states["object store"], states["registry"]) == ("silent", "silent", "serving")
+    assert address not in answer.text
+
+
+async def test_ready_says_what_a_service_says_of_its_dependencies(tmp_path):
+    async with gateway_grid(tmp_path) as grid:
+        grid.invoker.broken.add("redis")
+        answer = await grid.http.get("/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["dependencies"]["redis"] == "not_serving"
+    assert answer.json()["dependencies"]["queue"] == "serving"
 
 
 async def test_a_gateway_with_nothing_behind_it_is_healthy_and_answers_503(tmp_path):

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from nanogrid import caller
-from nanogrid.errors import NanoGridError, NotFoundError
+from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
 from nanogrid.v1 import invoker_pb2 as pb
 from nanogrid.v1 import invoker_pb2_grpc
 from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Job, JobState
@@ -27,6 +27,19 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         self.finished.set()
         self.arrived = asyncio.Event()
         self.answered = 0  # synchronous calls that were waited for to the end
+        self.broken: set[str] = set()  # dependencies that do not work
+
+    def probes(self) -> dict[str, Any]:
+        """What the health service asks of the dependencies."""
+
+        def probe(name: str) -> Any:
+            async def ask() -> None:
+                if name in self.broken:
+                    raise UnavailableError(f"{name} is broken")
+
+            return ask
+
+        return {name: probe(name) for name in ("redis", "queue")}
 
     def will_end(self, function_id: str = "", **fields: Any) -> str:
         """Say how calls of a function end; SUCCESS with no result unless told otherwise. Returns its id."""

@@ -14,6 +14,7 @@ from gateway.__main__ import server
 from gateway.settings import GatewaySettings
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
+from nanogrid.rpc.health import Probe
 from nanogrid.rpc.server import Bound, serving
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, invoker_pb2, invoker_pb2_grpc, registry_pb2_grpc
 from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, DeleteFunctionRequest, ListFunctionsRequest
@@ -62,8 +63,10 @@ async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGr
                 RegistrySettings(data_dir=folder, registry_listen="127.0.0.1:0", auth="on", internal_token=TOKEN)
             )
         )
-        artifacts_port = await enter(_serving(artifacts_pb2, "ArtifactsService", artifacts_pb2_grpc, artifacts))
-        invoker_port = await enter(_serving(invoker_pb2, "InvokerService", invoker_pb2_grpc, invoker))
+        artifacts_port = await enter(
+            _serving(artifacts_pb2, "ArtifactsService", artifacts_pb2_grpc, artifacts, {"storage": _well})
+        )
+        invoker_port = await enter(_serving(invoker_pb2, "InvokerService", invoker_pb2_grpc, invoker, invoker.probes()))
         known: dict[str, Any] = {
             "registry_address": f"127.0.0.1:{registry}",
             "artifacts_address": f"127.0.0.1:{artifacts_port}",
@@ -96,10 +99,14 @@ async def running_gateway(settings: GatewaySettings) -> AsyncIterator[str]:
             await task
 
 
-def _serving(messages: Any, name: str, rpcs: Any, servicer: Any) -> Any:
+def _serving(messages: Any, name: str, rpcs: Any, servicer: Any, probes: dict[str, Probe]) -> Any:
     bound = Bound(messages.DESCRIPTOR.services_by_name[name], getattr(rpcs, f"add_{name}Servicer_to_server"), servicer)
     authenticator = Authenticator(required=True, internal_token=TOKEN, verify=_nobody)
-    return serving("127.0.0.1:0", authenticator, [bound])
+    return serving("127.0.0.1:0", authenticator, [bound], probes)
+
+
+async def _well() -> None:
+    """All is well."""
 
 
 async def _nobody(_: str) -> str:

@@ -17,6 +17,7 @@ from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
 from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
+from services.invoker.store_watch import StoreWatch
 from services.invoker.submitter import FunctionCall, SubmitLimits, Submitter
 from services.invoker.unsent import Sweeper
 from support.kept import KeptResults, kept_results
@@ -91,6 +92,10 @@ class Rig:
         await self.queue.delete(delivery)
 
 
+async def _all_is_well() -> None:
+    """Nothing ails the store."""
+
+
 @pytest.fixture
 async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
     with redis_server(tmp_path) as server:
@@ -110,6 +115,7 @@ async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
                 sent=sent,
                 results=results,
                 artifacts=kept,
+                watch=StoreWatch(_all_is_well, 60),
                 limits=SubmitLimits(wait_s=20, payload_bytes=3000, message_bytes=1500),
             )
             sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]

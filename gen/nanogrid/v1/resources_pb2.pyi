@@ -483,6 +483,7 @@ class ExecutorInfo(_message.Message):
     FREE_SLOTS_FIELD_NUMBER: _builtins.int
     SANDBOX_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
+    PROBLEM_FIELD_NUMBER: _builtins.int
     executor_id: _builtins.str
     """Unique per process."""
     address: _builtins.str
@@ -493,6 +494,8 @@ class ExecutorInfo(_message.Message):
     """Jobs it could take now."""
     sandbox: _builtins.str
     """Whether its sandboxes isolate (`docker`) or do not (`process`)."""
+    problem: _builtins.str
+    """Why it may not be able to run jobs now, for operators; empty when all is well."""
     @_builtins.property
     def runtimes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical runtimes it can run now."""
@@ -511,10 +514,11 @@ class ExecutorInfo(_message.Message):
         free_slots: _builtins.int = ...,
         sandbox: _builtins.str = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
+        problem: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "executor_id", b"executor_id", "free_slots", b"free_slots", "runtimes", b"runtimes", "sandbox", b"sandbox", "slots", b"slots", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "executor_id", b"executor_id", "free_slots", b"free_slots", "problem", b"problem", "runtimes", b"runtimes", "sandbox", b"sandbox", "slots", b"slots", "started_at", b"started_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
