@@ -7,12 +7,15 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.auth import HttpAuthenticator
-from gateway.metrics import Metrics
+from gateway.metrics import CLIENT_LEFT, Metrics
 from gateway.rest import problems
 from nanogrid import caller
+from nanogrid.call_log import log_call
 from nanogrid.caller import Caller
 from nanogrid.logs import logger
 
+# What balancers and monitors ask every few seconds.
+_UNLOGGED = frozenset(("/health", "/ready", "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 log = logger()
@@ -40,7 +43,9 @@ class HttpEdge:
         except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
             await _refuse(error, scope, receive, answer)
         finally:
-            self._metrics.observe(scope, answer.status, time.perf_counter() - started)
+            took_s = time.perf_counter() - started
+            self._metrics.observe(scope, answer.status, took_s)
+            _log(scope, answer.status, took_s, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         # The grid asks the registry for itself while it does not know yet who calls.
@@ -71,6 +76,19 @@ async def _refuse(error: Exception, scope: Scope, receive: Receive, answer: _Ans
         log.error("answer broke off", path=scope["path"], exc_info=error)
         return
     await problems.response(error, scope["path"])(scope, receive, answer)
+
+
+def _log(scope: Scope, status: int, took_s: float, request_id: str) -> None:
+    if scope["path"] not in _UNLOGGED:
+        log_call(
+            "request",
+            method=scope["method"],
+            path=scope["path"],
+            status=status or CLIENT_LEFT,
+            ms=round(took_s * 1000, 3),
+            request_id=request_id,
+            job_id=scope.get("job_id", ""),
+        )
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:

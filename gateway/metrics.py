@@ -11,6 +11,7 @@ from nanogrid.v1.resources_pb2 import Job
 
 # From a warm call's millisecond to the longest synchronous wait.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+CLIENT_LEFT = 499  # the status of a request whose client went away before it was answered, as nginx has it
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -45,7 +46,7 @@ class Metrics:
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
         """Count one request."""
         route = scope.get("route")
-        key = (scope["method"], route.path if route is not None else "unmatched", status or 499)
+        key = (scope["method"], route.path if route is not None else "unmatched", status or CLIENT_LEFT)
         counter, histogram = self._known.get(key) or self._labelled(key)
         counter.inc()
         histogram.observe(seconds)

@@ -9,6 +9,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
 
 from nanogrid import caller
+from nanogrid.call_log import configure_calls
 
 
 def configure(service: str, level: str = "INFO") -> None:
@@ -27,6 +28,7 @@ def configure(service: str, level: str = "INFO") -> None:
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(service=service)
+    configure_calls(service, enabled=logging.getLevelNamesMapping()[level.upper()] <= logging.INFO)
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s %(levelname)s %(message)s")
 
 

@@ -21,6 +21,7 @@ from nanogrid.v1.resources_pb2 import Job, JobState
 router = APIRouter()
 
 _ENVELOPE_BYTES = 1024 * 1024  # what a body may have around its payload: blanks, escapes, ids
+_ID_CHARS = 128  # of an id in the log
 _POLL_S = "1"
 _JSON = "application/json"
 
@@ -34,8 +35,11 @@ async def run(request: Request) -> Response:
     call = read_call(await read_members(request, limit + _ENVELOPE_BYTES), limit)
     grid = backends.of(request)
     if asynchronous:
-        return _accepted(await submission.submit(grid, call, key))
+        job = await submission.submit(grid, call, key)
+        request.scope["job_id"] = job.job_id
+        return _accepted(job)
     job = await submission.invoke(grid, call, key, settings.gateway_wait_s)
+    request.scope["job_id"] = job.job_id
     return await _finished(request, job) if job.state in FINAL_STATES else _accepted(job)
 
 
@@ -43,6 +47,7 @@ async def run(request: Request) -> Response:
 @router.get("/jobs/{job_id}", openapi_extra=openapi.GET_JOB)
 async def get_job(request: Request, job_id: str) -> Response:
     """Read a job: where it is, and in the end its result."""
+    request.scope["job_id"] = job_id[:_ID_CHARS]
     answer = await backends.of(request).invoker.GetJob(GetJobRequest(job_id=job_id), timeout=backends.ANSWER_S)
     request.app.state.metrics.observe_jobs([answer.job])
     return Response(answers.write_job(answer.job, await _urls(request, answer.job)), media_type=_JSON)

@@ -42,7 +42,8 @@ _FUNCTION = (
     *("env", "mode", "max_concurrency", "egress", "auto_memory"),
 )
 # Every name that is read; what else a message holds is left alone.
-_NAMES = frozenset((*_FUNCTION, *_CAMEL, *_CAMEL.values(), "dialect", "created_at", "code", "payload_in_artifacts"))
+_OTHERS = ("dialect", "created_at", "request_id", "code", "payload_in_artifacts")
+_NAMES = frozenset((*_FUNCTION, *_CAMEL, *_CAMEL.values(), *_OTHERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Message:
     payload_elsewhere: bool = False
     inline_code: bytes = b""
     code_bucket: str = ""
+    request_id: str = ""  # of the call that made the job, for the logs
 
 
 def encode(message: Message, *, payload_elsewhere: bool = False) -> bytes:
@@ -71,6 +73,7 @@ def encode(message: Message, *, payload_elsewhere: bool = False) -> bytes:
         "owner": job.owner,
         "dialect": job.dialect,
         "created_at": millis(job.created_at),
+        "request_id": message.request_id,
         "s3_key": function.s3_key,
         "code_sha256": function.code_sha256,
         "runtime": function.runtime,
@@ -111,6 +114,7 @@ def decode(body: bytes) -> Message:
         payload_elsewhere=elsewhere,
         inline_code=inline,
         code_bucket=fields.text("s3_bucket", 255),
+        request_id=fields.text("request_id", 128),
     )
 
 

@@ -1,5 +1,6 @@
 """What every incoming RPC passes: identity, log context, and the one place where exceptions become statuses."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -8,6 +9,7 @@ from google.protobuf.message import DecodeError
 from grpc.aio import ServicerContext
 
 from nanogrid import caller
+from nanogrid.call_log import log_call
 from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
@@ -54,33 +56,46 @@ class ServicerEdge:
 
     def _unary(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], Awaitable[Any]]:
         async def run(request: Any, call: ServicerContext[Any, Any]) -> Any:
+            started, code = time.perf_counter(), "CANCELLED"
             try:
                 await self._enter(call, request)
-                return await behave(request, call)
+                answer = await behave(request, call)
             except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
+                code = _code_of(error)
                 await _abort(call, error, method)
+            else:
+                code = "OK"
+                return answer
+            finally:
+                _log(method, code, time.perf_counter() - started, request)
 
         return run
 
     def _stream(self, behave: Any, method: str) -> Callable[[Any, ServicerContext[Any, Any]], AsyncIterator[Any]]:
         async def run(request: Any, call: ServicerContext[Any, Any]) -> AsyncIterator[Any]:
+            started, code = time.perf_counter(), "CANCELLED"
             try:
                 await self._enter(call, request)
                 async for message in behave(request, call):
                     yield message
             except Exception as error:  # noqa: BLE001 - the edge: nothing may escape as text
+                code = _code_of(error)
                 await _abort(call, error, method)
+            else:
+                code = "OK"
+            finally:
+                _log(method, code, time.perf_counter() - started, request)
 
         return run
 
     async def _enter(self, call: ServicerContext[Any, Any], request: Any) -> None:
-        if isinstance(request, _Garbage):
+        if isinstance(request, _Malformed):
             raise InvalidFieldError("request", "is not the protobuf message this call takes")
         metadata = {key: str(value) for key, value in call.invocation_metadata() or ()}
         caller.set_caller(await self._authenticator.identify(metadata))
 
 
-class _Garbage:
+class _Malformed:
     """Stands in for request bytes that are not a message."""
 
 
@@ -89,9 +104,24 @@ def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
         try:
             return deserialize(data)
         except DecodeError:
-            return _Garbage()
+            return _Malformed()
 
     return run
+
+
+def _code_of(error: Exception) -> str:
+    return error.code if isinstance(error, NanoGridError) else InternalError.code
+
+
+def _log(method: str, code: str, took_s: float, request: Any) -> None:
+    log_call(
+        "rpc",
+        method=method.rpartition("/")[2],
+        code=code,
+        ms=round(took_s * 1000, 3),
+        request_id=caller.caller().request_id,
+        job_id=getattr(request, "job_id", ""),
+    )
 
 
 async def _abort(call: ServicerContext[Any, Any], error: Exception, method: str) -> None:

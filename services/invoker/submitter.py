@@ -171,7 +171,7 @@ class Submitter:
             code_sha256=function.code_sha256,
             created_at=created_at,
         )
-        return Message(job, function, call.payload or b"{}")
+        return Message(job, function, call.payload or b"{}", request_id=caller.caller().request_id)
 
     async def _accept(self, message: Message, named: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
         """Record and queue it; None, or what the same question made earlier."""

@@ -6,6 +6,8 @@ from dataclasses import replace
 import structlog
 
 from nanogrid.artifacts import Artifacts
+from nanogrid.call_log import log_call
+from nanogrid.caller import Caller, set_caller
 from nanogrid.errors import (
     ArchiveRejectedError,
     NanoGridError,
@@ -15,6 +17,7 @@ from nanogrid.errors import (
 )
 from nanogrid.jobs import ClaimOutcome, JobStore, LeaseLostError
 from nanogrid.jobs.message import MalformedError, Message, decode
+from nanogrid.jobs.record import state_name
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, JobError, JobState
@@ -80,8 +83,9 @@ class JobOwner:
             log.warning("message is garbage", reason=str(error))
             await self._quietly_bury(delivery, str(error))
             return
-        # For good, because every delivery is handled in a message of its own.
+        # For good, because every delivery is handled in a task of its own.
         structlog.contextvars.bind_contextvars(job_id=message.job.job_id, function_id=message.function.function_id)
+        set_caller(Caller(None, internal=True, request_id=message.request_id))
         try:
             await self._own(delivery, message)
         except LeaseLostError:
@@ -126,6 +130,7 @@ class JobOwner:
                     fault = await self._attempt(message)
                 if fault is None:
                     await self._ending.end(end, token)
+                    _log(message)
                 elif job.attempt >= TRIES:
                     await self._give_up(end, token, fault)
         except asyncio.CancelledError:
@@ -177,6 +182,20 @@ class JobOwner:
             await self._queue.bury(delivery, reason)
         except (ReceiptLostError, UnavailableError):
             log.warning("garbage stays on the queue for now")
+
+
+def _log(message: Message) -> None:
+    job = message.job
+    log_call(
+        "job ended",
+        job_id=job.job_id,
+        function_id=job.function_id,
+        state=state_name(job.state),
+        error=job.error.type,
+        ms=job.execution_time_ms,
+        attempt=job.attempt,
+        request_id=message.request_id,
+    )
 
 
 def _fault(error: Exception, s3_key: str) -> CallError:
