@@ -15,7 +15,7 @@ KEEP_ALIVE_S = 310  # longer than the balancer's 300 s, so that it never picks a
 
 
 def server(settings: GatewaySettings) -> uvicorn.Server:
-    """An HTTP server for these settings, not yet started."""
+    """Return an HTTP server for these settings, not yet started."""
     host, _, port = settings.gateway_listen.rpartition(":")
     config = uvicorn.Config(
         create_app(settings),

@@ -20,7 +20,7 @@ from nanogrid.heap import freeze_heap
 
 
 def create_app(settings: GatewaySettings) -> Gateway:
-    """The gateway as an ASGI application. Its channels open when it starts and close when it stops."""
+    """Return the gateway as an ASGI application. Its channels open when it starts and close when it stops."""
     app = Gateway(
         title="NanoGrid",
         version=openapi.VERSION,

@@ -1,4 +1,4 @@
-"""Who calls over HTTP: the owner of an API key, or `local` where none is required."""
+"""Identifies HTTP callers: the owner of an API key, or `local` where none is required."""
 
 from gateway.backends import ANSWER_S
 from gateway.settings import GatewaySettings
@@ -14,7 +14,7 @@ _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 class HttpAuthenticator:
-    """Identifies HTTP callers. They are never internal, whatever they claim: no other header is looked at."""
+    """Identifies HTTP callers. They are never internal: no other header is looked at."""
 
     def __init__(self, settings: GatewaySettings, registry: "registry_pb2_grpc.RegistryServiceAsyncStub") -> None:
         self._required = settings.auth_required(settings.gateway_listen)
@@ -22,7 +22,7 @@ class HttpAuthenticator:
         self._keys = Authenticator(required=True, internal_token="", verify=self._verify)
 
     async def identify(self, path: str, headers: list[tuple[bytes, bytes]], request_id: str) -> Caller:
-        """The caller. UnauthenticatedError without a valid key where one is required."""
+        """Return the caller. UnauthenticatedError without a valid key where one is required."""
         if not self._required:
             return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
         if path in _OPEN or path.startswith(_SIGNED):

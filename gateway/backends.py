@@ -1,4 +1,4 @@
-"""The three services behind the gateway, and what is remembered of them for a moment."""
+"""The channels to the three services behind the gateway, and the runtimes they offer."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -32,7 +32,7 @@ class OfferedRuntimes:
         self._names: TTLCache[str, frozenset[str]] = TTLCache(1, OFFERED_S, clock)
 
     async def names(self) -> frozenset[str]:
-        """Canonical names; empty while no executor, or no invoker, is there to ask: an upload need not wait for one."""
+        """Canonical names. Empty while no executor, or no invoker, is there to ask: an upload need not wait for one."""
         if (names := self._names.get(_OFFERED)) is None:
             try:
                 answer = await self._invoker.ListExecutors(ListExecutorsRequest(), timeout=ANSWER_S)
@@ -44,7 +44,7 @@ class OfferedRuntimes:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """What routes talk to. `health` is by service name."""
+    """The services that routes talk to. `health` is by service name."""
 
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub"
     artifacts: "artifacts_pb2_grpc.ArtifactsServiceAsyncStub"
@@ -54,13 +54,13 @@ class Backends:
 
 
 def of(request: Request) -> Backends:
-    """The backends of the application that serves a request."""
+    """Return the backends of the application that serves a request."""
     backends: Backends = request.app.state.backends
     return backends
 
 
 def settings_of(request: Request) -> GatewaySettings:
-    """The settings of the application that serves a request."""
+    """Return the settings of the application that serves a request."""
     settings: GatewaySettings = request.app.state.settings
     return settings
 

@@ -1,4 +1,4 @@
-"""What every HTTP request passes: a request id, who calls, the count of it, and the one place where errors end."""
+"""The edge of every HTTP request: request id, caller, metrics, log line, and the one place where errors end."""
 
 import re
 import time
@@ -29,7 +29,7 @@ class HttpEdge:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request; anything but HTTP passes."""
+        """Serve one request. Anything but HTTP passes."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -92,7 +92,7 @@ def _log(scope: Scope, status: int, took_s: float, request_id: str) -> None:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """The client's own, where it is one we would put into a log, else a new one."""
+    """Return the client's own, where it is one we would put into a log, else a new one."""
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()

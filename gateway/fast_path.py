@@ -23,7 +23,7 @@ Answer = Callable[[Request], Awaitable[Response]]
 
 
 class Gateway(FastAPI):
-    """FastAPI with the fast path as its innermost middleware, in whatever order the others were added."""
+    """FastAPI with the fast path as its innermost middleware, in any order of adding."""
 
     _given_dependencies = False  # whether a router was included with some
 

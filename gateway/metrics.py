@@ -1,4 +1,4 @@
-"""What Prometheus scrapes from a gateway: requests by route and status, their latency, and the process."""
+"""The metrics of a gateway for Prometheus: requests by route and status, their latency, and the process."""
 
 from collections.abc import Iterable
 
@@ -16,7 +16,7 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class Metrics:
-    """One application's counters. Labels come from our routes, never from what a client made up."""
+    """One application's counters. Labels come from our routes, never from a client's input."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -52,7 +52,7 @@ class Metrics:
         histogram.observe(seconds)
 
     def observe_jobs(self, jobs: Iterable[Job]) -> None:
-        """Count those of the jobs in an answer whose record could not be read."""
+        """Count the jobs in an answer with an unreadable record."""
         for job in jobs:
             if job.is_damaged:
                 self._damaged.inc()
@@ -66,5 +66,5 @@ class Metrics:
         return found
 
     def response(self) -> Response:
-        """Everything, as Prometheus reads it."""
+        """Return everything, as Prometheus reads it."""
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -19,7 +19,10 @@ _PAUSE_S = 0.2  # before a call is repeated: a supervisor starts a dead invoker 
 
 
 async def submit(grid: Backends, call: RunRequest, key: str) -> Job:
-    """Have a job accepted. UnavailableError: nothing was accepted. OutcomeUnknownError: nobody could say in time."""
+    """Have a job accepted. UnavailableError: nothing was accepted. OutcomeUnknownError.
+
+    The outcome could not be learnt in time.
+    """
     request = SubmitJobRequest(
         function_id=await _function_id(grid, call),
         payload=call.payload,

@@ -1,4 +1,4 @@
-"""What invokers and executors ask of artifacts, and the gRPC client that asks it."""
+"""The port through which invokers and executors reach artifacts, and its gRPC client."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -15,7 +15,7 @@ _ANSWER_S = 10.0  # deadline of what is small; streams may take as long as their
 class Artifacts(Protocol):
     """Every stored byte: bundles, builds, output files, durable results, large payloads.
 
-    Every method raises UnavailableError while artifacts is down, and NotFoundError for what is not there.
+    Every method raises UnavailableError while artifacts is down, and NotFoundError for a missing object.
     """
 
     def fetch_bundle(self, s3_key: str) -> AsyncIterator[str | bytes]:
@@ -31,7 +31,7 @@ class Artifacts(Protocol):
         """Store one output file. Storing it again overwrites."""
 
     async def sign_outputs(self, keys: Sequence[str]) -> Sequence[str]:
-        """Make URLs of output files that open without a key; those that begin with `/` are paths at the gateway."""
+        """Make URLs of output files that open without a key. Those that begin with `/` are paths at the gateway."""
 
     async def keep_results(self, records: Sequence[pb.FinishedRecord]) -> Sequence[pb.KeptRecord]:
         """Keep durable results. An earlier one of the same job stays, and is answered."""

@@ -1,4 +1,4 @@
-"""How every process speaks to AWS: boto3's own conventions, bounded waits, outages told in our own words."""
+"""Opens AWS clients with boto3's conventions and bounded waits, and maps their failures to our errors."""
 
 import os
 from collections.abc import Iterator
@@ -56,7 +56,10 @@ _MISSING = {
 
 
 def session() -> boto3.session.Session:
-    """A session with boto3's conventions, and AWS_REGION as other SDKs have it. ValueError without any region."""
+    """Return a session with boto3's conventions, and AWS_REGION as other SDKs have it.
+
+    ValueError without any region.
+    """
     core = botocore.session.Session()
     core.register_component("data_loader", _loader())
     region = os.environ.get("AWS_REGION") or core.get_config_variable("region")
@@ -72,9 +75,9 @@ def _loader() -> Loader:
 
 
 def client(service: str, *, connections: int, read_s: float = 30.0, attempts: int = _ATTEMPTS, **options: Any) -> Any:
-    """A client that any thread may use, `connections` at a time; making it takes a moment and reads files.
+    """Return a client that any thread may use, `connections` at a time. Making it takes a moment and reads files.
 
-    `read_s` is the longest wait for an answer's next bytes, `attempts` how often a call is made before it failed;
+    `read_s` is the longest wait for an answer's next bytes, `attempts` how often a call is made before it failed.
     `options` are botocore's.
     """
     config = Config(
@@ -90,18 +93,18 @@ def client(service: str, *, connections: int, read_s: float = 30.0, attempts: in
 
 
 def code_of(error: ClientError) -> str:
-    """What AWS calls the error, "" where it does not say."""
+    """Return the code of an AWS error, or ""."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def was_retried(error: ClientError) -> bool:
-    """Whether an earlier attempt of the same call may have been carried out, its answer lost."""
+    """Tell whether an earlier attempt of the same call may have been carried out, its answer lost."""
     return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts"))
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn what AWS or the way to it fails with into UnavailableError. The cure is in the log, never a secret."""
+    """Turn a failure of AWS, or of the way to it, into UnavailableError. The cure is in the log, never a secret."""
     try:
         yield
     except ClientError as error:

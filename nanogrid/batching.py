@@ -45,7 +45,7 @@ class Batcher(Generic[Item, Answer]):
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     def add(self, item: Item, size_bytes: int = 0, *, at_once: bool = False) -> "asyncio.Future[Answer]":
-        """Send an item with the next call, `at_once` without lingering; return the answer to come.
+        """Send an item with the next call, `at_once` without lingering. Return the answer to come.
 
         A cancelled caller does not take its item back.
         """
@@ -58,7 +58,7 @@ class Batcher(Generic[Item, Answer]):
         return answer
 
     async def flush(self) -> None:
-        """Send what waits now, and return when every item that was added before has its answer."""
+        """Send the waiting items now, and return when every item that was added before has its answer."""
         earlier: list[asyncio.Future[Any]] = [*self._running, *(waiting.answer for waiting in self._waiting)]
         self._begin()
         if earlier:
@@ -83,7 +83,7 @@ class Batcher(Generic[Item, Answer]):
             task.add_done_callback(self._end)
 
     def _next_batch(self) -> "list[_Waiting[Item, Answer]]":
-        """Take as many as a call may carry, in their order; an item too large for company goes alone."""
+        """Take as many as a call may carry, in their order. An item too large for company goes alone."""
         size_bytes = 0
         for count, waiting in enumerate(self._waiting[: self._max_items]):
             size_bytes += waiting.size_bytes

@@ -1,7 +1,7 @@
 """Logs one line for every call that a process serves, at a price that every call can pay.
 
-structlog takes 36 µs for a line, which is right for what happens seldom. This takes 8 under load, 13 for a lone call:
-the lines of one turn of the event loop are written together.
+structlog takes 36 µs for a line, which is right for rare events. This takes 8 under load, 13 for a lone call: the lines
+of one turn of the event loop are written together.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ _calls = _Calls()
 
 
 def configure_calls(service: str, *, enabled: bool) -> None:
-    """Name the service whose calls are logged; not `enabled` where the level of the log is above INFO."""
+    """Name the service whose calls are logged. Not `enabled` where the level of the log is above INFO."""
     _calls.service = service if enabled else ""
 
 
 def log_call(event: str, **fields: Any) -> None:
-    """Log a call that ended, with its `request_id` and, where there is one, its `job_id`; empty fields are left out."""
+    """Log a call that ended, with its `request_id` and, where there is one, its `job_id`. Empty fields are left out."""
     if _calls.service:
         told = {name: value for name, value in fields.items() if value not in ("", None)}
         stamp = {"event": event, "service": _calls.service, "level": "info", "timestamp": _now()}

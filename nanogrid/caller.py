@@ -1,4 +1,4 @@
-"""Who is calling and under which request id: set at every edge, read by whatever runs below it."""
+"""The caller and the request id of the current request, set at every edge and read below it."""
 
 import secrets
 from contextvars import ContextVar
@@ -15,9 +15,9 @@ LOCAL_PRINCIPAL = "local"  # owner of everything while authentication is off
 class Caller:
     """The caller of the request being served.
 
-    `principal` is None for the grid's own services acting for themselves; they see every owner's things.
+    `principal` is None for the grid's own services acting for themselves. They see the things of every owner.
     `internal` says that the caller proved to be part of the grid (or that authentication is off). `is_service` says
-    that it showed the internal token, as services and operators do: what it passes on was checked where it came in.
+    that it showed the internal token, as services and operators do: its input was checked where it entered the grid.
     """
 
     principal: str | None
@@ -27,11 +27,11 @@ class Caller:
 
     @property
     def owner(self) -> str:
-        """The owner of what this caller creates."""
+        """Return the owner of the things this caller creates."""
         return self.principal or LOCAL_PRINCIPAL
 
     def may_see(self, owner: str) -> bool:
-        """Whether a thing of this owner exists for this caller."""
+        """Tell whether a thing of this owner exists for this caller."""
         return self.principal is None or self.principal == owner
 
 
@@ -44,7 +44,7 @@ _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 def caller() -> Caller:
-    """The caller of the request being served; the grid itself outside any request."""
+    """Return the caller of the request being served. The grid itself outside any request."""
     return _caller.get() or Caller(principal=None, internal=True, request_id="")
 
 

@@ -28,13 +28,13 @@ __all__ = [
 
 
 class StartError(Exception):
-    """A process or a grid cannot start; the message says why, and the cure."""
+    """A process or a grid cannot start. The message says why, and the cure."""
 
 
 class NanoGridError(Exception):
     """A failure of the platform or of the request, safe to show to the caller.
 
-    `metadata` travels with it (string to string); `field` in it names the offending input.
+    `metadata` travels with it (string to string). Its `field` names the offending input.
     """
 
     code: ClassVar[str] = "INTERNAL"  # the name of its gRPC status code
@@ -53,7 +53,7 @@ class InternalError(NanoGridError):
 
 
 class InvalidFieldError(NanoGridError):
-    """A field is missing or out of range: say which, and what would do."""
+    """A field is missing or out of range. The message names the field and the cure."""
 
     code = "INVALID_ARGUMENT"
     reason = "INVALID_FIELD"
@@ -112,7 +112,7 @@ class ConflictError(NanoGridError):
 
 
 class TooLargeError(NanoGridError):
-    """Larger than a limit; says both numbers."""
+    """Larger than a limit. Says both numbers."""
 
     code = "OUT_OF_RANGE"
     reason = "TOO_LARGE"
@@ -145,7 +145,7 @@ class UnprocessableError(NanoGridError):
 
 
 class RateLimitedError(NanoGridError):
-    """Too many requests; try later."""
+    """Too many requests. Try later."""
 
     code = "RESOURCE_EXHAUSTED"
     reason = "RATE_LIMITED"
@@ -154,7 +154,7 @@ class RateLimitedError(NanoGridError):
 
 
 class UnavailableError(NanoGridError):
-    """A backend is down; nothing was accepted, so trying again is safe."""
+    """A backend is down. Nothing was accepted, so trying again is safe."""
 
     code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
@@ -167,7 +167,10 @@ class ConnectionLostError(UnavailableError):
 
 
 class OutcomeUnknownError(NanoGridError):
-    """A request was sent, the connection broke, and its outcome could not be learnt. `job_id` names what to ask for."""
+    """A request was sent, the connection broke, and its outcome could not be learnt.
+
+    `job_id` names the job to ask for.
+    """
 
     code = "DEADLINE_EXCEEDED"
     reason = "OUTCOME_UNKNOWN"
@@ -202,7 +205,7 @@ _BY_REASON: dict[str, type[NanoGridError]] = {
 
 
 def by_reason(reason: str, message: str, metadata: dict[str, str]) -> NanoGridError:
-    """Rebuild the error that a peer put on the wire; an unknown reason becomes InternalError."""
+    """Rebuild the error that a peer put on the wire. An unknown reason becomes InternalError."""
     cls = _BY_REASON.get(reason, InternalError)
     error = cls.__new__(cls)
     NanoGridError.__init__(error, message, **metadata)

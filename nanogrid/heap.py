@@ -1,12 +1,12 @@
-"""Python's garbage collector, told what a long-lived server's memory is like."""
+"""Tunes Python's garbage collector for long-lived servers."""
 
 import gc
 
 
 def freeze_heap() -> None:
-    """Call once everything is loaded and open: what lives now is taken to live for ever, and is looked at no more.
+    """Call once everything is loaded and open: the collector passes over everything alive now from then on.
 
-    A full collection otherwise walks through every imported module, 30 ms in the middle of somebody's call.
+    A full collection otherwise walks through every imported module, 30 ms in the middle of a call.
     """
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: what may be one, and the digests that it and what was asked under it are kept as."""
+"""The grammar of an `Idempotency-Key`, and the digests under which keys and calls are stored."""
 
 import hashlib
 import re
@@ -9,7 +9,7 @@ _KEY = re.compile(r"[!-~]{1,255}")
 
 
 def check_idempotency_key(key: str, field: str) -> None:
-    """InvalidFieldError, naming `field`, for what cannot be a key."""
+    """Check the grammar of a key. InvalidFieldError names `field`."""
     if not _KEY.fullmatch(key):
         raise InvalidFieldError(field, "is not 1 to 255 printable ASCII characters without blanks")
 

@@ -26,7 +26,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class JsonError(ValueError):
-    """The text is not JSON that NanoGrid passes on; the message says why, `member` in which one, if that is known."""
+    """The text is not JSON that NanoGrid passes on. The message says why, `member` in which one, if that is known."""
 
     def __init__(self, message: str, member: str = "") -> None:
         super().__init__(message)

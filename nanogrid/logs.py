@@ -33,12 +33,12 @@ def configure(service: str, level: str = "INFO") -> None:
 
 
 def logger() -> FilteringBoundLogger:
-    """A logger; what `structlog.contextvars` binds is on every line."""
+    """Return a logger. Variables bound by `structlog.contextvars` are on every line."""
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Looked up here, because lines are few: binding it to every request would cost those that log nothing."""
+    """Add the request id here, since lines are few: binding it to every request would cost those without a line."""
     if request_id := caller.caller().request_id:
         event["request_id"] = request_id
     return event

@@ -15,7 +15,10 @@ Result = TypeVar("Result")
 
 
 async def until_available(step: Callable[[], Awaitable[Result]], waiting: str, *, pause_s: float = 0.5) -> Result:
-    """Try `step` until it raises no UnavailableError, `pause_s` apart, and log what is `waiting`. Other errors pass."""
+    """Try `step` until it raises no UnavailableError, `pause_s` apart, and log `waiting` meanwhile.
+
+    Other errors pass.
+    """
     while True:
         try:
             return await step()

@@ -12,19 +12,19 @@ MAX_SIZE = 100
 
 
 def size(requested: int) -> int:
-    """The page size to use for what was asked: 0 means 50. InvalidFieldError beyond 1 to 100."""
+    """Return the page size to use for a request: 0 means 50. InvalidFieldError beyond 1 to 100."""
     if not 0 <= requested <= MAX_SIZE:
         raise InvalidFieldError("page_size", f"is {requested}; use 1 to {MAX_SIZE}, or leave it out for {DEFAULT_SIZE}")
     return requested or DEFAULT_SIZE
 
 
 def token(position: list[str | int]) -> str:
-    """The token of the page that starts after `position`."""
+    """Return the token of the page that starts after `position`."""
     return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
 
 
 def position(page_token: str, shape: tuple[type, ...]) -> list[str | int] | None:
-    """What `token` was made of, or None for the first page. InvalidFieldError for anything we did not make."""
+    """Return the position in a token, or None for the first page. InvalidFieldError for a foreign token."""
     if not page_token:
         return None
     try:

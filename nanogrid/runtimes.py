@@ -28,11 +28,11 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime by its canonical name, and all that NanoGrid knows of it.
+    """A runtime by its canonical name, and everything NanoGrid knows of it.
 
-    `language` is what its resident program calls itself; `alias` is what users may write for any version of it.
-    `modules` are the modules of an archive that its default handler is looked for in, best first. `executable` is its
-    interpreter on a machine without images, "" where there is none. `version` is () where it has only one.
+    `language` is its resident program's name for itself. `alias` stands for any version of it. `modules` are the
+    modules of an archive that its default handler is looked for in, best first. `executable` is its interpreter on a
+    machine without images, "" where there is none. `version` is () where it has only one.
     """
 
     name: str
@@ -72,14 +72,14 @@ class Runtime:
     def source_of(self, handler: str) -> str:
         """Name the path at which a single source file is found by its handler ("" = by the default one).
 
-        The path never leads out of the folder, whatever the handler is.
+        The path never leads out of the folder, for any handler.
         """
         module = "" if self.compiled else handler.rpartition(".")[0]
         parts = [part for part in re.split(r"[./\\\0]", module) if part] or ["main"]
         return "/".join(parts) + self.suffixes[0]
 
     def fault_of_handler(self, handler: str) -> str | None:
-        """Say what is wrong with the spelling of a handler, and what would do; None when it is right."""
+        """Return the fault in the spelling of a handler, with the cure, or None."""
         if self.compiled:
             if _PROGRAM_FILE.fullmatch(handler) and handler.endswith(self.suffixes):
                 return None
@@ -168,7 +168,7 @@ def is_handler(text: str) -> bool:
 def resolve(name: str, offered: frozenset[str], *, stand_ins: bool = False) -> Runtime:
     """Find the runtime that a user meant. RuntimeNotSupportedError lists the ones that would do.
 
-    `offered` are the canonical names that the live executors announce; while none is up, every runtime of the table
+    `offered` are the canonical names that the live executors announce. While none is up, every runtime of the table
     counts. With `stand_ins`, a version that is not offered is served by the nearest offered one of its language.
     """
     offered = offered & RUNTIMES.keys() or frozenset(RUNTIMES)

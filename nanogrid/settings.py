@@ -8,7 +8,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class GridSettings(BaseSettings):
-    """What any process of the grid may need to find the others. Each service adds its own in its `settings` room."""
+    """The settings by which the processes of a grid find each other.
+
+    Each service adds its own in its `settings` room.
+    """
 
     model_config = SettingsConfigDict(env_prefix="NANOGRID_", extra="ignore", populate_by_name=True)
 
@@ -45,13 +48,13 @@ class GridSettings(BaseSettings):
 
     @property
     def task_queue_url(self) -> str:
-        """URL of the queue; the embedded twin is streams on the job store's Redis."""
+        """URL of the queue. The embedded twin is streams on the job store's Redis."""
         if self.queue_url or not self.sqs_queue_url:
             return self.queue_url or self.jobs_url
         return f"sqs:{self.sqs_queue_url}"
 
     def auth_required(self, listen: str) -> bool:
-        """Whether callers of a server bound to `listen` (host:port) must prove who they are."""
+        """Tell whether callers of a server bound to `listen` (host:port) must authenticate."""
         if self.auth == "auto":
             host = listen.rpartition(":")[0].strip("[]")
             return not (host in {"localhost", "::1"} or host.startswith("127."))

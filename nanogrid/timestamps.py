@@ -20,5 +20,5 @@ def set_millis(moment: Timestamp, millis: int) -> None:
 
 
 def millis(moment: Timestamp) -> int:
-    """Whole milliseconds since 1970."""
+    """Return whole milliseconds since 1970."""
     return moment.seconds * 1000 + moment.nanos // _NANOS_PER_MS

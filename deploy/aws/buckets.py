@@ -84,7 +84,7 @@ def _ensure_lifecycle(client: Any, name: str, wanted: list[dict[str, Any]]) -> I
 
 
 def _meaning(rule: dict[str, Any] | None) -> dict[str, Any] | None:
-    """A rule without what servers leave out or add when they show it."""
+    """Return a rule without the parts that servers leave out or add when they show it."""
     if rule is None:
         return None
     without = {key: value for key, value in rule.items() if value not in ({}, {"Prefix": ""}, "", None)}

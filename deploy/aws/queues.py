@@ -29,7 +29,7 @@ def ensure(client: Any, name: str) -> Iterator[str]:
 
 
 def url(client: Any, name: str) -> str:
-    """The queue's address."""
+    """Return the queue's address."""
     return str(client.get_queue_url(QueueName=name)["QueueUrl"])
 
 
@@ -52,7 +52,7 @@ def _attributes(client: Any, name: str) -> dict[str, str]:
 
 
 def _meaning(value: str | None) -> Any:
-    """What an attribute says: policies are JSON, of which servers change the spelling, and numbers to texts."""
+    """Return the meaning of an attribute: servers respell the JSON of policies, and turn numbers to text."""
     if value is None or not value.startswith("{"):
         return value
     return {key: str(item) if isinstance(item, int) else item for key, item in json.loads(value).items()}

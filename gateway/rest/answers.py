@@ -29,13 +29,13 @@ _CAMEL_STATES: Mapping[JobState.ValueType, str] = {
 
 
 def write_job(job: Job, urls: Sequence[str]) -> bytes:
-    """Everything about a job; `urls` are its output files'."""
+    """Return everything about a job. `urls` are its output files'."""
     fields = _camel(job, urls) if job.dialect == _IS_CAMEL else _standard(job, urls)
     return orjson.dumps(fields)
 
 
 def write_accepted(job: Job) -> bytes:
-    """What a caller needs who has to come back for the result."""
+    """Write the answer 202: the job's id and where to ask for its result."""
     message = f"Job submitted. Poll GET /status/{job.job_id} for results."
     if job.dialect == _IS_CAMEL:
         return orjson.dumps(
@@ -45,7 +45,7 @@ def write_accepted(job: Job) -> bytes:
 
 
 def summarize(job: Job) -> dict[str, Any]:
-    """A job in a list: without its result and output. Lists have no question whose spelling to take."""
+    """Return a job in a list: without its result and output. Lists have no request to take the dialect from."""
     return {
         "job_id": job.job_id,
         "function_id": job.function_id,
@@ -61,7 +61,7 @@ def summarize(job: Job) -> dict[str, Any]:
 
 
 def parse_state(word: str) -> JobState.ValueType:
-    """The state a caller filters by, in either spelling. InvalidFieldError lists the words."""
+    """Return the state a caller filters by, in either spelling. InvalidFieldError lists the words."""
     for words in (_STANDARD_STATES, _CAMEL_STATES):
         for state, known in words.items():
             if known == word:

@@ -24,13 +24,13 @@ async def read_members(request: Request, limit: int) -> dict[str, bytes]:
 
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Read a body that is a JSON object of settings, whose values are needed. Errors as for `read_members`."""
+    """Read a body that is a JSON object of settings, and parse its values. Errors as for `read_members`."""
     members = await read_members(request, limit)
     return {name: orjson.loads(text) for name, text in members.items()}
 
 
 def declared_length(request: Request) -> int | None:
-    """The body's length as the client announced it; None where it did not."""
+    """Return the body's length as the client announced it, or None."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 

@@ -27,7 +27,7 @@ class _FileData:
 
 
 class Form:
-    """One form with one file. Read it in order: `until_file`, then `file` to its end; then `fields` is complete."""
+    """One form with one file. Read it in order: `until_file`, then `file` to its end. Then `fields` is complete."""
 
     def __init__(self, request: Request, limit: int, allowed: Sequence[str]) -> None:
         self._request = request
@@ -46,7 +46,7 @@ class Form:
         raise InvalidFieldError(FILE_FIELD, "is missing; send the code as a file part named `file`")
 
     async def file(self) -> AsyncIterator[bytes]:
-        """The file's bytes in pieces, and then the rest of the form. InvalidFieldError when it is empty."""
+        """Return the file's bytes in pieces, and then the rest of the form. InvalidFieldError when it is empty."""
         piece, size = bytearray(), 0
         async for event in self._events:
             if isinstance(event, _FileBegins):
@@ -76,7 +76,7 @@ class Form:
 
 
 class _Parts:
-    """Turns bytes into events of the file, and into text fields; nothing of the file is kept."""
+    """Turns bytes into events of the file, and into text fields. Nothing of the file is kept."""
 
     def __init__(self, boundary: bytes, allowed: Sequence[str]) -> None:
         self.fields: dict[str, str] = {}
@@ -92,7 +92,7 @@ class _Parts:
         self._parser = _parser(boundary, self)
 
     def feed(self, chunk: bytes) -> list[_FileBegins | _FileData]:
-        """What a chunk of the body brought of the file. InvalidFieldError for what is not a form as we take it."""
+        """Return the file events in a chunk of the body. InvalidFieldError for a form that is not taken."""
         self._events = []
         try:
             self._parser.write(chunk)

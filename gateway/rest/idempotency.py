@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a caller's own name for what it asks; asked again, it is answered with what it made."""
+"""`Idempotency-Key`: a caller's own name for a request. A repeated request gets the first one's answer."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ _HEADER = "Idempotency-Key"
 
 
 def key_of(request: Request) -> str:
-    """The key that the caller sent, "" without one. InvalidFieldError for what cannot be one, and for two."""
+    """Return the key that the caller sent, "" without one. InvalidFieldError for a malformed one, and for two."""
     keys = request.headers.getlist(_HEADER)
     if not keys:
         return ""
@@ -39,7 +39,7 @@ class Attempt:
         self.reservation = UploadReservation(**known) if key else None
 
     async def reserve(self) -> EarlierUpload | None:
-        """Take the key; None, or what it made earlier. ConflictError while another attempt has it."""
+        """Take the key. None, or the function it made earlier. ConflictError while another attempt has it."""
         if self.reservation is None:
             return None
         request = ReserveUploadRequest(reservation=self.reservation)
@@ -51,9 +51,9 @@ class Attempt:
         return answer.earlier if answer.HasField("earlier") else None
 
     async def give_up(self) -> bool:
-        """Free the key; True when it is sure that no function was, or will be, recorded with it.
+        """Free the key. True when it is sure that no function was, or will be, recorded with it.
 
-        Otherwise whoever asks again may be answered with that function.
+        Otherwise a repeated request may be answered with that function.
         """
         if self.reservation is None:
             return True
@@ -66,7 +66,7 @@ class Attempt:
 
 
 def same(earlier: EarlierUpload, fingerprint: str) -> Function:
-    """What the key made earlier. UnprocessableError where it was another question."""
+    """Return the function that the key made earlier. UnprocessableError where it was another question."""
     if earlier.fingerprint != fingerprint:
         raise UnprocessableError(
             f"this {_HEADER} was used for something else; take a new key for a new question", field="idempotency_key"
@@ -75,12 +75,12 @@ def same(earlier: EarlierUpload, fingerprint: str) -> Function:
 
 
 def of_form(fields: Mapping[str, str], filename: str, file_sha256: bytes) -> str:
-    """The fingerprint of an upload; in which order its fields were sent does not count."""
+    """Return the fingerprint of an upload. In which order its fields were sent does not count."""
     named = [part for pair in sorted(fields.items()) for part in pair]
     return digest_of(b"upload", filename.encode(), file_sha256, *(part.encode() for part in named))
 
 
 def of_json(body: Mapping[str, Any]) -> str:
-    """The fingerprint of a JSON object; null counts as left out, and neither order nor blanks count."""
+    """Return the fingerprint of a JSON object. Null counts as left out, and neither order nor blanks count."""
     given = {name: value for name, value in body.items() if value is not None}
     return digest_of(b"json", json.dumps(given, sort_keys=True).encode())

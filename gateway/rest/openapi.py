@@ -1,4 +1,7 @@
-"""The REST contract in words: what each route takes and answers, with examples. Bodies are read by hand, for speed."""
+"""The REST contract in words: the input and the answers of each route, with examples.
+
+Bodies are read by hand, for speed.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -256,7 +259,10 @@ METRICS = _answers({200: {"description": "Prometheus text.", "content": {"text/p
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI document. Made once; FastAPI's own 422, which is no problem document, is never answered: left out."""
+    """Return the OpenAPI document. Made once. FastAPI's own 422, which is no problem document, is never answered.
+
+    Left out.
+    """
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in document["paths"].values():

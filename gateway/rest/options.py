@@ -1,4 +1,4 @@
-"""How a function is to run, as REST says it: form fields or JSON in, the contract's Function out."""
+"""Reads the options of a function: form fields or JSON in, the contract's Function out."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -37,12 +37,12 @@ _WORDS = {str: "a string", int: "an integer", bool: "true or false", dict: "an o
 
 
 def from_form(fields: Mapping[str, str]) -> Function:
-    """Options out of text fields; an empty one counts as left out. InvalidFieldError names the field and the cure."""
+    """Options out of text fields. An empty one counts as left out. InvalidFieldError names the field and the cure."""
     return _function({name: _TEXT[_FIELDS[name][1]](name, text) for name, text in fields.items() if text})
 
 
 def from_json(body: Mapping[str, Any]) -> Function:
-    """Options, `function_id` and `s3_key` out of a JSON object; null counts as left out."""
+    """Options, `function_id` and `s3_key` out of a JSON object. Null counts as left out."""
     for name in body:
         if name not in REGISTER_FIELDS:
             raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field here; use {', '.join(REGISTER_FIELDS)}")
@@ -58,7 +58,7 @@ def from_json(body: Mapping[str, Any]) -> Function:
 
 
 def suffix_of(filename: str) -> str:
-    """The ending that says what an uploaded file is. InvalidFieldError lists the ones taken."""
+    """Return the suffix that tells the kind of an uploaded file. InvalidFieldError lists the ones taken."""
     suffix = PurePosixPath(filename).suffix.lower()
     if suffix not in _SUFFIXES:
         raise InvalidFieldError("file", f"{filename[-64:]!r} is of no kind taken here; send {', '.join(_SUFFIXES)}")

@@ -29,7 +29,10 @@ log = logger()
 
 
 def response(error: Exception, path: str) -> Response:
-    """The answer to a request that ended with `error`. What is not ours to tell is logged and answered 500."""
+    """Return the answer to a request that ended with `error`.
+
+    An unknown error is logged and answered 500 without its text.
+    """
     if isinstance(error, HTTPException):
         return _of_http(error, path)
     if isinstance(error, RequestValidationError):
@@ -43,7 +46,7 @@ def response(error: Exception, path: str) -> Response:
 
 
 async def handle(request: Request, error: Exception) -> Response:
-    """The same, as Starlette calls its exception handlers."""
+    """Return the same, as Starlette calls its exception handlers."""
     return response(error, request.url.path)
 
 
@@ -66,7 +69,7 @@ def _of_ours(error: NanoGridError) -> Response:
 
 
 def _of_http(error: HTTPException, path: str) -> Response:
-    """What the router itself refuses: an unknown path or method."""
+    """Answer the router's own refusals: an unknown path or method."""
     unknown_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
     detail = f"{path} does not take this method" if unknown_method else f"there is nothing at {path}"
     return _render(

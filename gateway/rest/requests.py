@@ -29,7 +29,7 @@ class RunRequest:
 def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
     """Read the members of a body. The payload stays as its sender wrote it.
 
-    InvalidFieldError for unknown, mixed, missing or mistyped fields; TooLargeError.
+    InvalidFieldError for unknown, mixed, missing or mistyped fields, TooLargeError for the payload.
     """
     dialect, names = _dialect(body)
     id_name, name_name, payload_name = names
@@ -43,7 +43,7 @@ def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
 
 
 def wants_async(header: str) -> bool:
-    """Whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
+    """Tell whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
     word = header.strip().lower()
     if word in _YES or word in _NO:
         return word in _YES

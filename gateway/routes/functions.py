@@ -52,7 +52,7 @@ async def register(request: Request) -> Response:
 
 @router.get("/functions", openapi_extra=openapi.LIST_FUNCTIONS)
 async def list_functions(request: Request) -> Response:
-    """List your functions, newest first; `?name=` gives the newest of that name only."""
+    """List your functions, newest first. `?name=` gives the newest of that name only."""
     registry = backends.of(request).registry
     name = request.query_params.get("name")
     if name is not None:
@@ -80,7 +80,7 @@ async def get_function(request: Request, function_id: str) -> Response:
 
 @router.delete("/functions/{function_id}", status_code=204, openapi_extra=openapi.DELETE_FUNCTION)
 async def delete_function(request: Request, function_id: str) -> Response:
-    """Delete a function: no new jobs from now on; its code goes once its queued jobs are done."""
+    """Delete a function: no new jobs from now on. Its code goes once its queued jobs are done."""
     invoker = backends.of(request).invoker
     await invoker.RetireFunction(RetireFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S)
     return Response(status_code=204)
@@ -97,7 +97,7 @@ class StoredCode:
 
     @property
     def function(self) -> Function:
-        """The function to record; what was not chosen follows from the code."""
+        """Return the function to record. Unset options follow from the code."""
         function, code = Function(), self.code
         function.CopyFrom(self.wanted)
         function.runtime = self.runtime.name
@@ -111,18 +111,18 @@ class StoredCode:
 async def record(
     grid: backends.Backends, stored: StoredCode, reservation: UploadReservation | None, fingerprint: str
 ) -> Function:
-    """Have the registry record a function, and in the same step what its caller's key made."""
+    """Have the registry record a function, and in the same step the result of its caller's key."""
     request = CreateFunctionRequest(function=stored.function, reservation=reservation, fingerprint=fingerprint)
     return (await grid.registry.CreateFunction(request, timeout=backends.ANSWER_S)).function
 
 
 def created(function: Function) -> Response:
-    """The answer 201 about a new function."""
+    """Return the answer 201 about a new function."""
     return _json(as_json(function), 201, {"location": f"/functions/{function.function_id}"})
 
 
 def as_json(function: Function) -> dict[str, Any]:
-    """A function as REST shows it. Of the environment only names: values are secrets."""
+    """Return a function as REST shows it. Of the environment only names: values are secrets."""
     return {
         "function_id": function.function_id,
         "function_name": function.function_name,
@@ -145,7 +145,7 @@ def as_json(function: Function) -> dict[str, Any]:
 
 
 async def _free_id(grid: backends.Backends, s3_key: str) -> str:
-    """The id that the key spells, where no function of the caller's has it yet; else a new one."""
+    """Return the id that the key spells, where no function of the caller's has it yet. Else a new one."""
     uploaded = _UPLOADED.fullmatch(s3_key)
     if uploaded:
         try:

@@ -1,4 +1,4 @@
-"""Jobs: call a function, wait or come back, list what ran."""
+"""Jobs: call a function, wait or come back, list jobs."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,7 @@ _JSON = "application/json"
 
 @router.post("/run", openapi_extra=openapi.RUN)
 async def run(request: Request) -> Response:
-    """RunRequest a function and wait for its result; with `X-Async: true`, do not wait."""
+    """RunRequest a function and wait for its result. With `X-Async: true`, do not wait."""
     settings = backends.settings_of(request)
     limit = settings.gateway_payload_bytes
     asynchronous, key = wants_async(request.headers.get("x-async", "")), idempotency.key_of(request)

@@ -1,4 +1,4 @@
-"""What balancers, monitors and newcomers ask for."""
+"""Routes for balancers, monitors and newcomers."""
 
 import asyncio
 from pathlib import Path
@@ -37,7 +37,7 @@ _PAGE_POLICY = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inlin
 @router.head("/health", include_in_schema=False)
 @router.get("/health", openapi_extra=openapi.HEALTH)
 async def health() -> Response:
-    """Say that this process serves; asks nobody."""
+    """Say that this process serves. Asks no service."""
     return Response(_HEALTHY, media_type="application/json")
 
 
@@ -55,14 +55,14 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics", response_class=Response, openapi_extra=openapi.METRICS)
 async def metrics(request: Request) -> Response:
-    """Counters for Prometheus; takes an API key like any other route."""
+    """Counters for Prometheus. Takes an API key like any other route."""
     counters: Metrics = request.app.state.metrics
     return counters.response()
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs() -> Response:
-    """The contract as a page; it loads nothing from anywhere else."""
+    """Return the contract as a page. It loads nothing from anywhere else."""
     return Response(_PAGE, headers={"content-security-policy": _PAGE_POLICY}, media_type="text/html")
 
 
@@ -78,7 +78,7 @@ async def _state(grid: backends.Backends, service: str, dependency: str) -> str:
 
 
 async def _executors(grid: backends.Backends) -> dict[str, Any]:
-    """How many announce themselves, and what ails those that something ails. Jobs wait while there is none."""
+    """Return the number of executors alive, and the problems they announce. Jobs wait while there is none."""
     try:
         async with asyncio.timeout(_READY_S):
             found = (await grid.invoker.ListExecutors(ListExecutorsRequest())).executors

@@ -19,7 +19,7 @@ _MAX_EXPIRY_DIGITS = 12
 
 @router.get("/outputs/{job_id}/{path:path}", response_class=Response, openapi_extra=openapi.OUTPUT)
 async def output(request: Request, job_id: str, path: str) -> Response:
-    """An output file, at the URL that a job's answer gave."""
+    """Return an output file, at the URL that a job's answer gave."""
     expires = request.query_params.get("expires", "")
     signature = request.query_params.get("signature", "")
     # Without a signature artifacts would take our own word for the caller's: never ask then.

@@ -41,7 +41,7 @@ async def upload(request: Request) -> Response:
 
 
 async def _read_only(form: Form) -> str:
-    """Read a form to its end and keep nothing; its fingerprint."""
+    """Read a form to its end and keep nothing. Its fingerprint."""
     await form.until_file()
     file = hashlib.sha256()
     async for piece in form.file():
@@ -52,8 +52,8 @@ async def _read_only(form: Form) -> str:
 class _Upload:
     """Streams a form's file to artifacts.
 
-    `end` is sent only when the whole form is known to be good. What was stored before its function could be recorded is
-    undone.
+    `end` is sent only when the whole form is known to be good. Code stored before its function could be recorded is
+    removed.
     """
 
     def __init__(self, request: Request, form: Form, attempt: idempotency.Attempt) -> None:
@@ -69,7 +69,7 @@ class _Upload:
         self._runtime: runtimes.Runtime
 
     async def become_function(self) -> Function:
-        """Store the code and record its function. Raises what was wrong with the form."""
+        """Store the code and record its function. Raises the fault of the form."""
         await self._form.until_file()
         options.suffix_of(self._form.filename)
         if "runtime" in self._form.fields:  # refused before a gigabyte is sent for nothing
@@ -80,7 +80,7 @@ class _Upload:
         return await record(self._grid, stored, self._attempt.reservation, fingerprint)
 
     async def undo(self) -> None:
-        """Leave nothing; a function that may have been recorded unheard under its key stays for who asks again."""
+        """Leave nothing. A function that may have been recorded unheard under its key stays for a repeated request."""
         if not await self._attempt.give_up() or not self._begun:
             return
         registry, artifacts, function_id = self._grid.registry, self._grid.artifacts, self._function_id

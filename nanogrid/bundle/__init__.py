@@ -1,7 +1,7 @@
 """The archive gate: decides whether a zip is one we unpack, without trusting a word it says about itself.
 
-All functions block and take a path or a binary file object; callers wrap them in `asyncio.to_thread`. What is refused
-raises ArchiveRejectedError or TooLargeError; nothing is ever repaired.
+All functions block and take a path or a binary file object. Callers wrap them in `asyncio.to_thread`. A refused zip
+raises ArchiveRejectedError or TooLargeError. Nothing is ever repaired.
 """
 
 from nanogrid.bundle.folder import unpack

@@ -54,7 +54,7 @@ class Record:
 
 
 def read_exactly(file: BinaryIO, count: int) -> bytes:
-    """The next `count` bytes. ArchiveRejectedError where the file ends before."""
+    """Return the next `count` bytes. ArchiveRejectedError where the file ends before."""
     data = file.read(count)
     if len(data) != count:
         raise rejected(None, _NOT_A_ZIP)
@@ -132,7 +132,7 @@ def _require_agreement(end: EndRecord, wide: EndRecord) -> None:
 
 
 def records(file: BinaryIO, end: EndRecord, limits: BundleLimits) -> Iterator[Record]:
-    """The records in their order, one at a time. They must fill the directory exactly."""
+    """Return the records in their order, one at a time. They must fill the directory exactly."""
     if end.entries > limits.entries:
         raise TooLargeError(
             "number of entries in the archive", limit=limits.entries, actual=end.entries, unit="entries"

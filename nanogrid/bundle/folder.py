@@ -20,9 +20,10 @@ _CREATE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEX
 def unpack(source: Source, destination: Path, limits: BundleLimits) -> Bundle:
     """Inspect the zip and write it into `destination`, a new or empty folder whose parent exists.
 
-    Files are 0644, or 0755 if any x bit is set; folders 0755. On any failure the content written so far is removed, and
-    the folder too if it was made here; only a killed process leaves a part. ArchiveRejectedError and TooLargeError as
-    from `inspect` and `verify`; FileExistsError if the folder is not empty; other OSErrors are the file system's.
+    Files are 0644, or 0755 if any x bit is set. Folders are 0755. On any failure the content written so far is removed,
+    and the folder too if it was made here. Only a killed process leaves a part. ArchiveRejectedError and TooLargeError
+    as from `inspect` and `verify`. FileExistsError if the folder is not empty. Other OSErrors come from the file
+    system.
     """
     with opened(source) as file:
         bundle = inspect_open(file, limits)
@@ -77,7 +78,7 @@ def _write(file: BinaryIO, entry: Entry, root: int) -> None:
 
 
 def _enter(root: int, parts: list[str]) -> int:
-    """Open the folder below `root`, making what is missing; a link on the way is an error, never followed."""
+    """Open the folder below `root`, making missing folders. A link on the way is an error, never followed."""
     folder = os.dup(root)
     for part in parts:
         try:

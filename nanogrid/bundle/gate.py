@@ -1,4 +1,4 @@
-"""The gate itself: everything that can be known before inflating, checked; then the proof by inflating."""
+"""The gate itself: everything that can be known before inflating, checked. Then the proof by inflating."""
 
 import stat
 import struct
@@ -47,13 +47,13 @@ class _Placed:
 
 
 def inspect(source: Source, limits: BundleLimits) -> Bundle:
-    """Check a zip without inflating it. ArchiveRejectedError or TooLargeError says what is wrong and the cure."""
+    """Check a zip without inflating it. ArchiveRejectedError or TooLargeError names the fault and the cure."""
     with opened(source) as file:
         return inspect_open(file, limits)
 
 
 def verify(source: Source, limits: BundleLimits) -> Bundle:
-    """Inspect, then inflate every entry without keeping it: sizes and checksums are what the zip says they are."""
+    """Inspect, then inflate every entry without keeping it: sizes and checksums must match the zip's own figures."""
     with opened(source) as file:
         bundle = inspect_open(file, limits)
         for entry in bundle.entries:
@@ -63,7 +63,7 @@ def verify(source: Source, limits: BundleLimits) -> Bundle:
 
 
 def inspect_open(file: BinaryIO, limits: BundleLimits) -> Bundle:
-    """What `inspect` does, for a file that stays open for more."""
+    """Inspect as `inspect` does, and leave the file open."""
     end = find_end(file)
     names = Names(limits)
     placed, total = [], 0
@@ -119,7 +119,7 @@ def _check_size(record: Record, name: str, limits: BundleLimits, *, is_folder: b
 
 
 def _lay_out(file: BinaryIO, placed: list[_Placed], directory_offset: int) -> list[int]:
-    """Check every local header; entries must fill the file up to the directory, without overlap (CVE-2024-0450) or gap.
+    """Check every local header. Entries must fill the file up to the directory, without overlap (CVE-2024-0450) or gap.
 
     Returns where each entry's content starts, in the order given.
     """

@@ -11,7 +11,10 @@ _PIECE_BYTES = 256 * 1024  # most that one step may inflate to
 
 
 def content(file: BinaryIO, entry: Entry) -> Iterator[bytes]:
-    """The content in pieces. ArchiveRejectedError as soon as it is longer, and at the end unless size and CRC agree."""
+    """Return the content in pieces.
+
+    ArchiveRejectedError as soon as it is longer, and at the end unless size and CRC agree.
+    """
     crc, size = 0, 0
     for piece in _deflated(file, entry) if entry.deflated else _packed(file, entry, _PIECE_BYTES):
         size += len(piece)

@@ -1,4 +1,4 @@
-"""What the gate is told (limits), what it says (bundle, entries), and how it refuses."""
+"""The gate's limits, its findings (bundle, entries) and its refusals."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class BundleLimits:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file or folder. `name` has no trailing slash; the content lies at `data_offset` of the zip."""
+    """One file or folder. `name` has no trailing slash. The content lies at `data_offset` of the zip."""
 
     name: str
     is_folder: bool
@@ -52,7 +52,7 @@ class Bundle:
 
 
 def rejected(name: str | bytes | None, why: str, cure: str = ZIP_AGAIN) -> ArchiveRejectedError:
-    """The error for an entry (None: for the whole archive): its name made safe to show, the reason, the cure."""
+    """Return the error for an entry (None: for the whole archive): its name made safe to show, the reason, the cure."""
     text = name.decode(errors="backslashreplace") if isinstance(name, bytes) else name
     if text is None:
         return ArchiveRejectedError(f"the archive {why}; {cure}", field="file")
@@ -60,13 +60,13 @@ def rejected(name: str | bytes | None, why: str, cure: str = ZIP_AGAIN) -> Archi
 
 
 def shown(name: str) -> str:
-    """A hostile name, quoted, escaped and shortened."""
+    """Return a hostile name, quoted, escaped and shortened."""
     return repr(name if len(name) <= _SHOWN else name[: _SHOWN - 1] + "…")
 
 
 @contextmanager
 def opened(source: Source) -> Iterator[BinaryIO]:
-    """The source as an open file."""
+    """Return the source as an open file."""
     if isinstance(source, Path):
         with source.open("rb") as file:
             yield file

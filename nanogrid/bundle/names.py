@@ -16,7 +16,7 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 @dataclass(slots=True)
 class _Node:
-    """One path so far: `number` stands for it as a parent; `listed` says that an entry of its own names it."""
+    """One path so far: `number` stands for it as a parent. `listed` says that an entry of its own names it."""
 
     number: int
     spelling: str
@@ -32,7 +32,7 @@ class Names:
         self._nodes: dict[tuple[int, str], _Node] = {}
 
     def add(self, raw: bytes) -> str:
-        """Check a name as the zip has it, a folder's with its trailing slash; return it as text without that."""
+        """Check a name as the zip has it, a folder's with its trailing slash. Return it as text without that."""
         name, is_folder = self._checked(raw)
         parts = name.split("/")
         parent = 0

@@ -13,7 +13,7 @@ _COPY_BYTES = 256 * 1024
 def pack_single(source_path: Path, name: str, destination: Path) -> None:
     """Write a zip at `destination` with the one file `name` in it. Whether the name will do is for `inspect` to say.
 
-    Stored, not deflated: what deflate makes of the same bytes differs between versions of zlib, and with it the digest.
+    Stored, not deflated: deflated bytes, and with them the digest, differ between versions of zlib.
     """
     info = zipfile.ZipInfo(name, _BEGINNING)
     info.create_system = _UNIX

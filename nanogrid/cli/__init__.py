@@ -6,7 +6,7 @@ from nanogrid.cli.exits import CliError, Exit
 
 
 def main() -> None:
-    """Run the command line; leaves with one of `Exit`'s codes, and without a traceback for anything foreseen."""
+    """Run the command line. Leaves with one of `Exit`'s codes, and without a traceback for anything foreseen."""
     from nanogrid.cli.app import app, hoist  # noqa: PLC0415 - Ctrl-C while it loads shall be quiet as well
 
     try:

@@ -50,7 +50,10 @@ def options(
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
-    """The arguments with the global options first, so that they may be written anywhere: `functions list -o json`."""
+    """Return the arguments with the global options first, so that they may be written anywhere.
+
+    `functions list -o json`.
+    """
     first: list[str] = []
     rest: list[str] = []
     left = iter(arguments)

@@ -1,4 +1,4 @@
-"""What to upload for a file or a folder: the file itself, or the folder as a zip, and the runtime it looks like."""
+"""Prepares uploads: a file as it is, a folder as a zip, and a guess at the runtime."""
 
 import tempfile
 import zipfile
@@ -15,7 +15,10 @@ _LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cac
 
 @contextmanager
 def prepare(path: Path) -> Iterator[Path]:
-    """The file to send: `path` itself, or for a folder a temporary zip of it. CliError when it cannot be uploaded."""
+    """Return the file to send: `path` itself, or for a folder a temporary zip of it.
+
+    CliError when it cannot be uploaded.
+    """
     if path.is_file():
         yield path
     elif path.is_dir():
@@ -28,7 +31,7 @@ def prepare(path: Path) -> Iterator[Path]:
 
 
 def guess_runtime(file: Path) -> str:
-    """The runtime a file or zip looks like, as an alias. CliError when it does not tell."""
+    """Return the runtime a file or zip looks like, as an alias. CliError when it does not tell."""
     if runtime := alias_of_suffix(file.suffix):
         return runtime
     if zipfile.is_zipfile(file):
@@ -40,7 +43,7 @@ def guess_runtime(file: Path) -> str:
 
 
 def runtime_of(names: Iterable[str]) -> str | None:
-    """The runtime of a zip by the names in it: by its entry file, else by the only language at its root."""
+    """Return the runtime of a zip by the names in it: by its entry file, else by the only language at its root."""
     at_root = {name for name in names if "/" not in name}
     for runtime in RUNTIMES.values():
         if any(f"{module}{suffix}" in at_root for module in runtime.modules for suffix in runtime.suffixes):

@@ -33,7 +33,7 @@ class Client:
         return _object(answer)
 
     def resolve(self, function: str) -> str:
-        """The id of a function given by id or by name; a name means the caller's newest of it."""
+        """Return the id of a function given by id or by name. A name means the caller's newest of it."""
         try:
             return str(UUID(function))
         except ValueError:
@@ -44,7 +44,7 @@ class Client:
         return str(found["function_id"])
 
     def functions(self, *, name: str | None, limit: int) -> Iterator[dict[str, Any]]:
-        """The caller's functions, newest first, at most `limit`, read a page at a time."""
+        """Return the caller's functions, newest first, at most `limit`, read a page at a time."""
         cursor = ""
         while limit > 0:
             query = {"limit": str(min(limit, _PAGE)), "cursor": cursor, "name": name or ""}
@@ -57,7 +57,7 @@ class Client:
                 return
 
     def function(self, function_id: str) -> dict[str, Any]:
-        """One function."""
+        """Return one function."""
         return _object(self._send("GET", f"/functions/{function_id}"))
 
     def delete_function(self, function_id: str) -> None:
@@ -74,7 +74,7 @@ class Client:
         return _object(answer), _pause_s(answer)
 
     def status(self, job_id: str) -> dict[str, Any]:
-        """One job as it is now."""
+        """Return one job as it is now."""
         return _object(self._status(job_id))
 
     def follow(self, job: dict[str, Any], pause_s: float) -> dict[str, Any]:
@@ -138,7 +138,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _reason(answer: httpx.Response) -> str:
-    """What a problem document says, with the id to look for in the logs."""
+    """Return the text of a problem document, with the request id for the logs."""
     try:
         problem = answer.json()
         said = str(problem.get("detail") or problem.get("title") or problem)

@@ -1,4 +1,4 @@
-"""`nanogrid dlq`: what was given up, in the hands of whoever holds the grid's internal token."""
+"""`nanogrid dlq`: dead letters, for holders of the grid's internal token."""
 
 import sys
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def redrive(
     letters: LettersArgument = None,
     everything: Annotated[bool, typer.Option("--all", help="Every letter that lies there now.")] = False,
 ) -> None:
-    """Queue dead letters again; their jobs are pending again, with all tries ahead."""
+    """Queue dead letters again. Their jobs are pending again, with all tries ahead."""
     here = session(ctx)
     chosen = _chosen(letters, everything=everything)
     _tell(here, "redriven", _invoker().redrive_letters(here.data_dir, chosen), chosen)
@@ -53,7 +53,7 @@ def purge(
     everything: Annotated[bool, typer.Option("--all", help="Every letter that lies there now.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Delete dead letters for good; their jobs stay failed."""
+    """Delete dead letters for good. Their jobs stay failed."""
     here = session(ctx)
     chosen = _chosen(letters, everything=everything)
     if not yes:
@@ -62,7 +62,7 @@ def purge(
 
 
 def _chosen(letters: Sequence[str] | None, *, everything: bool) -> list[str]:
-    """The ids, each once; none means all."""
+    """Return the ids, each once. None means all."""
     chosen = list(dict.fromkeys(letters or ()))
     if bool(chosen) == everything:
         raise CliError("say which letters: their ids (`nanogrid dlq list` shows them), or --all", Exit.USAGE)

@@ -1,4 +1,4 @@
-"""Exit codes: what a script may rely on."""
+"""The exit codes of the command line, stable for scripts."""
 
 from enum import IntEnum
 from http import HTTPStatus
@@ -18,7 +18,7 @@ class Exit(IntEnum):
 
 
 class CliError(Exception):
-    """The command failed; the message is for the person who typed it."""
+    """The command failed. The message is for the person at the terminal."""
 
     def __init__(self, message: str, exit_code: Exit) -> None:
         super().__init__(message)
@@ -37,7 +37,7 @@ _SPECIAL = {
 
 
 def of_status(http_status: int) -> Exit:
-    """The exit code for a request that was answered with this error status."""
+    """Return the exit code for a request that was answered with this error status."""
     if special := _SPECIAL.get(HTTPStatus(http_status) if http_status in set(HTTPStatus) else HTTPStatus.IM_A_TEAPOT):
         return special
     return Exit.USAGE if http_status < HTTPStatus.INTERNAL_SERVER_ERROR else Exit.INTERNAL

@@ -84,7 +84,7 @@ def show(ctx: typer.Context, function: FunctionArgument) -> None:
 
 @app.command("delete")
 def delete(ctx: typer.Context, function: FunctionArgument) -> None:
-    """Delete a function; its code goes once its queued jobs are done."""
+    """Delete a function. Its code goes once its queued jobs are done."""
     here = session(ctx)
     with open_client(here.api, here.api_key) as client:
         function_id = client.resolve(function)
@@ -93,7 +93,7 @@ def delete(ctx: typer.Context, function: FunctionArgument) -> None:
 
 
 def parse_env(pairs: Sequence[str]) -> dict[str, str]:
-    """`K=V` pairs as a mapping; the last of a name wins. CliError for what is not one."""
+    """`K=V` pairs as a mapping. The last of a name wins. CliError for anything else."""
     env = {}
     for pair in pairs:
         key, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""RPCs for the grid's operator; loaded by the commands that need them, because gRPC is slow to import."""
+"""RPCs for the grid's operator. Loaded by the commands that need them, because gRPC is slow to import."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,14 +35,14 @@ _MANY_S = 600.0  # every letter takes some calls of the queue and the job store
 
 
 def create_key(data_dir: Path, principal: str) -> dict[str, Any]:
-    """Make a key; `api_key` in the answer is the whole of it, shown only this once."""
+    """Make a key. `api_key` in the answer is the whole of it, shown only this once."""
     request = CreateApiKeyRequest(principal=principal)
     answer = _ask_service(_REGISTRY, data_dir, lambda registry: registry.CreateApiKey(request, timeout=_ANSWER_S))
     return {**_shown(answer.key), "api_key": answer.secret}
 
 
 def list_keys(data_dir: Path) -> list[dict[str, Any]]:
-    """Every key, newest first."""
+    """Return every key, newest first."""
     return [_shown(key) for key in _ask_service(_REGISTRY, data_dir, _all_keys)]
 
 
@@ -54,28 +54,28 @@ def revoke_key(data_dir: Path, key_id: str) -> dict[str, Any]:
 
 
 def list_letters(data_dir: Path, limit: int) -> tuple[list[dict[str, Any]], int]:
-    """Up to `limit` (at most 100) dead letters, oldest first, and how many there are."""
+    """Return up to `limit` (at most 100) dead letters, oldest first, and how many there are."""
     request = ListDeadLettersRequest(page_size=limit)
     answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.ListDeadLetters(request, timeout=_ANSWER_S))
     return [_letter(one) for one in answer.letters], answer.total
 
 
 def redrive_letters(data_dir: Path, letter_ids: Sequence[str]) -> int:
-    """Queue these dead letters again, or all of them where none is named; how many were there."""
+    """Queue these dead letters again, or all of them where none is named. How many were there."""
     request = RedriveDeadLettersRequest(letter_ids=letter_ids, all=not letter_ids)
     answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.RedriveDeadLetters(request, timeout=_MANY_S))
     return int(answer.redriven)
 
 
 def purge_letters(data_dir: Path, letter_ids: Sequence[str]) -> int:
-    """Delete these dead letters, or all of them where none is named; how many were there."""
+    """Delete these dead letters, or all of them where none is named. How many were there."""
     request = PurgeDeadLettersRequest(letter_ids=letter_ids, all=not letter_ids)
     answer = _ask_service(_INVOKER, data_dir, lambda invoker: invoker.PurgeDeadLetters(request, timeout=_MANY_S))
     return int(answer.purged)
 
 
 def runtimes(address: str, token: str) -> set[str] | None:
-    """What the executors alive offer, asked of the invoker; None while there is no executor, or nobody to ask."""
+    """Return the runtimes that live executors offer, or None while no executor or invoker answers."""
     try:
         answer = _ask(
             InvokerServiceStub,

@@ -52,7 +52,7 @@ def status(
 
 
 def read_payload(text: str) -> Any:
-    """The event that was meant: JSON as it stands, in a file (`@path`), or on stdin (`-`)."""
+    """Return the event that was meant: JSON as it stands, in a file (`@path`), or on stdin (`-`)."""
     try:
         if text == "-":
             text = sys.stdin.read()

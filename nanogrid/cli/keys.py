@@ -1,4 +1,4 @@
-"""`nanogrid keys`: API keys, made by whoever holds the grid's internal token."""
+"""`nanogrid keys`: API keys, for holders of the grid's internal token."""
 
 from types import ModuleType
 from typing import Annotated
@@ -33,7 +33,7 @@ def show_all(ctx: typer.Context) -> None:
 
 @app.command("revoke")
 def revoke(ctx: typer.Context, key_id: Annotated[str, typer.Argument(help="The key's public part.")]) -> None:
-    """Revoke an API key; it may work for another 30 s."""
+    """Revoke an API key. It may work for another 30 s."""
     here = session(ctx)
     here.printer.plain(f"revoked {key_id}", _registry().revoke_key(here.data_dir, key_id))
 

@@ -67,7 +67,10 @@ def down(ctx: typer.Context) -> None:
 
 
 def stop(grid: LocalGrid, notice: Callable[[str], None]) -> bool:
-    """Stop that very process and wait for its end; False when it does not run. CliError when it will not end."""
+    """Stop that very process and wait for its end, or return False when it does not run.
+
+    CliError when it will not end.
+    """
     try:
         process = os.pidfd_open(grid.pid)
     except ProcessLookupError:
@@ -120,7 +123,7 @@ def _ready(url: str) -> bool:
 
 
 def _runtimes(grid: LocalGrid, data_dir: Path) -> set[str]:
-    """What the grid can run, as soon as its first executor says so; nothing when none does in time."""
+    """Return the runtimes of the grid once its first executor announces itself, or nothing after a while."""
     from nanogrid.cli import internal  # noqa: PLC0415 - gRPC is slow to import, and starting takes longer anyway
 
     token = os.environ.get("NANOGRID_INTERNAL_TOKEN") or read_token(data_dir)

@@ -1,4 +1,4 @@
-"""What the command prints: tables for people, JSON for programs. Results go to stdout, remarks to stderr."""
+"""Prints tables for people and JSON for programs. Results go to stdout, remarks to stderr."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class Printer:
         self._err.print(Text(text))
 
     def rows(self, name: str, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], **beside: Any) -> None:
-        """Print a list; what is to know beside it is for programs."""
+        """Print a list. Programs get its cursor beside it."""
         if self._json:
             self._out.print(_json({name: rows, **beside}), markup=False)
             return
@@ -56,7 +56,7 @@ class Printer:
         self._out.print(_json(thing) if self._json else text, markup=False)
 
     def job(self, job: Mapping[str, Any]) -> None:
-        """Print a job's result; what the function printed, how it failed and what it cost are remarks."""
+        """Print a job's result. Output, failure and cost go to stderr as remarks."""
         if self._json:
             self._out.print(_json(job), markup=False)
             return
@@ -77,7 +77,7 @@ class Printer:
 
 
 def summary(job: Mapping[str, Any]) -> str:
-    """One line about a job: what it is, how it stands, what it cost, and what would make it cheaper."""
+    """Return one line about a job: its id, state and cost, and the advice on memory."""
     parts = [f"{job.get('job_id')} {job.get('status')}"]
     if (took := job.get("execution_time_ms")) is not None:
         parts.append(f"{took:.1f} ms" + (" (cold start)" if job.get("cold_start") else ""))

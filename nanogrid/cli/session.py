@@ -1,4 +1,4 @@
-"""What every command is given: where NanoGrid is, who calls, and how to print."""
+"""The session of a command: the address of NanoGrid, the API key and the printer."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The global options. `url` is None when nobody said one."""
+    """The global options. `url` is None when it was not given."""
 
     url: str | None
     api_key: str
@@ -22,7 +22,7 @@ class Session:
 
     @property
     def api(self) -> str:
-        """What was said; else the grid that `nanogrid up` started here; else the default address."""
+        """Return the given address, else that of the grid `nanogrid up` started here, else the default."""
         if self.url:
             return self.url
         grid = read_grid(self.data_dir)
@@ -30,7 +30,7 @@ class Session:
 
 
 def session(ctx: typer.Context) -> Session:
-    """The session that the callback of the app made."""
+    """Return the session that the callback of the app made."""
     found = ctx.find_object(Session)
     assert found is not None
     return found

@@ -37,7 +37,7 @@ class LeaseLostError(Exception):
 
 
 class ClaimOutcome(Enum):
-    """What became of an attempt to own a job."""
+    """The outcome of an attempt to own a job."""
 
     OWNED = "owned"  # it is ours until the lease runs out
     FINISHED = "finished"  # it needs no run; the message may go
@@ -79,7 +79,7 @@ class EarlierCall:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs to list; None and "" mean all."""
+    """A filter of jobs. None and "" mean all."""
 
     owner: str | None = None
     function_id: str = ""
@@ -90,55 +90,58 @@ class Waiter(Protocol):
     """Waits for the end of one job. Entered before the job is created, so no result falls in between."""
 
     async def wait(self, timeout_s: float) -> Job | None:
-        """The finished job, or None when the time is over. The stored record is asked too, never only the news."""
+        """Return the finished job, or None when the time is over.
+
+        The stored record is asked too, never only the news.
+        """
 
 
 class JobRecords(Protocol):
-    """What is known of jobs. Every method of every port here raises UnavailableError while the store is down."""
+    """The records of jobs. Every method of every port here raises UnavailableError while the store is down."""
 
     async def get(self, job_id: str) -> Job:
-        """Read a job; `is_damaged` where its record cannot be read. NotFoundError when unknown or expired."""
+        """Read a job. `is_damaged` where its record cannot be read. NotFoundError when unknown or expired."""
 
     async def page(self, where: JobFilter, size: int, page_token: str) -> tuple[list[Job], str]:
         """List jobs newest first, without results and output, and the next page's token ("" on the last).
 
-        A record that cannot be read is listed as `is_damaged`, with what the index knows of it.
+        A record that cannot be read is listed as `is_damaged`, with the fields that the index has.
         """
 
     async def finished_record(self, job_id: str) -> bytes | None:
-        """Read what `finish` or `adopt` recorded; None when nothing is."""
+        """Read the record that `finish` or `adopt` stored, or None."""
 
     def waiting(self, job_id: str) -> AbstractAsyncContextManager[Waiter]:
-        """Subscribe to the end of a job; enter before queueing it."""
+        """Subscribe to the end of a job. Enter before queueing it."""
 
 
 class Submissions(Protocol):
     """Jobs on their way from the invoker to the queue. Every step is atomic."""
 
-    async def create(self, job: Job, message: bytes, named: IdempotencyKey | None = None) -> EarlierCall | None:
-        """Record a PENDING job and the queue message that will run it; None when it is recorded now.
+    async def create(self, job: Job, message: bytes, key: IdempotencyKey | None = None) -> EarlierCall | None:
+        """Record a PENDING job and the queue message that will run it. None means that it is recorded now.
 
         Nothing is recorded when a call was made under the key in the last 24 hours: that call is answered.
-        ConflictError if the job exists; NotFoundError if its function is retired.
+        ConflictError if the job exists, NotFoundError if its function is retired.
         """
 
-    async def answered(self, named: IdempotencyKey) -> None:
+    async def answered(self, key: IdempotencyKey) -> None:
         """Note that the call under the key has been answered."""
 
     async def withdraw_job(self, job_id: str, message_sha1: str) -> None:
-        """Forget a job whose `create` failed, unless an executor may have begun it or another `create` made it since.
+        """Forget a job whose `create` failed, unless an executor may have begun it or a later `create` made it again.
 
         `message_sha1`, in hex, is of the message it was created with.
         """
 
     async def sent(self, job_ids: Sequence[str]) -> None:
-        """Note that these jobs' messages are on the queue, so that `unsent` does not list them; at least one."""
+        """Note that these jobs' messages are on the queue, so that `unsent` does not list them. At least one."""
 
     async def unsent(self, older_than_s: float, limit: int) -> list[tuple[str, bytes]]:
         """List job ids and messages that were recorded but, as far as known, never queued."""
 
     async def revive(self, job: Job) -> bool:
-        """Make a job that ended PENDING again, all tries ahead; False when it has not ended."""
+        """Make a job that ended PENDING again, all tries ahead. False when it has not ended."""
 
 
 class Leases(Protocol):
@@ -147,8 +150,8 @@ class Leases(Protocol):
     async def claim(self, job: Job, lease_s: float, *, received_before: bool = False) -> Claim:
         """Try to own the job for `lease_s`.
 
-        `job` carries what is known from the message, and the executor's id and address; it becomes the record where
-        none exists. Then, if the message was received before, the job is BUSY for once: its owner may be alive.
+        `job` carries the fields of the message, and the executor's id and address. It becomes the record where none
+        exists. Then, if the message was received before, the job is BUSY for once: its owner may be alive.
         """
 
     async def renew(self, job: Job, token: int, lease_s: float) -> None:
@@ -167,11 +170,11 @@ class Leases(Protocol):
         """
 
     async def adopt(self, job: Job, record: bytes, news: bytes = b"") -> None:
-        """Store and publish what the durable result says, whatever is recorded now."""
+        """Store and publish the durable result, over any record there is."""
 
 
 class Retirements(Protocol):
-    """Functions that were deleted and whose code waits for their last jobs."""
+    """Deleted functions with code that waits for their last jobs."""
 
     async def retire_function(self, function_id: str) -> None:
         """From now on `create` refuses jobs of this function."""
@@ -180,7 +183,7 @@ class Retirements(Protocol):
         """List retired functions without an unfinished job: their code may go."""
 
     async def forget_retired(self, function_id: str) -> None:
-        """Stop listing a function whose code is gone. `create` keeps refusing it."""
+        """Stop listing a function once its code is gone. `create` keeps refusing it."""
 
 
 class ExecutorDirectory(Protocol):

@@ -1,4 +1,4 @@
-"""A queue message: one job with all that is needed to run it, and to rebuild its record.
+"""A queue message: one job with everything needed to run it and to rebuild its record.
 
 The invoker's own say everything. Those put on the queue by hand, in three shapes, may leave out what the registry
 knows, and come out of `decode` without an owner.
@@ -48,10 +48,10 @@ _NAMES = frozenset((*_FUNCTION, *_CAMEL, *_CAMEL.values(), *_OTHERS))
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A job to run. `payload` is the event as UTF-8 JSON, its sender's bytes; b"" where it lies in artifacts.
+    """A job to run. `payload` is the event as UTF-8 JSON, its sender's bytes, or b"" where it lies in artifacts.
 
-    Without `job.owner` it was put on the queue by hand: what its message does not say is unset, and it says which
-    bucket its code is in, if any, or has its source text in it.
+    Without `job.owner` it was put on the queue by hand: fields that its message leaves out are unset. It names the
+    bucket of its code, or holds the source text.
     """
 
     job: Job
@@ -150,7 +150,10 @@ def _said(members: Mapping[str, bytes]) -> bytes:
 
 @lru_cache(maxsize=256)  # each of at most 70 kB
 def _known_function(said: bytes) -> Function:
-    """All messages of a function say the same of it: checking it costs 17 µs, finding that it was checked costs 2."""
+    """Return all messages of a function say the same of it.
+
+    Checking it costs 17 µs, finding that it was checked costs 2.
+    """
     message = dict(zip(_FUNCTION, msgspec.json.decode(said), strict=True))
     return _function(Fields(message, {}), message["owner"])
 

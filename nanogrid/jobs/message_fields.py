@@ -1,4 +1,4 @@
-"""Reading a queue message field by field: nothing is believed, and what is wrong is named as its sender spelt it."""
+"""Reads a queue message field by field, trusts nothing, and names faults in the sender's spelling."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,13 +12,13 @@ _SHOWN = 40  # characters of a wrong value that an error repeats
 
 
 class MalformedError(ValueError):
-    """The message is none that NanoGrid understands; it says why. Trying again would not help."""
+    """The message is none that NanoGrid understands. It says why. Trying again would not help."""
 
 
 class Fields:
-    """The fields of one message by our names; `spelling` says where the sender has others.
+    """The fields of one message by our names. `spelling` maps them to the sender's, where those differ.
 
-    A field that is null was left out, and is "" or 0 here. Every method raises MalformedError for what cannot be.
+    A field that is null was left out, and is "" or 0 here. Every method raises MalformedError for an impossible value.
     """
 
     def __init__(self, message: Mapping[str, Any], spelling: Mapping[str, str]) -> None:
@@ -27,7 +27,7 @@ class Fields:
         self._get = {**message, **theirs}.get if theirs else message.get
 
     def spelt(self, name: str) -> str:
-        """What the sender calls it."""
+        """Return the sender's name of a field."""
         return self._spelling.get(name, name)
 
     def require(self, *names: str) -> None:
@@ -37,7 +37,7 @@ class Fields:
                 raise MalformedError(f"{self.spelt(name)} is missing")
 
     def text(self, name: str, most: int) -> str:
-        """A line of at most `most` characters."""
+        """Return a line of at most `most` characters."""
         value = self._get(name)
         if value is None:
             return ""
@@ -56,7 +56,7 @@ class Fields:
         return value
 
     def identifier(self, name: str) -> str:
-        """The id of a job or a function."""
+        """Return the id of a job or a function."""
         return self._matching(name, 128, limits.ID.fullmatch, limits.ID_MEANS)
 
     def handler(self) -> str:
@@ -64,11 +64,11 @@ class Fields:
         return self._matching("handler", limits.MAX_HANDLER, is_handler, "module.function, such as main.handler")
 
     def sha256(self, name: str) -> str:
-        """A digest in hex."""
+        """Return a digest in hex."""
         return self._matching(name, 64, limits.SHA256.fullmatch, "64 lower-case hex digits")
 
     def key(self, name: str) -> str:
-        """An object key."""
+        """Return an object key."""
         key = self.text(name, limits.MAX_KEY_BYTES)
         if len(key.encode()) > limits.MAX_KEY_BYTES:
             raise MalformedError(
@@ -81,7 +81,7 @@ class Fields:
         return key
 
     def whole(self, name: str, least: int, most: int) -> int:
-        """A whole number within its bounds; 0, which always means that nothing was chosen, when left out."""
+        """Return a whole number within its bounds, or 0 when left out, which always means the default."""
         value = self._get(name)
         if value is None:
             return 0
@@ -92,7 +92,7 @@ class Fields:
         return value
 
     def timeout_s(self) -> int | None:
-        """The time limit in whole seconds, rounded up; None when left out."""
+        """Return the time limit in whole seconds, rounded up, or None when left out."""
         name = self.spelt("timeout")
         if self._get("timeout") is None:
             return None
@@ -101,7 +101,7 @@ class Fields:
         return -(-self.whole("timeout", 0, limits.MAX_TIMEOUT_S * 1000) // 1000)
 
     def flag(self, name: str) -> bool:
-        """True or false; false when left out."""
+        """Return true or false, false when left out."""
         value = self._get(name)
         if value is not None and not isinstance(value, bool):
             raise MalformedError(f"{self.spelt(name)} is not true or false")
@@ -125,7 +125,7 @@ class Fields:
         return env
 
     def source(self, name: str, most_bytes: int) -> bytes:
-        """Source text as UTF-8; b"" when left out."""
+        """Source text as UTF-8. B"" when left out."""
         value = self._get(name)
         if value is None:
             return b""

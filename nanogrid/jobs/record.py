@@ -92,12 +92,12 @@ _decoder = msgspec.json.Decoder(_Record)
 
 
 def state_name(state: JobState.ValueType) -> str:
-    """Name a state: PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
+    """Return name a state: PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
     return _NAMES[state]
 
 
 def state_of(name: str) -> JobState.ValueType:
-    """Read what `state_name` wrote. KeyError for any other word."""
+    """Read a name that `state_name` wrote. KeyError for any other word."""
     return _STATES[name]
 
 
@@ -112,7 +112,7 @@ def encode_news(job: Job, urls: Sequence[str]) -> bytes:
 
 
 def encode_stub(job: Job) -> bytes:
-    """Write the record of a job whose result and output are too large for the job store: they lie in artifacts."""
+    """Write the record of a job with a result or output too large for the job store: they lie in artifacts."""
     record = _record(job, [_File(file.key, file.size_bytes) for file in job.output_files], b"")
     record.stdout = record.stderr = ""
     record.kept_in_artifacts = True
@@ -120,7 +120,7 @@ def encode_stub(job: Job) -> bytes:
 
 
 def decode(data: bytes) -> Job:
-    """Read a record. RecordError for what `encode` and its siblings did not write."""
+    """Read a record. RecordError for bytes that `encode` and its siblings did not write."""
     try:
         return _job(_decoder.decode(data))
     except (msgspec.MsgspecError, RecursionError, ValueError, KeyError, TypeError) as error:

@@ -24,7 +24,7 @@ from nanogrid.redis.client import Script, SharedConnection, connect, translated
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job
 
 _RETIRED_S = 3600  # longer than any invoker remembers a function
-_ASKED_S = 24 * 3600  # how long a named question is remembered
+_KEY_S = 24 * 3600  # how long a named key is remembered
 _PING_S = 60  # how long a trace of a ping lasts
 _FORGOTTEN = 2  # a renewal's answer: there is nothing to renew, say all that is known of the job
 
@@ -55,10 +55,10 @@ class RedisJobs(RedisRecords):
             )
         )
 
-    async def create(self, job: Job, message: bytes, question: IdempotencyKey | None = None) -> EarlierCall | None:
+    async def create(self, job: Job, message: bytes, key: IdempotencyKey | None = None) -> EarlierCall | None:
         inbox = self._news.inbox_for(job.job_id)
-        asked = [question.name, question.fingerprint, _ASKED_S] if question else ["", "", 0]
-        args = [*_known(job), record.encode(job), message, inbox, *asked]
+        named = [key.name, key.fingerprint, _KEY_S] if key else ["", "", 0]
+        args = [*_known(job), record.encode(job), message, inbox, *named]
         outcome, *known = await self._run(self._create, job.job_id, args)
         if outcome == b"retired":
             raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
@@ -66,9 +66,9 @@ class RedisJobs(RedisRecords):
             raise ConflictError(f"job {job.job_id} exists already", field="job_id")
         return EarlierCall(known[0].decode(), known[1].decode(), bool(known[2])) if known else None
 
-    async def answered(self, question: IdempotencyKey) -> None:
+    async def answered(self, key: IdempotencyKey) -> None:
         async with translated(STORE):
-            await self._redis.hset(f"asked:{question.name}", "answered", "1")
+            await self._redis.hset(f"asked:{key.name}", "answered", "1")
 
     async def withdraw_job(self, job_id: str, message_sha1: str) -> None:
         await self._run(self._withdraw, job_id, [job_id, message_sha1])
@@ -167,7 +167,7 @@ class RedisJobs(RedisRecords):
 
 
 def _known(job: Job) -> list[Any]:
-    """What every script that may record a job is told of it."""
+    """Return the arguments that every script takes which may record a job."""
     return [job.job_id, job.owner, job.function_id, job.created_at.ToMilliseconds()]
 
 

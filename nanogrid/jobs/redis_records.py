@@ -53,7 +53,7 @@ class RedisRecords:
         return found, ""
 
     async def _hashes(self, job_ids: Sequence[str]) -> list[dict[bytes, bytes]]:
-        """Read each job's hash; {} where there is none, and no record where the key holds another type."""
+        """Read each job's hash: {} where there is none, and no record where the key holds another type."""
         async with self._redis.pipeline(transaction=False) as pipe:
             for job_id in job_ids:
                 pipe.hgetall(f"job:{job_id}")
@@ -66,7 +66,10 @@ class RedisRecords:
         return answers
 
     async def _entries(self, key: str, start: Sequence[Any] | None) -> list[tuple[str, int]]:
-        """Ids and creation times after `start`, newest first: what one page looks at, and one more if there is."""
+        """Return ids and creation times after `start`, newest first.
+
+        Those that one page looks at, and one more if there is.
+        """
         found: list[tuple[str, int]] = []
         offset, count = 0, _SCAN + 2
         while len(found) <= _SCAN:
@@ -97,7 +100,7 @@ class RedisRecords:
 
 
 def _job(job_id: str, fields: dict[bytes, bytes]) -> Job:
-    """Read a job's hash; what its index fields say where the record in it cannot be read."""
+    """Read a job's hash. Where its record cannot be read, take the index fields."""
     try:
         return _recorded(fields)
     except (record.RecordError, KeyError, ValueError) as error:

@@ -83,11 +83,11 @@ class ResultInbox:
         await asyncio.gather(self._reader, return_exceptions=True)
 
     def inbox_for(self, job_id: str) -> str:
-        """Where the end of this job should be sent: our inbox if somebody here waits for it, else "" for nowhere."""
+        """Return the inbox for the end of this job: ours while a caller waits here, else ""."""
         return self._inbox if job_id in self._waiters else ""
 
     def waiting(self, job_id: str, read: ReadJob) -> "_Waiter":
-        """Wait for one job; enter before it is created. UnavailableError when Redis does not confirm the inbox."""
+        """Wait for one job. Enter before it is created. UnavailableError when Redis does not confirm the inbox."""
         return _Waiter(self, job_id, read)
 
     async def add(self, waiter: "_Waiter") -> None:
@@ -97,7 +97,7 @@ class ResultInbox:
         self._waiters[waiter.job_id] = waiter
 
     def remove(self, waiter: "_Waiter") -> None:
-        """It waits no more."""
+        """Forget a waiter."""
         del self._waiters[waiter.job_id]
 
     async def _until_subscribed(self) -> None:
@@ -172,7 +172,7 @@ class _Waiter:
         self._inbox.remove(self)
 
     def wake(self) -> None:
-        """There is something to look at."""
+        """Tell the waiter to look."""
         if not self._woken.done():
             self._woken.set_result(None)
 

@@ -1,4 +1,4 @@
-"""What a local grid leaves in its data folder for the command line: where it is, and its internal token."""
+"""The address and the internal token that a local grid leaves in its data folder for the command line."""
 
 import os
 import secrets
@@ -30,7 +30,7 @@ class LocalGrid:
 
     @property
     def running(self) -> bool:
-        """Whether that very process still runs."""
+        """Tell whether that very process still runs."""
         return is_running(self.pid, self.started)
 
 
@@ -40,7 +40,7 @@ def write_grid(data_dir: Path, grid: LocalGrid) -> None:
 
 
 def read_grid(data_dir: Path) -> LocalGrid | None:
-    """The grid last recorded here, running or not; None where there is none or it cannot be read."""
+    """Return the grid last recorded here, running or not, or None where it is missing or cannot be read."""
     try:
         found = orjson.loads((data_dir / _GRID_FILE).read_bytes())
         return LocalGrid(**{field.name: found[field.name] for field in fields(LocalGrid)})
@@ -54,7 +54,7 @@ def remove_grid(data_dir: Path) -> None:
 
 
 def ensure_token(data_dir: Path) -> str:
-    """The data folder's internal token, made once."""
+    """Return the data folder's internal token, made once."""
     if not (token := read_token(data_dir)):
         token = secrets.token_urlsafe(32)
         _write_private(data_dir / _TOKEN_FILE, token.encode())
@@ -62,7 +62,7 @@ def ensure_token(data_dir: Path) -> str:
 
 
 def read_token(data_dir: Path) -> str:
-    """The data folder's internal token; empty where there is none."""
+    """Return the data folder's internal token. Empty where there is none."""
     try:
         return (data_dir / _TOKEN_FILE).read_text(encoding="ascii").strip()
     except OSError:

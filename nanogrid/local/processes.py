@@ -1,4 +1,4 @@
-"""Which process a recorded pid means: pids are reused, a pid with its start time is not."""
+"""Identifies processes by pid and start time, since pids are reused."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ _STATE, _START_TICKS = 0, 19  # fields 3 and 22 of /proc/PID/stat, counted from 
 
 
 def start_time(pid: int) -> str | None:
-    """A token that no other process of this machine ever had with this pid; None when it is not running.
+    """Return a token that no other process of this machine ever had with this pid, or None when it is not running.
 
     Made of the boot's id and the ticks since boot, so that setting the clock does not change it. A zombie does not run.
     """
@@ -21,5 +21,5 @@ def start_time(pid: int) -> str | None:
 
 
 def is_running(pid: int, started: str) -> bool:
-    """Whether the process that was recorded with this start time still runs."""
+    """Tell whether the process that was recorded with this start time still runs."""
     return start_time(pid) == started

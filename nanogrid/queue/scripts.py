@@ -1,8 +1,10 @@
-"""The atomic steps of the Redis queue, in Lua. Redis's own clock decides what is due, so receivers need not agree.
+"""The atomic steps of the Redis queue, in Lua.
 
-A held message is an entry of a stream; one that waits for its delay is a member `{receives}:{id}:{body}` of a sorted
-set, scored by its due time in ms. What was given back comes among the sync: it has had its wait, and must not wait
-behind a backlog for another try.
+Redis's own clock decides when a message is due, so receivers need not agree.
+
+A held message is an entry of a stream. One that waits for its delay is a member `{receives}:{id}:{body}` of a sorted
+set, scored by its due time in ms. A message that was given back joins the sync lane: it has waited, and must not wait
+behind a backlog again.
 """
 
 _NOW = """

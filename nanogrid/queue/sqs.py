@@ -97,7 +97,7 @@ class SqsQueue:
         *,
         async_count: int | None = None,  # noqa: ARG002 - see the class
     ) -> list[Delivery]:
-        """See the port. At most ten come at once; of two receives at a time the second waits for the first."""
+        """See the port. At most ten come at once. Of two receives at a time the second waits for the first."""
         deadline = time.monotonic() + wait_s
         while True:
             found = await self._poll(min(max_count, BATCH), deadline - time.monotonic())
@@ -129,7 +129,7 @@ class SqsQueue:
         self._deletes.add({"ReceiptHandle": _handle(delivery)})
 
     async def bury(self, delivery: Delivery, reason: str) -> None:
-        """See the port. The letter is a copy, for SQS moves nothing at our word; it carries the original's id."""
+        """See the port. The letter is a copy, for SQS moves nothing at our word. It carries the original's id."""
         await self._prove(delivery)
         original_id = delivery.receipt.partition(" ")[0]
         letter = message(delivery.body, reason=reason, receives=delivery.receives, original_id=original_id)
@@ -137,7 +137,7 @@ class SqsQueue:
         await self.delete(delivery)
 
     async def depth(self) -> Depth:
-        """See the port. What is released with a delay counts as in flight."""
+        """See the port. Messages released with a delay count as in flight."""
         await self._deletes.flush()
         living, dead = await asyncio.gather(self._counts(self._url), self._counts(self._dead_url))
         return Depth(*living, sum(dead))
@@ -155,7 +155,7 @@ class SqsQueue:
         return await self._letters.take(letter_ids)
 
     async def close(self) -> None:
-        """Wait for the poll that runs, give back what it brings, and finish what is under way."""
+        """Wait for the running poll, give its messages back, and finish the calls under way."""
         while self._returning:
             await asyncio.wait(self._returning)
         with suppress(TimeoutError):
@@ -197,7 +197,7 @@ class SqsQueue:
         return deliveries
 
     async def _give_back(self, polling: "asyncio.Task[list[dict[str, Any]]]") -> None:
-        """Nobody waits any more for what the poll brings. What cannot be given back returns by itself."""
+        """Give back the messages of a poll that no receiver waits for. The rest returns by itself."""
         with suppress(UnavailableError):
             receipts = [one["ReceiptHandle"] for one in await polling]
             returns = (self._changes.add({"ReceiptHandle": one, "VisibilityTimeout": 0}) for one in receipts)

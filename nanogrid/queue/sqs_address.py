@@ -1,4 +1,4 @@
-"""How a setting names an SQS queue."""
+"""Parses the setting that names an SQS queue."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Address:
 
 
 def parse(setting: str) -> Address:
-    """Read `sqs://name` or `sqs:` + queue URL; `?hold_s=` shortens the longest hold. ValueError says what would do."""
+    """Read `sqs://name` or `sqs:` + queue URL. `?hold_s=` shortens the longest hold. ValueError names the cure."""
     parts = urlsplit(setting)
     rest = setting.partition(":")[2].partition("?")[0]
     named = rest.startswith("//")

@@ -118,7 +118,7 @@ def _call(method: Callable[..., dict[str, Any]], what: str, parameters: Entry) -
 
 
 def _told(code: str, message: str) -> Exception:
-    """The outcome of an entry that failed alone."""
+    """Return the outcome of an entry that failed alone."""
     if (meaning := _meaning(code, message)) is not None:
         return meaning
     log.warning("an entry failed", what="the queue", code=code, detail=message[:200])
@@ -126,7 +126,7 @@ def _told(code: str, message: str) -> Exception:
 
 
 def _meaning(code: str, message: str) -> Exception | None:
-    """What an error says about the message rather than about the service."""
+    """Return the error that concerns the message rather than the service, or None."""
     name = code.rpartition(".")[2].removesuffix("Exception")
     if name == "InvalidParameterValue" and "Total VisibilityTimeout" in message:
         return HeldTooLongError("the queue keeps a message for its receiver no longer than this")

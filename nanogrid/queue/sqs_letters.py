@@ -36,7 +36,7 @@ class SqsLetters:
         self._alone = asyncio.Lock()
 
     async def look(self, limit: int) -> list[DeadLetter]:
-        """Up to `limit` letters; they stay."""
+        """Return up to `limit` letters. They stay."""
         async with self._alone:
             found: Found = {}
             try:
@@ -47,9 +47,9 @@ class SqsLetters:
         return sorted(letters, key=lambda letter: letter.died_at_ms)[:limit]
 
     async def take(self, letter_ids: Collection[str], move: Move | None = None) -> int:
-        """Delete these letters, after `move` has put them elsewhere; how many were there.
+        """Delete these letters, after `move` has put them elsewhere. How many were there.
 
-        An error when some could not be moved or deleted: the others were.
+        An error means that some are left.
         """
         wanted = set(letter_ids)
         if not wanted:

@@ -1,4 +1,4 @@
-"""How a task's bytes travel as an SQS message, which is text that excludes some characters."""
+"""Packs a message's bytes into SQS text, which excludes some characters."""
 
 import base64
 import binascii
@@ -21,7 +21,7 @@ _MOST_TEXT = 1024  # characters of an attribute
 
 
 def message(body: bytes, **attributes: str | int) -> Entry:
-    """The body and its attributes (`_` becomes `-`), for SendMessage. An empty attribute is left out."""
+    """Return the body and its attributes (`_` becomes `-`), for SendMessage. An empty attribute is left out."""
     try:
         text = body.decode()
     except UnicodeDecodeError:
@@ -41,14 +41,14 @@ def message(body: bytes, **attributes: str | int) -> Entry:
 
 
 def size_of(entry: Entry) -> int:
-    """What the service counts: the body, and each attribute's name, type and value."""
+    """Return the size as SQS counts it: the body, and each attribute's name, type and value."""
     attributes = entry["MessageAttributes"].items()
     extra = sum(len(name) + len(a["DataType"]) + len(a["StringValue"].encode()) for name, a in attributes)
     return len(entry["MessageBody"].encode()) + extra
 
 
 def body_of(received: Mapping[str, Any]) -> bytes:
-    """The bytes of a received message. One that says it is packed and is not comes as it is."""
+    """Return the bytes of a received message. One that says it is packed and is not comes as it is."""
     text: str = received["Body"]
     if attribute(received, "encoding") != _PACKED:
         return text.encode()
@@ -61,6 +61,6 @@ def body_of(received: Mapping[str, Any]) -> bytes:
 
 
 def attribute(received: Mapping[str, Any], name: str) -> str:
-    """An attribute that travels with the message; "" if there is none."""
+    """Return an attribute that travels with the message, or ""."""
     value: str = received.get("MessageAttributes", {}).get(name, {}).get("StringValue", "")
     return value

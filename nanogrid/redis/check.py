@@ -22,7 +22,7 @@ _OLDEST = (6, 2)  # XAUTOCLAIM, EXAT and others came with it
 
 
 class UnusableRedisError(StartError):
-    """The server answers, but jobs would be lost on it or could not be kept; the message says why, and the cure."""
+    """The server answers, but jobs would be lost on it or could not be kept. The message says why, and the cure."""
 
 
 async def check_redis(url: str, *, may_evict: bool) -> None:

@@ -1,4 +1,4 @@
-"""How every process speaks to Redis: bounded waits, commands that travel together, outages told in our own words."""
+"""Opens connections to Redis with bounded waits, sends commands together, and maps failures to our errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -55,7 +55,7 @@ _CLASSES = {"rediss": _Encrypted, "unix": _Local}
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Redis]:
-    """Yield a client. It connects lazily and again by itself; keys and values are bytes."""
+    """Yield a client. It connects lazily and again by itself. Keys and values are bytes."""
     pool = BlockingConnectionPool.from_url(
         url,
         connection_class=_CLASSES.get(url.partition(":")[0], _Plain),
@@ -102,14 +102,14 @@ class _Translated:
 
 
 def translated(what: str) -> AbstractAsyncContextManager[None]:
-    """Turn an outage of Redis into UnavailableError; a mistake of ours stays what it is."""
+    """Turn an outage of Redis into UnavailableError. Our own mistakes pass unchanged."""
     return _Translated(what)
 
 
 class SharedConnection:
     """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
 
-    Commands keep their order but are not atomic together; errors go to their own caller. A command that was sent is
+    Commands keep their order but are not atomic together. Errors go to their own caller. A command that was sent is
     never sent again: it may have run. One that finds the connection dead goes out over a new one. So does, once, one
     that a server answers which is no primary any more: it did not run, and the address may lead elsewhere by now.
     """
@@ -120,7 +120,7 @@ class SharedConnection:
         self._opening: asyncio.Task[PipelinedConnection] | None = None
 
     async def run(self, *command: Any) -> Any:
-        """Run one command and answer what Redis answers, unparsed. RedisError as from the client itself."""
+        """Run one command and return the reply, unparsed. RedisError as from the client itself."""
         link = self._link
         if link is None or not link.alive:
             link = await self._opened()
@@ -133,7 +133,7 @@ class SharedConnection:
         return await (await self._opened()).ask(*command)
 
     def hang_up(self) -> None:
-        """End the connection, and with it what blocks on it; what was asked fails. The next command makes a new one."""
+        """End the connection, with every command on it. Pending commands fail. The next one connects anew."""
         if self._link is not None:
             self._link.drop(RedisConnectionError("hung up"))
 
@@ -145,7 +145,7 @@ class SharedConnection:
         await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _opened(self) -> PipelinedConnection:
-        """A link that is alive; all who need one wait for the same."""
+        """Return a live connection. Concurrent callers wait for the same one."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="redis link")
             self._opening.add_done_callback(self._when_opened)

@@ -1,4 +1,4 @@
-"""One connection to Redis shared by all callers of a process; see docs/decisions/0007."""
+"""One connection to Redis shared by all callers of a process. See docs/decisions/0007."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -15,13 +15,13 @@ _INCOMPLETE = object()  # "the rest has not come yet"; None and False are replie
 
 
 class RawConnection(asyncio.Protocol, ABC):
-    """Sends commands without waiting, and hands every reply to `take` in order; errors are replies too.
+    """Sends commands without waiting, and hands every reply to `take` in order. Errors are replies too.
 
     redis-py connects it (TLS, password, database) and its pool closes it: a link does not outlive its client.
     """
 
     def __init__(self, client: Redis, connection: AbstractConnection) -> None:
-        """Take over the connection's transport; `open` makes both."""
+        """Take over the connection's transport. `open` makes both."""
         self._client = client
         self._connection = connection
         self._loop = asyncio.get_running_loop()
@@ -41,13 +41,13 @@ class RawConnection(asyncio.Protocol, ABC):
         return cls(client, await client.connection_pool.get_connection())
 
     async def close(self) -> None:
-        """Close, and give the place in the client's pool back; once."""
+        """Close, and give the place in the client's pool back. Once."""
         self.drop(RedisConnectionError("the connection was closed here"))
         await self._connection.disconnect(nowait=True)
         await self._client.connection_pool.release(self._connection)
 
     def send(self, *command: Any) -> None:
-        """Send one command, together with the others of this turn of the loop: a write costs more than a command."""
+        """Send one command, together with all commands of this turn of the loop: a write costs more than a command."""
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(hiredis.pack_command(command))
@@ -58,7 +58,7 @@ class RawConnection(asyncio.Protocol, ABC):
             self._transport.writelines(outgoing)
 
     def drop(self, why: Exception) -> None:
-        """Give up on the server; `lose` follows. Idempotent."""
+        """Give up on the server. `lose` follows. Idempotent."""
         if self.alive:
             self.alive = False
             self._why = why
@@ -66,11 +66,11 @@ class RawConnection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def take(self, reply: Any) -> None:
-        """Called with each reply; must not block."""
+        """Take a reply. Must not block."""
 
     @abstractmethod
     def lose(self, why: Exception) -> None:
-        """Called once, when nothing will come any more."""
+        """End, called once, when no more replies will come."""
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
@@ -102,7 +102,7 @@ class PipelinedConnection(RawConnection):
         self._watch: asyncio.TimerHandle | None = None  # one for all: a timer each would cost a tenth of a question
 
     def ask(self, *command: Any) -> asyncio.Future[Any]:
-        """The answer to come; RedisError as from the client itself. May be cancelled: others do not notice."""
+        """Return the reply to come. RedisError as from the client itself. Cancelling it disturbs no other caller."""
         if not self.alive:
             raise RedisConnectionError("the connection has ended")
         answer = self._loop.create_future()

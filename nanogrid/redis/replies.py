@@ -18,7 +18,7 @@ def is_demoted(error: Exception) -> bool:
 
 
 def refuses_writes(error: Exception) -> bool:
-    """Tell whether the server takes no writes now, for whatever reason."""
+    """Tell whether the server takes no writes now, for any reason."""
     return is_demoted(error) or isinstance(error, OutOfMemoryError) or _says(error, _REFUSING_WORDS)
 
 

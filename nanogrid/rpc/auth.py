@@ -1,4 +1,4 @@
-"""Who calls: the internal token between services, API keys from everyone else, nothing on loopback."""
+"""Authenticates callers: the internal token between services, API keys from clients, nothing on loopback."""
 
 import hashlib
 import hmac
@@ -18,7 +18,7 @@ VerifyKey = Callable[[str], Awaitable[str]]  # whole key -> principal, or Unauth
 
 
 class KeyCache:
-    """Remembers for under a minute whom a key speaks for, and which keys speak for nobody."""
+    """Remembers for under a minute the principal of a key, and which keys are invalid."""
 
     def __init__(self, verify: VerifyKey, ttl_s: float = CACHE_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._verify = verify
@@ -26,7 +26,7 @@ class KeyCache:
         self._known: TTLCache[bytes, str | None] = TTLCache(_CACHE_SIZE, ttl_s, clock)
 
     async def principal(self, key: str) -> str:
-        """The principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
+        """Return the principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
         digest = hashlib.sha256(key.encode()).digest()
         try:
             principal = self._known[digest]
@@ -44,9 +44,9 @@ class KeyCache:
 
 
 class Authenticator:
-    """Decides who a caller is from its metadata (gRPC) or headers (HTTP), keys in lower case.
+    """Identifies a caller by its metadata (gRPC) or headers (HTTP), keys in lower case.
 
-    With `required` off, callers are trusted: they are who they say, `internal` included.
+    With `required` off, callers are trusted, `internal` included.
     """
 
     def __init__(self, *, required: bool, internal_token: str, verify: VerifyKey) -> None:
@@ -55,7 +55,7 @@ class Authenticator:
         self._keys = KeyCache(verify)
 
     async def identify(self, metadata: Mapping[str, str]) -> Caller:
-        """The caller. UnauthenticatedError without a valid key or token where one is required."""
+        """Return the caller. UnauthenticatedError without a valid key or token where one is required."""
         request_id = metadata.get(caller.REQUEST_ID_KEY) or caller.new_request_id()
         is_service = self._has_token(metadata)
         if is_service or not self._required:
@@ -69,7 +69,7 @@ class Authenticator:
 
 
 def api_key(headers: Mapping[str, str]) -> str:
-    """The API key in `x-api-key` or `authorization: Bearer …`. UnauthenticatedError when there is none."""
+    """Return the API key in `x-api-key` or `authorization: Bearer …`. UnauthenticatedError when there is none."""
     scheme, _, bearer = headers.get("authorization", "").partition(" ")
     key = headers.get("x-api-key", "") or (bearer.strip() if scheme.lower() == "bearer" else "")
     if not key:

@@ -40,7 +40,7 @@ OPTIONS: list[tuple[str, Any]] = [
 
 
 def outgoing_metadata(token: str) -> grpc.aio.Metadata:
-    """What a call made on behalf of the current caller carries."""
+    """Return the metadata of a call made for the current caller."""
     who = caller.caller()
     metadata = grpc.aio.Metadata((caller.REQUEST_ID_KEY, who.request_id or caller.new_request_id()))
     if who.principal is not None:
@@ -52,10 +52,10 @@ def outgoing_metadata(token: str) -> grpc.aio.Metadata:
 
 @asynccontextmanager
 async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, token: str = "") -> AsyncIterator[Stub]:
-    """Connect lazily to `address` (host:port) and yield a stub whose calls carry the caller and the internal token.
+    """Connect lazily to `address` (host:port) and yield a stub. Its calls carry the caller and the internal token.
 
-    Unary answers raise NanoGridError; so does iterating a streaming answer. A peer that is down raises
-    UnavailableError at the call, never here.
+    Unary answers raise NanoGridError. So does iterating a streaming answer. A peer that is down raises UnavailableError
+    at the call, never here.
     """
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         opened = stub(channel)
@@ -73,7 +73,7 @@ class _Peer:
     name: str
 
     async def connected(self) -> None:
-        """Return once the channel is connected: what is sent then may arrive. UnavailableError: nothing was sent."""
+        """Return once the channel is connected: a request sent then may arrive. UnavailableError: none was sent."""
         state = self.channel.get_state(try_to_connect=True)
         while state is not _READY:
             if state in _DOWN:
@@ -124,7 +124,7 @@ def _uploading(call: Callable[..., Any], peer: _Peer, token: str) -> Callable[..
 class _FirstStatus:
     """gRPC's own call, less a fault: a message that cannot be sent any more overwrites the status that came before it.
 
-    A server that refuses an upload half way would seem to have failed. See grpc/grpc#36066; goes with its fix.
+    A server that refuses an upload half way would seem to have failed. See grpc/grpc#36066. Goes with its fix.
     """
 
     def __init__(self, call: Any) -> None:
@@ -134,7 +134,7 @@ class _FirstStatus:
         return getattr(self._call, name)
 
     def set_internal_error(self, text: str) -> None:
-        """Called when sending failed."""
+        """Set an error, called when sending failed."""
         if not self._call.done():
             self._call.set_internal_error(text)
 

@@ -1,4 +1,4 @@
-"""What every incoming RPC passes: identity, log context, and the one place where exceptions become statuses."""
+"""The edge of every incoming RPC: identity, log context, and the one place where exceptions become statuses."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -26,7 +26,7 @@ _MAKERS = {  # by whether requests and responses are streams
 
 
 class ServicerEdge:
-    """Identifies the caller, then runs the servicer; any exception leaves as a `google.rpc.Status`.
+    """Identifies the caller, then runs the servicer. Any exception leaves as a `google.rpc.Status`.
 
     Only NanoGridErrors keep their text. Everything else is logged and becomes INTERNAL without a word of it.
 

@@ -1,4 +1,4 @@
-"""How gRPC waits for its sockets. Imported by each process before gRPC, which reads its settings on import."""
+"""Chooses the way gRPC polls its sockets. Imported by each process before gRPC, which reads its settings on import."""
 
 import os
 

@@ -19,7 +19,7 @@ _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Heal
 
 
 class DependencyHealth(health.aio.HealthServicer):
-    """Answers `Check(service="redis")` by asking Redis, for each name in `probes`; everything else as the base does."""
+    """Answers `Check(service="redis")` by asking Redis, for each name in `probes`. Everything else as the base does."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         super().__init__()

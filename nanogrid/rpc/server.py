@@ -54,9 +54,9 @@ async def serving(
     services: Sequence[Bound],
     probes: Mapping[str, Probe] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
-    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port; `:0` picks a free one.
+    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port. `:0` picks a free one.
 
-    `probes`, by the names of dependencies, are what the health service asks of them.
+    `probes`, by the names of dependencies, are the questions that the health service asks.
     """
     server = grpc.aio.server(options=OPTIONS)
     edge = ServicerEdge(server, authenticator)

@@ -25,7 +25,7 @@ def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
 
 
 def from_rpc(failure: AioRpcError, peer: str) -> NanoGridError:
-    """Turn what a stub raised back into the error its servicer raised.
+    """Turn an error of a stub back into the error that its servicer raised.
 
     A peer that does not answer is ConnectionLostError: the request was sent. Any other failure without our ErrorInfo is
     InternalError. `peer` is a name for users, never an address.

@@ -1,6 +1,7 @@
-"""When results go into the archive: soon, after the answer is out, and again for as long as it takes.
+"""Archives results soon after the answer is out, and tries again for as long as it takes.
 
-The durable result is itself the intent. What this process has in mind may be lost: `reconcile` finds it by listing.
+The durable result is itself the intent. A lost intention of this process is found by `reconcile`, which lists the
+results.
 """
 
 import asyncio
@@ -50,7 +51,7 @@ class _Offer:
 class Archive:
     """Archives the code and the result of every job that succeeded, without ever holding one up.
 
-    For one event loop; any number of processes may archive the same stores into the same archive.
+    For one event loop. Any number of processes may archive the same stores into the same archive.
     """
 
     def __init__(
@@ -74,11 +75,14 @@ class Archive:
 
     @property
     def tally(self) -> Tally:
-        """What was archived since the process began."""
+        """Return the counts of archived things since the process began."""
         return self._copier.tally
 
     def offer(self, job_id: str, record: bytes) -> None:
-        """A record was kept: archive it some time. Costs nothing; where too many wait, a listing will find it."""
+        """Archive a record that was kept, some time later. Costs nothing.
+
+        Where too many wait, a listing will find it.
+        """
         in_hand = record if len(record) <= _IN_HAND_BYTES else None
         try:
             self._offered.put_nowait(_Offer(job_id, len(record), in_hand))
@@ -104,7 +108,7 @@ class Archive:
             group.create_task(self._reconcile_often())
 
     async def watermark(self) -> float:
-        """Every result that was kept before this moment, in seconds since 1970, is in the archive."""
+        """Return every result that was kept before this moment, in seconds since 1970, is in the archive."""
         try:
             said = orjson.loads(await self._data.read(WATERMARK))
             return float(said["until_s"]) if said["archive"] == self._name else 0.0
@@ -139,7 +143,7 @@ class Archive:
                 failures += 1
 
     async def _try(self, one: _Offer) -> bool:
-        """Whether nothing is left to do for it here."""
+        """Tell whether nothing is left to do for it here."""
         await self._outage.over()
         try:
             await self._copier.copy_result(one.job_id, one.size_bytes, one.record)
@@ -177,7 +181,7 @@ class Archive:
             failures += 1
 
     async def _was_done_lately(self) -> bool:
-        """Whether another process has reconciled within half the time."""
+        """Tell whether another process has reconciled within half the time."""
         try:
             behind_s = self._clock() - await self.watermark()
         except UnavailableError:

@@ -70,7 +70,7 @@ async def open_artifacts(settings: ArtifactsSettings) -> AsyncIterator[int]:
 
 @asynccontextmanager
 async def _open_archive(settings: ArtifactsSettings, code: BlobStore, data: BlobStore) -> AsyncIterator[Archive | None]:
-    """The archive at work, where there is one."""
+    """Return the archive at work, where there is one."""
     if not settings.archive_url:
         yield None
         return
@@ -94,7 +94,7 @@ async def _retaining(settings: ArtifactsSettings, data: BlobStore, archive: Arch
 
 @asynccontextmanager
 async def _at_work(loop: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """A loop in the background of the block."""
+    """Return a loop in the background of the block."""
 
     async def told() -> None:
         try:
@@ -111,7 +111,7 @@ async def _at_work(loop: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 def _nothing(job_id: str, record: bytes) -> None:
-    """Where there is no archive."""
+    """Tell where there is no archive."""
 
 
 def _vault(

@@ -1,4 +1,4 @@
-"""What goes into the archive, and how: a job's code once per digest, then its result."""
+"""Copies into the archive: a job's code once per digest, then its result."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ _REMEMBERED = 100_000  # jobs, and digests: some 10 MB each
 
 @dataclass(slots=True)
 class Tally:
-    """What was done since the process began."""
+    """Counts since the process began."""
 
     results: int = 0
     codes: int = 0
@@ -36,14 +36,14 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What a record of success asks the archive for. `code_sha256` is "" where the record does not know it."""
+    """The archive's part in a record of success. `code_sha256` is "" where the record does not know it."""
 
     s3_key: str
     code_sha256: str
 
 
 class _Said(msgspec.Struct):
-    """What of a record is of interest here; the rest, its result above all, is passed over."""
+    """The fields of a record that matter here. The rest, its result above all, is passed over."""
 
     status: str
     state: str = ""
@@ -56,7 +56,7 @@ SUCCESS = "SUCCESS"
 
 
 def intent_of(record: bytes) -> Intent | None:
-    """What to archive for a record; None for what is no success, or no record."""
+    """Return the part to archive of a record, or None where it is no success or no record."""
     try:
         said = _said.decode(record)
     except (msgspec.MsgspecError, RecursionError):
@@ -67,9 +67,9 @@ def intent_of(record: bytes) -> Intent | None:
 
 
 class Copier:
-    """Copies from the grid's stores to the archive's. Whoever is first there wins; what is there already is done.
+    """Copies from the grid's stores to the archive's. The first copy wins. A copy that is there already is done.
 
-    For one event loop; several processes may copy the same. Every method raises UnavailableError while a store fails.
+    For one event loop. Several processes may copy the same. Every method raises UnavailableError while a store fails.
     """
 
     def __init__(self, code: BlobStore, data: BlobStore, archive: BlobStore) -> None:
@@ -85,17 +85,17 @@ class Copier:
         self.tally = Tally()
 
     async def probe(self) -> None:
-        """Whether the archive takes blobs. It keeps an empty one of this."""
+        """Tell whether the archive takes blobs. It keeps an empty one of this."""
         await self._archive.put_new({"archive/probe": b""}, content_type="text/plain")
 
     async def has_result(self, job_id: str) -> bool:
-        """Whether a job's result is in the archive; then its code is too."""
+        """Tell whether a job's result is in the archive. Then its code is too."""
         if job_id not in self._results and await _is_there(self._archive, keys.result_key(job_id)):
             self._results[job_id] = None
         return job_id in self._results
 
     async def copy_result(self, job_id: str, size_bytes: int, record: bytes | None = None) -> None:
-        """Archive a job's code and its record, if it is one of success; `record` where it is in hand already."""
+        """Archive a job's code and its record, if it is one of success. `record` where it is in hand already."""
         async with self._large if size_bytes > _LARGE_BYTES else nullcontext():
             key = keys.result_key(job_id)
             try:
@@ -111,7 +111,7 @@ class Copier:
             self._results[job_id] = None
 
     async def copy_code(self, s3_key: str) -> None:
-        """Archive what lies at a key of the code bucket, if anything does."""
+        """Archive the object at a key of the code bucket, if there is one."""
         try:
             await self._copy(s3_key, await self._digest_at(s3_key))
         except NotFoundError:
@@ -158,11 +158,11 @@ class Copier:
 
 
 class _ChangedError(Exception):
-    """What lies there is not what was asked for."""
+    """The object there is another than the expected one."""
 
 
 async def _checked(chunks: AsyncIterator[bytes], digest: str) -> AsyncIterator[bytes]:
-    """The chunks; _ChangedError at their end, before anybody takes them for whole, if their digest is another."""
+    """Return the chunks. _ChangedError at their end if their digest is another, before they count as whole."""
     found = hashlib.sha256()
     async for chunk in chunks:
         await finish(found.update, chunk)

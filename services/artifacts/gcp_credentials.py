@@ -1,4 +1,4 @@
-"""Whose word Google Cloud Storage takes for ours: a file, a secret in AWS, or what the machine is."""
+"""Loads credentials for Google Cloud Storage: from a file, a secret in AWS, or the machine itself."""
 
 import json
 import os
@@ -21,11 +21,11 @@ _READ_S = 10.0
 
 
 def load_credentials() -> Credentials:
-    """What to call Google Cloud Storage with. Blocks; UnavailableError says what is missing.
+    """Load the credentials for Google Cloud Storage. Blocks. UnavailableError names the missing part.
 
-    In this order: nobody's, where STORAGE_EMULATOR_HOST names a stand-in, as Google's own client has it; the file that
-    GOOGLE_APPLICATION_CREDENTIALS names; where AWS is configured, the secret, held in memory and nowhere else; what
-    Google's client finds on the machine.
+    In this order: anonymous ones, where STORAGE_EMULATOR_HOST names a stand-in, as Google's own client has it. The file
+    that GOOGLE_APPLICATION_CREDENTIALS names. Where AWS is configured, the secret, held in memory and nowhere else.
+    those that Google's client finds on the machine.
     """
     if os.environ.get("STORAGE_EMULATOR_HOST"):
         return AnonymousCredentials()
@@ -42,7 +42,7 @@ def load_credentials() -> Credentials:
 
 
 def _secret() -> str | None:
-    """The secret's text; None where AWS is not configured, or has no such secret."""
+    """Return the secret's text, or None where AWS is not configured, or has no such secret."""
     if not (os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")):
         return None
     with translated(f"the secret {SECRET}"):

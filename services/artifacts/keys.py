@@ -1,4 +1,4 @@
-"""Which names uploads and outputs may have, and the object keys made of them."""
+"""Checks the names of uploads and outputs, and makes object keys of them."""
 
 import re
 from pathlib import PurePosixPath
@@ -21,14 +21,17 @@ _OUTPUTS = "outputs"
 
 
 def code_key(function_id: str) -> str:
-    """The key of a function's bundle. InvalidFieldError unless the id is a UUID in lower case."""
+    """Return the key of a function's bundle. InvalidFieldError unless the id is a UUID in lower case."""
     if not _UUID.fullmatch(function_id):
         raise InvalidFieldError("function_id", "is not a UUID in lower case")
     return f"functions/{function_id}/code.zip"
 
 
 def is_single_source(filename: str) -> bool:
-    """Whether an upload of this name is one source file, else it is a zip. InvalidFieldError for any other name."""
+    """Tell whether an upload of this name is one source file, else it is a zip.
+
+    InvalidFieldError for any other name.
+    """
     if "/" in filename or _UNSAFE.search(filename) or len(filename.encode(errors="replace")) > _NAME_BYTES:
         raise InvalidFieldError("filename", f"is no plain file name of at most {_NAME_BYTES} bytes; leave folders out")
     suffix = PurePosixPath(filename).suffix
@@ -41,23 +44,23 @@ def is_single_source(filename: str) -> bool:
 
 
 def result_key(job_id: str) -> str:
-    """The key of a job's durable result. InvalidFieldError unless the id is one."""
+    """Return the key of a job's durable result. InvalidFieldError unless the id is one."""
     return f"results/{_job_id(job_id)}.json"
 
 
 def job_of_result(key: str) -> str | None:
-    """The job whose durable result has this key; None for any other object."""
+    """Return the job of a durable result's key, or None for any other key."""
     job_id = key.removeprefix("results/").removesuffix(".json")
     return job_id if ID.fullmatch(job_id) and key == result_key(job_id) else None
 
 
 def payload_key(job_id: str) -> str:
-    """The key of a payload too large for a message. InvalidFieldError likewise."""
+    """Return the key of a payload too large for a message. InvalidFieldError likewise."""
     return f"payloads/{_job_id(job_id)}.json"
 
 
 def output_key(job_id: str, path: str) -> str:
-    """The key of a job's output file. InvalidFieldError names the part that cannot be."""
+    """Return the key of a job's output file. InvalidFieldError names the part that cannot be."""
     _job_id(job_id)
     if _UNSAFE.search(path) or any(part in ("", ".", "..") for part in path.split("/")):
         why = "is not a plain relative path; use `/` between folders, no `..`, no backslash, no control characters"
@@ -70,7 +73,7 @@ def output_key(job_id: str, path: str) -> str:
 
 
 def check_output_key(key: str) -> str:
-    """The key, if `output_key` could have made it. InvalidFieldError otherwise."""
+    """Return the key, if `output_key` could have made it. InvalidFieldError otherwise."""
     folder, _, rest = key.partition("/")
     job_id, _, path = rest.partition("/")
     if folder != _OUTPUTS:
@@ -79,7 +82,7 @@ def check_output_key(key: str) -> str:
 
 
 def build_key(runtime: str, toolchain: str, code_sha256: str) -> str:
-    """The key of what a toolchain made of a bundle. InvalidFieldError names the part that cannot be."""
+    """Return the key of a build: a bundle, built by a toolchain. InvalidFieldError names the part that cannot be."""
     if not _RUNTIME.fullmatch(runtime):
         raise InvalidFieldError("runtime", "is not the canonical name of a runtime")
     if not _TOOLCHAIN.fullmatch(toolchain):

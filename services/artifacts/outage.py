@@ -1,4 +1,7 @@
-"""Sitting out an outage of the archive: one asks whether it is over, ever less often, and all others wait for that."""
+"""Sitting out an outage of the archive.
+
+One probe asks whether it is over, ever less often, and all callers wait for it.
+"""
 
 import asyncio
 import random
@@ -19,7 +22,7 @@ class Backoff:
     longest_s: float = 60.0
 
     def wait_s(self, failures: int) -> float:
-        """Seconds, random within the half below the bound. 0 without failures."""
+        """Return seconds, random within the half below the bound. 0 without failures."""
         if not failures:
             return 0.0
         bound = min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30))  # enough for any bound, no overflow
@@ -37,13 +40,13 @@ class Outage:
         self._asking = asyncio.Lock()
 
     def begin(self, error: NanoGridError) -> None:
-        """Something failed: whoever asks `over` from now on waits until a probe has come through."""
+        """Something failed: callers of `over` wait from now on until a probe has come through."""
         if not self._failures:
             self._failures = 1
             log.warning("the archive is down; results wait in the data store until it is up", error=error.message)
 
     async def over(self) -> None:
-        """Return once it is over; at once where there is none."""
+        """Return once it is over. At once where there is none."""
         while self._failures:
             async with self._asking:
                 if self._failures:

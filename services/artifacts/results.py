@@ -24,7 +24,7 @@ class DurableResults:
         self._kept = kept
 
     async def keep(self, records: Sequence[FinishedRecord]) -> list[KeptRecord]:
-        """Keep each record unless its job has one; what the earlier one said where it differs. InvalidFieldError."""
+        """Keep each record unless its job has one. Where an earlier one differs, return it. InvalidFieldError."""
         if not 1 <= len(records) <= _AT_ONCE:
             raise InvalidFieldError("records", f"holds {len(records)} records; send 1 to {_AT_ONCE}")
         by_key = {keys.result_key(one.job_id): one.record for one in records}
@@ -44,7 +44,7 @@ class DurableResults:
         return b"" if found == record.record else found
 
     async def get(self, job_id: str) -> bytes:
-        """The kept record. NotFoundError when there is none."""
+        """Return the kept record. NotFoundError when there is none."""
         return await self._data.read(keys.result_key(job_id))
 
     async def delete(self, job_id: str) -> None:
@@ -58,5 +58,5 @@ class DurableResults:
         await self._data.put_new({keys.payload_key(job_id): payload}, content_type=_JSON)
 
     async def get_payload(self, job_id: str) -> bytes:
-        """The kept payload. NotFoundError when there is none."""
+        """Return the kept payload. NotFoundError when there is none."""
         return await self._data.read(keys.payload_key(job_id))

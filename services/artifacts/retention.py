@@ -1,4 +1,4 @@
-"""How long results and left-over payloads are kept, in stores that have no rules of their own for it: folders."""
+"""Deletes results and left-over payloads in time, in stores that have no rules of their own for it: folders."""
 
 import asyncio
 import random
@@ -19,7 +19,7 @@ _PAYLOAD_DAYS = 30.0  # their jobs may still be queued, or lie as dead letters: 
 
 
 class Retention:
-    """Deletes results older than so many days, but none that the archive has not got, and payloads nobody can want.
+    """Deletes results older than so many days, but none that the archive has not got, and payloads without a job.
 
     Several processes may do so at once. A bucket does it by itself: there, every listing would cost.
     """
@@ -31,7 +31,7 @@ class Retention:
         archived_until_s: Callable[[], Awaitable[float]] | None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """`archived_until_s` tells up to when every result is in the archive; None where there is none."""
+        """`archived_until_s` tells up to when every result is in the archive, or is None."""
         self._data = data
         self._days = days
         self._archived_until_s = archived_until_s
@@ -48,7 +48,7 @@ class Retention:
             await asyncio.sleep(_DAY_S * random.uniform(0.9, 1.1))  # noqa: S311 - no secret; not all on one minute
 
     async def sweep(self) -> int:
-        """Delete what is over its time; how many that were. UnavailableError while the store fails."""
+        """Delete expired results and payloads. How many that were. UnavailableError while the store fails."""
         now_s = self._clock()
         oldest_s = now_s - self._days * _DAY_S
         archived_s = await self._archived_until_s() if self._archived_until_s else oldest_s

@@ -108,7 +108,7 @@ class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
 
 
 async def _split(requests: AsyncIterable[Any], kind: type[Any]) -> tuple[Any, AsyncIterator[bytes]]:
-    """The header that an upload starts with, and its chunks as they come."""
+    """Return the header that an upload starts with, and its chunks as they come."""
     parts = aiter(requests)
     first = await anext(parts, None)
     if not isinstance(first, kind) or first.WhichOneof("part") != "header":

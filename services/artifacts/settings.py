@@ -39,37 +39,37 @@ class ArtifactsSettings(GridSettings):
 
     @property
     def code_url(self) -> str:
-        """URL of the code bucket: what was asked for, else the embedded twin."""
+        """URL of the code bucket: the configured one, else the embedded twin."""
         return self.artifacts_code_url or self._store(self.s3_bucket, "code")
 
     @property
     def data_url(self) -> str:
-        """URL of the user-data bucket: what was asked for, else the embedded twin."""
+        """URL of the user-data bucket: the configured one, else the embedded twin."""
         return self.artifacts_data_url or self._store(self.s3_user_data_bucket, "data")
 
     @property
     def archive_url(self) -> str:
-        """URL of the archive; empty = none."""
+        """URL of the archive. Empty = none."""
         return self.artifacts_archive_url or (f"gs://{self.gcp_bucket_name}" if self.gcp_bucket_name else "")
 
     @property
     def retained_days(self) -> float:
-        """How long this process keeps results; 0 = it deletes none, in a bucket because that has a rule for it."""
+        """Tell how long this process keeps results. 0 = it deletes none: a bucket has a rule of its own."""
         return self.artifacts_results_days if self.data_url.startswith("file:") else 0.0
 
     @property
     def spool_dir(self) -> Path:
-        """Where uploads lie on their way in."""
+        """Tell where uploads lie on their way in."""
         return (self.artifacts_spool_dir or self._folder / "spool").absolute()
 
     @property
     def url_secret_file(self) -> Path:
-        """The secret that output URLs are signed with where the object store cannot sign."""
+        """Return the secret that output URLs are signed with where the object store cannot sign."""
         return self._folder / "url-secret"
 
     @property
     def bundle_limits(self) -> BundleLimits:
-        """What the archive gate lets through."""
+        """Return the limits of the archive gate."""
         return BundleLimits(
             unpacked_bytes=self.artifacts_unpacked_bytes, entries=self.artifacts_entries, ratio=self.artifacts_ratio
         )

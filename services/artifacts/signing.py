@@ -1,4 +1,4 @@
-"""URLs that open an output file for anyone until they expire, for stores that cannot sign by themselves."""
+"""URLs that open an output file without a key until they expire, for stores that cannot sign by themselves."""
 
 import hashlib
 import hmac
@@ -25,13 +25,13 @@ class UrlSigner:
         self._clock = clock
 
     def url(self, key: str, ttl_s: int) -> str:
-        """Path and query for the gateway to prefix with its own address; good for `ttl_s` seconds."""
+        """Path and query for the gateway to prefix with its own address. Good for `ttl_s` seconds."""
         expires_at_s = int(self._clock()) + ttl_s
         query = urlencode({"expires": expires_at_s, "signature": self._signature(key, expires_at_s)})
         return f"/{quote(key)}?{query}"
 
     def check(self, key: str, expires_at_s: int, signature: str) -> None:
-        """NotFoundError unless we signed exactly this and it has not expired: whoever guesses learns nothing."""
+        """NotFoundError unless we signed exactly this and it has not expired: guessing reveals nothing."""
         expected = self._signature(key, expires_at_s).encode()
         is_ours = hmac.compare_digest(expected, signature.encode(errors="replace"))
         if not is_ours or expires_at_s <= self._clock():
@@ -43,7 +43,7 @@ class UrlSigner:
 
 
 def ensure_secret(path: Path) -> bytes:
-    """The secret kept at `path`, made at first use. However many processes start at once, they get the same."""
+    """Return the secret kept at `path`, made at first use. However many processes start at once, they get the same."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         return path.read_bytes()

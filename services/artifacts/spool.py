@@ -25,7 +25,7 @@ class Spool:
 
     @contextmanager
     def file(self) -> Iterator[Path]:
-        """A path of a file to be; what is there at the end of the block is removed.
+        """Return a path of a file to be. A file that is there at the end of the block is removed.
 
         An OSError inside the block, such as a full disk, becomes UnavailableError.
         """
@@ -40,7 +40,7 @@ class Spool:
 
 @contextmanager
 def open_spool(root: Path) -> Iterator[Spool]:
-    """Make a spool below `root`, after removing those whose process is gone."""
+    """Make a spool below `root`, after removing those of dead processes."""
     root.mkdir(mode=0o700, parents=True, exist_ok=True)
     sweep(root)
     folder, lock = _claim(root)
@@ -52,7 +52,7 @@ def open_spool(root: Path) -> Iterator[Spool]:
 
 
 def sweep(root: Path) -> int:
-    """Remove every spool below `root` that no living process holds; say how many there were."""
+    """Remove every spool below `root` that no living process holds. Say how many there were."""
     removed = 0
     for folder in root.iterdir():
         lock = _lock(folder)
@@ -66,7 +66,7 @@ def sweep(root: Path) -> int:
 
 
 async def write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> int:
-    """Write what the iterator yields to a new file; say how many bytes there were."""
+    """Write the iterator's chunks to a new file. Say how many bytes there were."""
     size = 0
     with ExitStack() as held:  # closes the file also where the caller is cancelled while it is being opened
         file = await finish(lambda: held.enter_context(path.open("xb")))
@@ -77,7 +77,7 @@ async def write_chunks(path: Path, chunks: AsyncIterator[bytes]) -> int:
 
 
 async def read_chunks(path: Path, chunk_bytes: int) -> AsyncIterator[bytes]:
-    """A file's bytes in pieces."""
+    """Return a file's bytes in pieces."""
     with ExitStack() as held:
         file = await finish(lambda: held.enter_context(path.open("rb")))
         while chunk := await finish(file.read, chunk_bytes):
@@ -97,7 +97,10 @@ def _claim(root: Path) -> tuple[Path, int]:
 
 
 def _lock(folder: Path) -> int | None:
-    """Hold a spool's folder for as long as the descriptor is open; None while somebody else does, or it is gone."""
+    """Hold a spool's folder for as long as the descriptor is open.
+
+    None while another process holds it, or it is gone.
+    """
     try:
         descriptor = os.open(folder, _OPEN_FOLDER)
     except OSError:

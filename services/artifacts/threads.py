@@ -22,13 +22,13 @@ async def finish(work: Callable[Given, Result], *args: Given.args, **kwargs: Giv
 
 
 async def finish_in(pool: Executor, work: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs) -> Result:
-    """`finish` in a pool of one's own, so that what is slow there does not hold up what others wait for."""
+    """Run `finish` in a pool of its own, so that slow work there does not hold up other callers."""
     call = partial(copy_context().run, work, *args, **kwargs)
     return await to_the_end(asyncio.get_running_loop().run_in_executor(pool, call))
 
 
 async def to_the_end(work: Awaitable[Result]) -> Result:
-    """What it results in. A caller that is cancelled waits for its end first."""
+    """Return its result. A caller that is cancelled waits for its end first."""
     running = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(running)

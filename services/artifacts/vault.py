@@ -1,4 +1,4 @@
-"""The rules: what may come in, under which key it lies, and who may see it."""
+"""The rules: the limits of uploads, their keys, and the readers they are for."""
 
 import asyncio
 import codecs
@@ -25,7 +25,7 @@ _GATES = 2  # bundles inflated at a time: seconds of computing each, while downl
 
 
 class Vault:
-    """Code bundles, what was built of them, and output files. Everything streams; what fails leaves nothing.
+    """Code bundles, builds and output files. Everything streams. A failed upload leaves nothing.
 
     Safe for concurrent use.
     """
@@ -82,7 +82,7 @@ class Vault:
 
     @asynccontextmanager
     async def open_code(self, s3_key: str) -> AsyncIterator[tuple[CodeInfo, AsyncIterator[bytes]]]:
-        """A bundle's description, without root files, and its bytes. NotFoundError if it is not there."""
+        """Return a bundle's description, without root files, and its bytes. NotFoundError if it is not there."""
         async with self._code.open(s3_key) as (info, chunks):
             if info.sha256:
                 yield CodeInfo(s3_key=s3_key, code_sha256=info.sha256, size_bytes=info.size_bytes), chunks
@@ -107,12 +107,12 @@ class Vault:
 
     @asynccontextmanager
     async def open_output(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        """An output file's description and its bytes. NotFoundError if it is not there."""
+        """Return an output file's description and its bytes. NotFoundError if it is not there."""
         async with self._data.open(keys.check_output_key(key)) as found:
             yield found
 
     async def upload_build(self, build: BuildKey, chunks: AsyncIterator[bytes]) -> BuildInfo:
-        """Keep what was built of a bundle. InvalidFieldError, TooLargeError."""
+        """Store the build of a bundle. InvalidFieldError, TooLargeError."""
         key = keys.build_key(build.runtime, build.toolchain, build.code_sha256)
         with self._spool.file() as received:
             size = await write_chunks(received, _bounded(chunks, "build", self._upload_bytes))
@@ -122,7 +122,7 @@ class Vault:
 
     @asynccontextmanager
     async def open_build(self, build: BuildKey) -> AsyncIterator[tuple[BuildInfo, AsyncIterator[bytes]]]:
-        """A build's description and its bytes. NotFoundError if nobody has built it."""
+        """Return a build's description and its bytes. NotFoundError if it was never built."""
         key = keys.build_key(build.runtime, build.toolchain, build.code_sha256)
         async with self._data.open(key) as (info, chunks):
             yield BuildInfo(build_sha256=info.sha256, size_bytes=info.size_bytes), chunks
@@ -132,7 +132,7 @@ class Vault:
         self._signer.check(key, expires_at_s, signature)
 
     async def sign_outputs(self, wanted: list[str]) -> list[str]:
-        """URLs that open output files without a key, in the order asked for; the files need not be there."""
+        """URLs that open output files without a key, in the order asked for. The files need not be there."""
         if len(wanted) > _SIGNED_AT_ONCE:
             raise InvalidFieldError("keys", f"holds {len(wanted)} keys; ask for at most {_SIGNED_AT_ONCE} at once")
         return [await self._sign(keys.check_output_key(key)) for key in wanted]
@@ -146,7 +146,7 @@ class Vault:
 
 
 async def _bounded(chunks: AsyncIterator[bytes], what: str, limit: int) -> AsyncIterator[bytes]:
-    """What comes, until it is more than the limit: TooLargeError then, before the excess is passed on."""
+    """Pass chunks on until they exceed the limit: TooLargeError then, before the excess is passed on."""
     size = 0
     async for chunk in chunks:
         size += len(chunk)

@@ -32,7 +32,7 @@ class RuntimeOffer:
     async def resolve(self, name: str) -> Runtime:
         """Find the runtime that serves a job of `name` here.
 
-        RuntimeNotSupportedError when there is none; UnavailableError when what the others offer is not known.
+        RuntimeNotSupportedError when there is none, UnavailableError when the offers of other executors are unknown.
         """
         try:
             return resolve(name, self.runtimes)
@@ -60,12 +60,12 @@ class RuntimeOffer:
 
 
 async def announce(executors: ExecutorDirectory, describe: Callable[[], ExecutorInfo]) -> None:
-    """Announce for ever; an outage only postpones."""
+    """Announce for ever. An outage only postpones."""
     await repeat(lambda: executors.announce(describe()), _ANNOUNCE_S, "not announced")
 
 
 async def withdraw(executors: ExecutorDirectory, executor_id: str) -> None:
-    """Say goodbye; without it the announcement runs out by itself."""
+    """Say goodbye. Without it the announcement runs out by itself."""
     try:
         await executors.withdraw(executor_id)
     except UnavailableError as error:

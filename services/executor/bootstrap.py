@@ -125,7 +125,7 @@ async def _open_services(
 async def _work_until_stopped(
     poller: Poller, ending: Ending, beside: list[Coroutine[Any, Any, None]], drain_s: float
 ) -> None:
-    """Poll, with the other loops beside it; a loop that ends by itself is a fault and ends the executor."""
+    """Poll, with the other loops beside it. A loop that ends by itself is a fault and ends the executor."""
     polling = asyncio.create_task(poller.run(), name="poller")
     stopped = asyncio.create_task(until_stopped(), name="until stopped")
     loops = [asyncio.create_task(loop) for loop in beside]

@@ -28,7 +28,7 @@ _STATES = {
 
 
 class ExecutorServicer(ExecutorServiceServicer):
-    """Tells what the executor is doing, and what its jobs print."""
+    """Tells the state of the executor, and streams the output of its jobs."""
 
     def __init__(self, pool: Pool, live: OutputLogs, describe: Callable[[], ExecutorInfo]) -> None:
         self._pool = pool

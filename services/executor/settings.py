@@ -61,7 +61,7 @@ class ExecutorSettings(GridSettings):
 
     @property
     def ready(self) -> dict[str, int]:
-        """Generic sandboxes to keep ready by runtime; "*" stands for every other."""
+        """Generic sandboxes to keep ready by runtime. "*" stands for every other one."""
         parts = (part.partition("=") for part in self.executor_pool.split(",") if part.strip())
         return {name.strip() if count else "*": int(count or name) for name, _, count in parts}
 
@@ -74,7 +74,7 @@ class ExecutorSettings(GridSettings):
 
     @property
     def poll_s(self) -> float:
-        """One wait for messages. On SQS every wait costs money, whether a message comes or not."""
+        """Return one wait for messages. On SQS every wait costs money, whether a message comes or not."""
         if self.executor_poll_s is not None:
             return self.executor_poll_s
         return 20.0 if self.task_queue_url.startswith("sqs:") else 2.0
@@ -88,5 +88,5 @@ class ExecutorSettings(GridSettings):
 
     @property
     def root(self) -> Path:
-        """The folder this executor owns."""
+        """Return the folder this executor owns."""
         return (self.executor_dir or self.data_dir / "executors" / self.executor_id).absolute()

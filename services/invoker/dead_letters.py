@@ -1,4 +1,4 @@
-"""Messages that were given up: listed, queued again, deleted, and told to whoever waits for their jobs."""
+"""Messages that were given up: lists, redrives and deletes them, and fails their jobs for waiting callers."""
 
 from collections.abc import Sequence
 
@@ -29,11 +29,11 @@ class DeadLetters:
         self._seen: set[str] = set()
 
     async def page(self, size: int) -> tuple[Sequence[DeadLetter], int]:
-        """Up to `size` letters, and how many there are."""
+        """Return up to `size` letters, and how many there are."""
         return await self._queue.dead_letters(size), (await self._queue.depth()).dead
 
     async def redrive(self, letter_ids: Sequence[str], *, everything: bool) -> int:
-        """Queue letters again; their jobs are PENDING again. How many were there. InvalidFieldError."""
+        """Queue letters again. Their jobs are PENDING again. How many were there. InvalidFieldError."""
         _require_choice(letter_ids, everything=everything)
         moved = 0
         for letters in await self._chosen(letter_ids):
@@ -43,17 +43,17 @@ class DeadLetters:
         return moved
 
     async def purge(self, letter_ids: Sequence[str], *, everything: bool) -> int:
-        """Delete letters; how many were there. InvalidFieldError."""
+        """Delete letters. How many were there. InvalidFieldError."""
         _require_choice(letter_ids, everything=everything)
         chosen = await self._chosen(letter_ids)
         return sum([await self._queue.purge([letter.letter_id for letter in letters]) for letters in chosen])
 
     async def watch(self, every_s: float) -> None:
-        """Look for ever for what the queue itself gave up; an outage only postpones."""
+        """Look for ever for messages that the queue itself gave up. An outage only postpones."""
         await repeat(self.look, every_s, "dead letters not looked at")
 
     async def look(self) -> None:
-        """Mark the jobs FAILED whose messages the queue moved after too many receives, so nobody waits for nothing."""
+        """Fail the jobs of messages that the queue moved after too many receives, so that no caller waits in vain."""
         dead = (await self._queue.depth()).dead
         letters = await self._queue.dead_letters(min(dead, _MOST)) if dead else []
         self._seen &= {letter.letter_id for letter in letters}
@@ -62,7 +62,7 @@ class DeadLetters:
                 self._seen.add(letter.letter_id)
 
     async def _chosen(self, letter_ids: Sequence[str]) -> list[list[DeadLetter]]:
-        """What is there of these letters, or of all, in steps."""
+        """Return these letters, or all, as far as they are there, in steps."""
         dead = await self._queue.dead_letters((await self._queue.depth()).dead + _AT_ONCE)
         wanted = set(letter_ids)
         chosen = [letter for letter in dead if not wanted or letter.letter_id in wanted]
@@ -84,7 +84,7 @@ class DeadLetters:
         log.info("revived", job_id=job.job_id)
 
     async def _fail(self, letter: DeadLetter) -> bool:
-        """Whether nothing is left to do for it."""
+        """Tell whether nothing is left to do for it."""
         job = job_in(letter)
         if job is None or not job.owner:
             return True
@@ -105,7 +105,7 @@ class DeadLetters:
 
 
 def job_in(letter: DeadLetter) -> Job | None:
-    """The job a letter asks for; None for garbage."""
+    """Return the job of a letter, or None for a malformed one."""
     try:
         return decode(letter.body).job
     except MalformedError:

@@ -22,7 +22,7 @@ class Functions:
         self._known: TTLCache[str, Function] = TTLCache(_MOST, ttl_s, clock)
 
     async def get(self, function_id: str) -> Function:
-        """The function. NotFoundError when it is unknown or another owner's; both read the same."""
+        """Return the function. NotFoundError when it is unknown or another owner's. Both read the same."""
         function = self._known.get(function_id)
         if function is None:
             function = self._known[function_id] = await self._read(function_id)
@@ -31,5 +31,5 @@ class Functions:
         return function
 
     def forget(self, function_id: str) -> None:
-        """It is deleted."""
+        """Forget a function that is deleted."""
         self._known.pop(function_id, None)

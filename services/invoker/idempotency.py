@@ -5,12 +5,15 @@ from nanogrid.jobs import IdempotencyKey
 from nanogrid.v1.resources_pb2 import Dialect
 
 
-def question(
+def idempotency_key(
     owner: str, key: str, *, function_id: str, payload: bytes, dialect: Dialect.ValueType
 ) -> IdempotencyKey | None:
-    """The question that a caller named `key`; None without a key. InvalidFieldError for a key that cannot be one."""
+    """Return the key of a call, or None without one.
+
+    InvalidFieldError for a malformed key.
+    """
     if not key:
         return None
     check_idempotency_key(key, "idempotency_key")
-    asked = digest_of(function_id.encode(), b"%d" % dialect, payload)
-    return IdempotencyKey(name=digest_of(owner.encode(), key.encode()), fingerprint=asked)
+    digest = digest_of(function_id.encode(), b"%d" % dialect, payload)
+    return IdempotencyKey(name=digest_of(owner.encode(), key.encode()), fingerprint=digest)

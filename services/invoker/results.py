@@ -15,7 +15,7 @@ class JobReader:
         self._artifacts = artifacts
 
     async def get(self, job_id: str) -> Job:
-        """The job. NotFoundError when neither knows it; UnavailableError when the store cannot be asked."""
+        """Return the job. NotFoundError when neither knows it, UnavailableError when the store cannot be asked."""
         try:
             job = await self._jobs.get(job_id)
         except NotFoundError:
@@ -28,11 +28,11 @@ class JobReader:
         return await self._mended(job) if job.is_damaged else await self.whole(job)
 
     async def whole(self, job: Job) -> Job:
-        """The job with what was too large for the job store. UnavailableError."""
+        """Return the job with the parts that were too large for the job store. UnavailableError."""
         return await self._durable(job.job_id) if job.kept_in_artifacts else job
 
     async def _mended(self, job: Job) -> Job:
-        """The job from its durable result, else what is left of it."""
+        """Return the job from its durable result, else the rest of its record."""
         try:
             return await self._durable(job.job_id)
         except (NotFoundError, UnavailableError, RecordError):
@@ -46,5 +46,5 @@ class JobReader:
 
 
 def unknown(job_id: str) -> NotFoundError:
-    """What callers are told of a job that is not there, or not theirs."""
+    """Return the error for a job that is missing or another owner's."""
     return NotFoundError(f"job {job_id} is unknown, or ended longer ago than results are kept", field="job_id")

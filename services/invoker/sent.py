@@ -20,7 +20,7 @@ class SentJobs:
     """Notes that jobs were sent, many at a time, and withdraws those that were refused but may be recorded.
 
     A note that is lost in a crash only makes a second message, which the claim sees to. A refused job is withdrawn
-    before its message would be sent; if that is lost in a crash, a job runs whose caller was told to try again.
+    before its message would be sent. If that is lost in a crash, a job runs although its caller was told to try again.
     """
 
     def __init__(self, jobs: Submissions) -> None:

@@ -26,7 +26,7 @@ _EXCERPT_BYTES = 1024
 
 
 class InvokerServicer(InvokerServiceServicer):
-    """Translates; the rules are in Submitter, JobReader and DeadLetters, the truth is in the job store."""
+    """Translates. The rules are in Submitter, JobReader and DeadLetters, the truth is in the job store."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Accepting a job: recorded first, then queued; what is answered is never lost."""
+"""Accepting a job: recorded first, then queued. An answered job is never lost."""
 
 import time
 import uuid
@@ -24,7 +24,7 @@ from nanogrid.queue import TaskQueue
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Job, JobState
 from services.invoker.functions import Functions
-from services.invoker.idempotency import question
+from services.invoker.idempotency import idempotency_key
 from services.invoker.results import JobReader
 from services.invoker.sent import SentJobs
 from services.invoker.store_watch import StoreWatch
@@ -34,7 +34,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class SubmitLimits:
-    """Longest wait; largest payload; largest body, above which the payload travels apart."""
+    """Longest wait. Largest payload. Largest body, above which the payload travels apart."""
 
     wait_s: float
     payload_bytes: int
@@ -43,7 +43,7 @@ class SubmitLimits:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}; `key` may be "".
+    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}. `key` may be "".
 
     `job_id` is set by services of the grid that may repeat the call after a lost connection.
     """
@@ -80,20 +80,20 @@ class Submitter:
         self._limits = limits
 
     async def submit(self, call: FunctionCall) -> Job:
-        """Record and queue a job; answers it PENDING, or as it is where the key made it earlier.
+        """Record and queue a job. Answers it PENDING, or as it is where the key made it earlier.
 
         NotFoundError, InvalidFieldError, TooLargeError, UnprocessableError or UnavailableError mean that nothing was
         accepted.
         """
         message = await self._message(call)
         try:
-            asked = await self._accept(message, named := _question(message, call), sync=False)
+            earlier = await self._accept(message, key := _key_of(message, call), sync=False)
         except ConflictError:
             return await self._accepted_before(message.job, call)
-        if asked is None:
+        if earlier is None:
             return message.job
-        _require_same(asked, named)
-        return await self._made(asked)
+        _require_same(earlier, key)
+        return await self._made(earlier)
 
     async def invoke(self, call: FunctionCall, wait_s: float) -> Job:
         """Submit and wait up to `wait_s` (0 = the setting, which is also the most) for the job's end.
@@ -104,47 +104,50 @@ class Submitter:
         message = await self._message(call)
         async with self._jobs.waiting(message.job.job_id) as waiter:
             try:
-                asked = await self._accept(message, named := _question(message, call), sync=True)
+                earlier = await self._accept(message, key := _key_of(message, call), sync=True)
             except ConflictError:
                 await self._accepted_before(message.job, call)
-                asked = None
-            if asked is not None:
-                return await self._answer_again(asked, named)
+                earlier = None
+            if earlier is not None:
+                return await self._answer_repeated(earlier, key)
             ended = await waiter.wait(min(wait_s or self._limits.wait_s, self._limits.wait_s))
         try:
-            return await self._results.whole(ended) if ended else await self._as_it_is(message.job, named)
+            return await self._results.whole(ended) if ended else await self._as_it_is(message.job, key)
         except UnavailableError:
             return message.job  # accepted, and all that can be said now
 
     async def _accepted_before(self, job: Job, call: FunctionCall) -> Job:
-        """The job that the first of a repeated call made. ConflictError where the id is another call's."""
+        """Return the job that the first of a repeated call made. ConflictError where the id is another call's."""
         made = await self._results.get(job.job_id)
         if not call.job_id or (made.owner, made.function_id) != (job.owner, job.function_id):
             raise ConflictError(f"job {job.job_id} is another call's", field="job_id")
         return made
 
-    async def _as_it_is(self, job: Job, named: IdempotencyKey | None) -> Job:
-        if named is not None:
-            await self._jobs.answered(named)
+    async def _as_it_is(self, job: Job, key: IdempotencyKey | None) -> Job:
+        if key is not None:
+            await self._jobs.answered(key)
         try:
             return await self._results.get(job.job_id)
         except NotFoundError:  # the store was flushed; the job's body will rebuild its record
             return job
 
-    async def _answer_again(self, asked: EarlierCall, named: IdempotencyKey | None) -> Job:
-        _require_same(asked, named)
-        job = await self._made(asked)
-        if job.state not in FINAL_STATES and not asked.answered:
+    async def _answer_repeated(self, earlier: EarlierCall, key: IdempotencyKey | None) -> Job:
+        _require_same(earlier, key)
+        job = await self._made(earlier)
+        if job.state not in FINAL_STATES and not earlier.answered:
             raise ConflictError(
-                f"the first call with this Idempotency-Key still waits for its answer; see job {asked.job_id}",
+                f"the first call with this Idempotency-Key still waits for its answer; see job {earlier.job_id}",
                 field="idempotency_key",
             )
         return job
 
-    async def _made(self, asked: EarlierCall) -> Job:
-        """The job that the question made. UnavailableError when its record was lost in between: asking again helps."""
+    async def _made(self, earlier: EarlierCall) -> Job:
+        """Return the job that the earlier call made. UnavailableError when its record was lost in between.
+
+        Asking again helps.
+        """
         try:
-            return await self._results.get(asked.job_id)
+            return await self._results.get(earlier.job_id)
         except NotFoundError:
             raise UnavailableError("the job store forgot what this Idempotency-Key made; try again") from None
 
@@ -173,8 +176,8 @@ class Submitter:
         )
         return Message(job, function, call.payload or b"{}", request_id=caller.caller().request_id)
 
-    async def _accept(self, message: Message, named: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
-        """Record and queue it; None, or what the same question made earlier."""
+    async def _accept(self, message: Message, key: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
+        """Record and queue it. None, or the earlier call under the same key."""
         self._watch.require_safe()
         job_id = message.job.job_id
         body = encode(message)
@@ -182,13 +185,13 @@ class Submitter:
             await self._artifacts.keep_payload(job_id, message.payload)
             body = encode(message, payload_elsewhere=True)
         try:
-            asked = await self._jobs.create(message.job, body, named)
+            earlier = await self._jobs.create(message.job, body, key)
         except UnavailableError:
-            if named is None:  # with a key, whoever asks again gets this job, should it be recorded
+            if key is None:  # with a key, whoever asks again gets this job, should it be recorded
                 self._sent.doubt(job_id, body)
             raise
-        if asked is not None:
-            return asked
+        if earlier is not None:
+            return earlier
         try:
             await self._queue.send(body, sync=sync)
         except UnavailableError:
@@ -199,14 +202,14 @@ class Submitter:
         return None
 
 
-def _question(message: Message, call: FunctionCall) -> IdempotencyKey | None:
-    return question(
+def _key_of(message: Message, call: FunctionCall) -> IdempotencyKey | None:
+    return idempotency_key(
         message.job.owner, call.key, function_id=call.function_id, payload=call.payload, dialect=message.job.dialect
     )
 
 
-def _require_same(asked: EarlierCall, named: IdempotencyKey | None) -> None:
-    if named is None or asked.fingerprint != named.fingerprint:
+def _require_same(earlier: EarlierCall, key: IdempotencyKey | None) -> None:
+    if key is None or earlier.fingerprint != key.fingerprint:
         raise UnprocessableError(
             "this Idempotency-Key was used for another call; take a new key for a new call", field="idempotency_key"
         )

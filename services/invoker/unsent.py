@@ -1,4 +1,4 @@
-"""Finishing what crashes and deletions left half done."""
+"""Finishes the work that crashes and deletions left half done."""
 
 from typing import TYPE_CHECKING
 
@@ -29,11 +29,11 @@ class Sweeper:
         self._unsent_s = unsent_s
 
     async def run(self, every_s: float) -> None:
-        """Sweep for ever; an outage only postpones."""
+        """Sweep for ever. An outage only postpones."""
         await repeat(self.sweep, every_s, "sweep postponed")
 
     async def sweep(self) -> None:
-        """One round."""
+        """Do one round."""
         for job_id, message in await self._jobs.unsent(self._unsent_s, _BATCH):
             await self._queue.send(message)
             await self._jobs.sent([job_id])

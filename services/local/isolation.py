@@ -1,4 +1,4 @@
-"""Whether this machine can hold functions back from itself, and what to do when it cannot."""
+"""Decides whether functions can be isolated on this machine, and refuses or warns where they cannot."""
 
 import os
 
@@ -8,11 +8,11 @@ DOCKER, PROCESS = "docker:", "process:"
 
 
 class IsolationError(StartError):
-    """Functions would run unisolated where strangers may call them; the message says what to do."""
+    """Functions would run unisolated where strangers may call them. The message names the cure."""
 
 
 def choose(configured: str, problem: str | None, *, public: bool) -> str:
-    """The sandbox URL: what was configured, else Docker.
+    """Return the sandbox URL: the configured one, else Docker.
 
     Where Docker has a problem functions run as plain child processes, but only on a grid that listens on loopback:
     IsolationError on one that strangers can reach.
@@ -30,7 +30,7 @@ def choose(configured: str, problem: str | None, *, public: bool) -> str:
 
 
 def docker_problem() -> str | None:
-    """Why Docker sandboxes cannot be had here; None when they can."""
+    """Say why Docker sandboxes cannot be had here, or None."""
     if os.geteuid() != 0:
         return "executors need root for cgroups and quotas; this is not root"
     import docker  # noqa: PLC0415 - an SDK is loaded on use

@@ -38,12 +38,12 @@ class Addresses:
 
     @property
     def url(self) -> str:
-        """The public API."""
+        """Return the public API."""
         return f"http://{ports.reachable(self.gateway_listen)}"
 
 
 def addresses(settings: LocalGridSettings) -> Addresses:
-    """Settle every address. What was set is kept, or refused with PortTakenError; the rest avoids what is taken."""
+    """Settle every address. A configured one is kept, or refused with PortTakenError. The rest avoids taken ports."""
     listens, reached = {}, {}
     for name in ("registry", "artifacts", "invoker"):
         listen = getattr(settings, f"{name}_listen")
@@ -71,7 +71,7 @@ def environment(
     sandbox_url: str,
     token: str,
 ) -> dict[str, str]:
-    """What every process of the grid is told: the caller's environment, and what the stack decided."""
+    """Return the environment of every process: the caller's, and the decisions of the local grid."""
     return {
         **inherited,
         "NANOGRID_DATA_DIR": str(data_dir),
@@ -91,7 +91,10 @@ def environment(
 
 
 def stages(env: Mapping[str, str], settings: LocalGridSettings) -> Iterator[list[Child]]:
-    """The services, stage by stage as they start; stages stop in the opposite order, so that nobody calls in vain."""
+    """Return the services, stage by stage as they start.
+
+    Stages stop in the opposite order, so that no call is made in vain.
+    """
     yield [Child("registry", _module("services.registry"), env)]
     yield [Child("artifacts", _module("services.artifacts"), env)]
     yield list(_executors(env, settings.executors, STOP_WAIT_S + settings.executor_drain_s))
@@ -111,7 +114,7 @@ def _executors(env: Mapping[str, str], executors: int, stop_wait_s: float) -> It
 
 
 def executor_id(data_dir: str, number: int) -> str:
-    """The same after every restart, different for every executor and data folder of this machine."""
+    """Return the same after every restart, different for every executor and data folder of this machine."""
     return f"local-{hashlib.sha256(data_dir.encode()).hexdigest()[:8]}-{number}"
 
 

@@ -6,11 +6,11 @@ from nanogrid.errors import StartError
 
 
 class PortTakenError(StartError):
-    """Somebody else listens there; the message says how to choose another port."""
+    """Another process listens there. The message says how to choose another port."""
 
 
 def split(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`; brackets around an IPv6 host are dropped. ValueError otherwise."""
+    """Host and port of `host:port`. Brackets around an IPv6 host are dropped. ValueError otherwise."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"{address!r} is not host:port")
@@ -23,13 +23,13 @@ def join(host: str, port: int) -> str:
 
 
 def reachable(listen: str) -> str:
-    """Where a server that listens there is reached from this machine."""
+    """Tell where a server that listens there is reached from this machine."""
     host, port = split(listen)
     return join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared with, not bound to
 
 
 def choose_ports(listen: str, setting: str) -> str:
-    """The address with its port chosen: 0 becomes a free one. PortTakenError when the port is taken."""
+    """Return the address with its port chosen: 0 becomes a free one. PortTakenError when the port is taken."""
     host, port = split(listen)
     if not (found := _bind(host, port)):
         raise PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
@@ -37,13 +37,13 @@ def choose_ports(listen: str, setting: str) -> str:
 
 
 def prefer(listen: str) -> str:
-    """The address itself while it is free, else a free port on its host."""
+    """Return the address itself while it is free, else a free port on its host."""
     host, port = split(listen)
     return join(host, _bind(host, port) or _bind(host, 0))
 
 
 def _bind(host: str, port: int) -> int:
-    """The port bound for a moment, 0 when it is taken. Whoever asked must listen there soon."""
+    """Return the port bound for a moment, 0 when it is taken. The caller must listen there soon."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free enough
         try:

@@ -20,7 +20,7 @@ _POLL_S = 0.02
 
 @asynccontextmanager
 async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
-    """The URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
+    """Return the URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
     if settings.redis_url or settings.redis_host:
         try:
             await check_redis(settings.jobs_url, may_evict=settings.redis_may_evict)
@@ -48,7 +48,7 @@ async def _answers(host: str, port: int, logfile: Path) -> None:
 
 
 async def _pong(host: str, port: int) -> bool:
-    """Whether Redis has read its file and serves; it answers -LOADING until then."""
+    """Tell whether Redis has read its file and serves. It answers -LOADING until then."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:

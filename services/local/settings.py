@@ -1,4 +1,4 @@
-"""Settings of the local stack itself; everything else in the environment passes through to the services."""
+"""Settings of the local stack itself. Everything else in the environment passes through to the services."""
 
 from pydantic import Field
 

@@ -24,14 +24,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def next_delay(previous_s: float, ran_s: float) -> float:
-    """How long to wait before starting a child again: twice as long every time, anew after a steady run."""
+    """Tell how long to wait before starting a child again: twice as long every time, anew after a steady run."""
     if previous_s == 0 or ran_s >= STEADY_S:
         return FIRST_DELAY_S
     return min(previous_s * 2, LONGEST_DELAY_S)
 
 
 class Supervised:
-    """One child, kept running from `start` until `stop`. For one event loop; each is called once."""
+    """One child, kept running from `start` until `stop`. For one event loop. Each is called once."""
 
     def __init__(self, child: Child, logs: Path) -> None:
         self._child = child
@@ -46,7 +46,7 @@ class Supervised:
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._child.name}")
 
     async def stop(self) -> None:
-        """End the child: politely, then after its time with force, together with whatever it left in its session."""
+        """End the child: politely, then after its time with force, together with the rest of its session."""
         self._stopping.set()
         await self._end()
         await self._keeper
@@ -111,7 +111,7 @@ class Supervised:
 
 @asynccontextmanager
 async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[None]:
-    """Start the stages in order and keep their children running; at the end stop the stages in the opposite order."""
+    """Start the stages in order and keep their children running. At the end stop the stages in the opposite order."""
     logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     async with AsyncExitStack() as started:
         for stage in stages:
@@ -134,7 +134,7 @@ async def _stage() -> AsyncIterator[list[Supervised]]:
 
 
 def _dies_with(parent: int) -> Callable[[], None]:
-    """What a child does between fork and exec: ask the kernel for SIGTERM when the supervisor dies, however it does."""
+    """Prepare a child between fork and exec: ask the kernel for SIGTERM when the supervisor dies, however it does."""
 
     def ask() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

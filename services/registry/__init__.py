@@ -1,1 +1,1 @@
-"""Registry: which functions exist, and whose API key is whose."""
+"""Registry: functions and API keys."""

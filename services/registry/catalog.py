@@ -1,4 +1,4 @@
-"""The rules of functions: what may be recorded, which defaults fill it, and who may see it."""
+"""The rules of functions: the checks, the defaults and the visibility of functions."""
 
 import re
 import time
@@ -21,7 +21,7 @@ _GRID_KEY = re.compile(r"functions/([^/]+)/code\.zip")
 
 
 class Catalog:
-    """Functions as callers know them. What belongs to another owner does not exist."""
+    """Functions as callers know them. Another owner's functions do not exist."""
 
     def __init__(self, store: FunctionStore, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._store = store
@@ -43,18 +43,18 @@ class Catalog:
         return function
 
     async def get(self, function_id: str) -> Function:
-        """A function of the caller's by its id. NotFoundError otherwise."""
+        """Return a function of the caller's by its id. NotFoundError otherwise."""
         function = await self._store.get_function(function_id)
         if not caller.caller().may_see(function.owner):
             raise NotFoundError("no such function", field="function_id")
         return function
 
     async def newest(self, name: str) -> Function:
-        """The caller's newest function of this name. NotFoundError when there is none."""
+        """Return the caller's newest function of this name. NotFoundError when there is none."""
         return await self._store.newest_function(caller.caller().owner, name)
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[Function], str]:
-        """The caller's functions, newest first, and the next page's token; everybody's for the grid itself."""
+        """Return the caller's functions, newest first, and the next page's token. All owners' for the grid itself."""
         return await self._store.page_functions(caller.caller().principal, paging.size(page_size), page_token)
 
     async def delete(self, function_id: str) -> Function:
@@ -63,7 +63,7 @@ class Catalog:
         return await self._store.delete_function(function_id)
 
     async def _check_code_is_theirs(self, function: Function) -> None:
-        """Keys below `functions/` hold uploads: of this very function, or of another that the caller may see."""
+        """Check a key below `functions/`: an upload of this very function, or of one that the caller may see."""
         if not function.s3_key.startswith("functions/"):
             return
         uploaded = _GRID_KEY.fullmatch(function.s3_key)
@@ -80,7 +80,7 @@ class Catalog:
 
 
 def check(function: Function) -> None:
-    """InvalidFieldError for the first field that will not do, with what would."""
+    """InvalidFieldError for the first wrong field, with the cure."""
     _check_identity(function)
     _check_code(function)
     _check_limits(function)

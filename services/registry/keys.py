@@ -19,14 +19,14 @@ _NOBODY = "0" * 64  # compared with where there is no key, so that its absence t
 
 
 class Keys:
-    """API keys and whom they speak for. Who may ask is the edge's concern."""
+    """API keys and their principals. The edge decides which callers may ask."""
 
     def __init__(self, store: KeyStore, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._store = store
         self._now_us = now_us
 
     async def create(self, principal: str) -> tuple[ApiKey, str]:
-        """Make a key for a principal; the secret is returned here and kept nowhere. InvalidFieldError otherwise."""
+        """Make a key for a principal. The secret is returned here and kept nowhere. InvalidFieldError otherwise."""
         if not _PRINCIPAL.fullmatch(principal):
             raise InvalidFieldError("principal", "use 1 to 64 characters of A-Z a-z 0-9 . _ @ -")
         key = ApiKey(key_id=secrets.token_hex(6), principal=principal)
@@ -36,7 +36,10 @@ class Keys:
         return key, secret
 
     async def verify(self, secret: str) -> str:
-        """The principal of a key. One same UnauthenticatedError when it is malformed, unknown, wrong or revoked."""
+        """Return the principal of a key.
+
+        One same UnauthenticatedError when it is malformed, unknown, wrong or revoked.
+        """
         presented = _digest(secret)
         record = await self._find(secret)
         matches = hmac.compare_digest(presented, record.digest if record else _NOBODY)
@@ -45,11 +48,11 @@ class Keys:
         return record.key.principal
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[ApiKey], str]:
-        """Keys, newest first, and the next page's token."""
+        """Return keys, newest first, and the next page's token."""
         return await self._store.page_keys(paging.size(page_size), page_token)
 
     async def revoke(self, key_id: str) -> ApiKey:
-        """Revoke a key; again changes nothing. NotFoundError when it never was."""
+        """Revoke a key. Again changes nothing. NotFoundError when it never was."""
         return await self._store.revoke_key(key_id, self._now_us())
 
     async def _find(self, secret: str) -> KeyRecord | None:

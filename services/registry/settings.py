@@ -14,7 +14,7 @@ class RegistrySettings(GridSettings):
 
     @property
     def store_url(self) -> str:
-        """URL of the store of functions and keys: what was asked for, else the embedded twin."""
+        """URL of the store of functions and keys: the configured one, else the embedded twin."""
         if self.registry_store_url or not self.dynamodb_table:
             return self.registry_store_url or self._embedded_url
         return f"dynamodb://{self.dynamodb_table}"

@@ -21,14 +21,14 @@ _TRIES = 3  # a key whose function was deleted is freed first, and somebody else
 
 
 class Uploads:
-    """What uploads under a caller's key are doing, and what they made."""
+    """Uploads under a caller's key: their reservations and their functions."""
 
     def __init__(self, store: Store, now_us: Callable[[], int] = lambda: time.time_ns() // 1000) -> None:
         self._store = store
         self._now_us = now_us
 
     async def reserve(self, reservation: UploadReservation) -> EarlierUpload | None:
-        """Reserve the caller's key; None, or what the key made earlier. ConflictError while another has it."""
+        """Reserve the caller's key. None, or the function it made earlier. ConflictError while another has it."""
         for _ in range(_TRIES):
             now_us = self._now_us()
             wanted = replace(_upload(reservation), free_at_us=now_us + RESERVED_S * 1_000_000)
@@ -48,13 +48,13 @@ class Uploads:
         )
 
     async def release(self, reservation: UploadReservation) -> bool:
-        """Give an upload up; True when it has made a function: that, and its key, stay."""
+        """Give an upload up. True when it has made a function: that, and its key, stay."""
         upload = _upload(reservation)
         left = await self._store.release_upload(upload)
         return left is not None and left.reservation_id == upload.reservation_id
 
     def completed(self, request: CreateFunctionRequest) -> NamedUpload | None:
-        """The upload to record together with its function; None where the caller named none. InvalidFieldError."""
+        """Return the upload to record together with its function, or None without a key. InvalidFieldError."""
         if not request.HasField("reservation"):
             return None
         if not _SHA256.fullmatch(request.fingerprint):

@@ -18,7 +18,7 @@ KEY_BYTES = 1024  # S3's and GCS's most
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """What a store knows of a blob. `sha256` (lower-case hex) is "" where it was not told at put, or changed since."""
+    """The properties of a blob. `sha256` (lower-case hex) is "" where the put did not give it, or the blob changed."""
 
     key: str
     size_bytes: int
@@ -36,7 +36,7 @@ class Listed:
 
 
 class BlobStore(Protocol):
-    """Keys as `check_key` allows; a key may at the same time be a folder of others. Safe for concurrent use.
+    """Keys as `check_key` allows. A key may also be a folder of keys. Safe for concurrent use.
 
     Every method raises InvalidFieldError for an impossible key and UnavailableError while the store fails.
     """
@@ -44,44 +44,47 @@ class BlobStore(Protocol):
     async def put(
         self, key: str, source: Path | AsyncIterator[bytes], *, content_type: str, sha256: str = ""
     ) -> BlobInfo:
-        """Store a file's bytes, or what the iterator yields, durably. Readers see the old blob or the new one, whole.
+        """Store a file's bytes, or an iterator's, durably. Readers see the old blob or the new one, whole.
 
-        What the iterator raises goes through, and nothing is stored; nor is it when the caller is cancelled.
+        An exception of the iterator, or a cancellation, passes through, and nothing is stored.
         """
 
     async def put_new(self, blobs: Mapping[str, bytes], *, content_type: str) -> set[str]:
-        """Store small blobs durably, by key, except those whose key is taken; the keys that were stored.
+        """Store small blobs durably, by key, except those whose key is taken. The keys that were stored.
 
         Of several callers at once, in any process, one is the first. On an error some may be stored.
         """
 
     async def read(self, key: str) -> bytes:
-        """A blob as a whole, for those known to be small. NotFoundError if it is not there."""
+        """Return a blob as a whole, for those known to be small. NotFoundError if it is not there."""
 
     def list(self, prefix: str) -> AsyncIterator[Listed]:
-        """Every blob whose key starts with `prefix`, which ends in `/`, in no order.
+        """List the blobs below `prefix`, which ends in `/`, in no order.
 
-        What comes or goes meanwhile may be missed.
+        Blobs that come or go meanwhile may be missed.
         """
 
     def open(self, key: str) -> AbstractAsyncContextManager[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        """A blob's description, and its bytes in pieces of at most CHUNK_BYTES. NotFoundError if it is not there."""
+        """Return a blob's description, and its bytes in pieces of at most CHUNK_BYTES.
+
+        NotFoundError if it is not there.
+        """
 
     async def head(self, key: str) -> BlobInfo:
-        """A blob's description. NotFoundError if it is not there."""
+        """Return a blob's description. NotFoundError if it is not there."""
 
     async def delete(self, key: str) -> None:
-        """Delete a blob. Idempotent: what is not there is deleted already."""
+        """Delete a blob. Idempotent: deleting a missing blob is no error."""
 
     async def delete_below(self, prefix: str) -> None:
-        """Delete every blob whose key starts with `prefix`, which ends in `/`. Idempotent."""
+        """Delete every blob below `prefix`, which ends in `/`. Idempotent."""
 
     async def signed_url(self, key: str, ttl_s: int) -> str | None:
-        """A URL that lets anyone read the blob for `ttl_s` seconds, there or not; None where the store cannot sign."""
+        """Return a URL that reads the blob without a key for `ttl_s` seconds, or None where the store cannot sign."""
 
 
 def check_object_key(key: str) -> str:
-    """The key, if it can name a blob in every store. InvalidFieldError otherwise."""
+    """Return the key, if it can name a blob in every store. InvalidFieldError otherwise."""
     try:
         size = len(key.encode())
     except UnicodeEncodeError:
@@ -94,7 +97,7 @@ def check_object_key(key: str) -> str:
 
 
 def content_type_of(name: str) -> str:
-    """The media type that a name's ending stands for."""
+    """Return the media type that a name's ending stands for."""
     kind, encoding = mimetypes.guess_type(name.rpartition("/")[2])
     if kind is None or encoding is not None:
         return "application/octet-stream"

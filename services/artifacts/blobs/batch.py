@@ -14,10 +14,10 @@ _UNABLE = (errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL)  # of a file system wit
 
 
 def write_new(temporary: Path, contents: Mapping[str, bytes]) -> set[str]:
-    """Write files, by path, except where there is one already; the paths that were written.
+    """Write files, by path, except where there is one already. The paths that were written.
 
-    `temporary` is what the names of files on their way begin with, in a folder that is there and on the same file
-    system; none is left. OSError as the file system has it.
+    `temporary` is the prefix of the names of unfinished files, in a folder that is there and on the same file system.
+    None is left. OSError as the file system has it.
     """
     begun: list[_Begun] = []
     try:
@@ -50,12 +50,12 @@ class _Begun:
             self.descriptor = os.open(self._path, _NEW | os.O_CREAT | os.O_EXCL, 0o600)
 
     def write(self, content: bytes) -> None:
-        """Write it all; only a disk that is nearly full takes less at once."""
+        """Write it all. Only a disk that is nearly full takes less at once."""
         while content := content[os.write(self.descriptor, content) :]:
             pass
 
     def place(self, path: str) -> bool:
-        """Whether it took the place; False where there is something. UnavailableError when it cannot be placed."""
+        """Tell whether it took the place: False where there is something. UnavailableError when it cannot be placed."""
         for _ in range(_TRIES):
             try:
                 # With a descriptor, of no use here otherwise, Python makes the call that follows the link in /proc.

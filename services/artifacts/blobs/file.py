@@ -29,7 +29,7 @@ _TRIES = 20  # a folder may be pruned by a delete just before a put moves its fi
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """What a put said about a blob, and the very file it said it about: one replaced by hand is another file."""
+    """The properties that a put gave to a blob, and the identity of its file: a file replaced by hand is another."""
 
     content_type: str
     sha256: str
@@ -39,7 +39,7 @@ class _About:
     key: str = ""  # where the path does not tell it
 
     def is_about(self, found: os.stat_result) -> bool:
-        """Whether this was said about the file found."""
+        """Tell whether this was said about the file found."""
         return (self.size_bytes, self.modified_ns, self.inode) == (found.st_size, found.st_mtime_ns, found.st_ino)
 
 
@@ -52,7 +52,7 @@ def open_file_blobs(root: Path) -> Iterator["FileBlobs"]:
 
 
 class FileBlobs:
-    """Blobs as files below `root`. A put is a rename of a complete, synced file; a reader keeps the file it opened."""
+    """Blobs as files below `root`. A put is a rename of a complete, synced file. A reader keeps the file it opened."""
 
     def __init__(self, root: Path, spool: Spool) -> None:
         self._root = root
@@ -147,7 +147,7 @@ class FileBlobs:
         _move(temporary, self._root / _ABOUT / path)
 
     def _walk(self, folder: PurePosixPath) -> Iterator[Listed]:
-        """Every blob in a folder and those below."""
+        """Return every blob in a folder and those below."""
         pending = [str(folder)]
         while pending:
             here = pending.pop()
@@ -204,7 +204,7 @@ async def _chunks(key: str, file: BinaryIO) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _translated(wanted: str = "") -> Iterator[None]:
-    """No OSError leaves the adapter; one that means that the wanted blob is not there is NotFoundError."""
+    """Return no OSError leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
     try:
         yield
     except OSError as error:
@@ -240,7 +240,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _sync_folders(lowest: Path, highest: Path) -> None:
-    """Make durable what the folders from one up to the other list."""
+    """Make durable the listings of the folders from one up to the other."""
     for folder in (lowest, *lowest.parents):
         with suppress(FileNotFoundError):  # deleted meanwhile
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -65,7 +65,7 @@ class _New:
 
 
 class GsBlobs:
-    """Blobs as objects of the same name. What `put` is told of them is in their metadata."""
+    """Blobs as objects of the same name. Their properties from `put` are in their metadata."""
 
     def __init__(self, client: GsClient, pool: ThreadPoolExecutor) -> None:
         self._client = client
@@ -148,7 +148,7 @@ class GsBlobs:
         *args: Given.args,
         **kwargs: Given.kwargs,
     ) -> Result:
-        """Run `work` with the link in a thread. `key` is what NotFoundError is about, if anything."""
+        """Run `work` with the link in a thread. `key` is for NotFoundError, if any."""
 
         def linked() -> Result:
             return work(self._client.link(), *args, **kwargs)
@@ -214,7 +214,7 @@ def _insert_new(link: GsConnection, new: _New, content: bytes) -> bool:
 
 
 def _is_ours(link: GsConnection, new: _New) -> bool:
-    """Whether what has the place was put there by this very call: an attempt whose answer was lost, then repeated."""
+    """Tell whether the object in the place comes from this very call: from an attempt with a lost answer."""
     try:
         metadata = _found(link, new.name).metadata or {}
     except NotFound:

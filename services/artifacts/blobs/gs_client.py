@@ -62,13 +62,13 @@ class GsConnection:
     credentials: Credentials
 
     def media_url(self, blob: Any) -> str:
-        """Where the bytes are: of exactly this generation, where the blob has been looked at."""
+        """Tell where the bytes are: of exactly this generation, where the blob has been looked at."""
         which = f"&generation={blob.generation}" if blob.generation else ""
         return f"{self.bucket.client.api_endpoint}/download/storage/v1{blob.path}?alt=media{which}"
 
     @property
     def signs(self) -> bool:
-        """Whether the credentials can sign URLs by themselves."""
+        """Tell whether the credentials can sign URLs by themselves."""
         return isinstance(self.credentials, Signing)
 
 
@@ -82,14 +82,14 @@ class GsClient:
         self._link: GsConnection | None = None
 
     def link(self) -> GsConnection:
-        """The link, made if need be. Blocks. UnavailableError without credentials."""
+        """Return the link, made if need be. Blocks. UnavailableError without credentials."""
         with self._lock:
             if self._link is None:
                 self._link = self._open()
             return self._link
 
     def close(self) -> None:
-        """Close the connections; the next use opens anew, with credentials as they are then."""
+        """Close the connections. The next use opens anew, with credentials as they are then."""
         with self._lock:
             link, self._link = self._link, None
         if link is not None:
@@ -106,7 +106,10 @@ class GsClient:
 
     @contextmanager
     def translated(self, wanted: str = "") -> Iterator[None]:
-        """No SDK error comes through. After a refusal the next use has new credentials: a secret may have changed."""
+        """Return no SDK error comes through. After a refusal the next use has new credentials.
+
+        A secret may have changed.
+        """
         try:
             with _translated(wanted):
                 yield
@@ -118,7 +121,7 @@ class GsClient:
 
 @contextmanager
 def _translated(wanted: str) -> Iterator[None]:
-    """No SDK error leaves the adapter; one that means that the wanted blob is not there is NotFoundError."""
+    """Return no SDK error leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
     try:
         yield
     except NotFound as error:
@@ -135,7 +138,7 @@ def _translated(wanted: str) -> Iterator[None]:
 
 
 def is_bucket_missing(error: BaseException) -> bool:
-    """Whether it is the bucket that was not found."""
+    """Tell whether it is the bucket that was not found."""
     return "bucket does not exist" in str(error)
 
 

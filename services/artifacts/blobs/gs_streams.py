@@ -41,7 +41,7 @@ class GsUpload:
         self._deliver(part, self._start + len(part))
 
     def abandon(self) -> None:
-        """Forget what was sent."""
+        """Forget the parts that were sent."""
         self._session.delete(self._url, timeout=TIMEOUT)
 
     def _deliver(self, part: bytes, total: int | None) -> None:
@@ -104,7 +104,7 @@ class Download:
             RETRY(self._ask)()
 
     def read(self, most: int) -> bytes:
-        """The next bytes, `most` if there are as many; b"" at the end. UnavailableError if they came damaged."""
+        """Return the next bytes, `most` if there are as many. B"" at the end. UnavailableError if they came damaged."""
         if self._offset < self._size_bytes:
             data: bytes = RETRY(self._attempt)(most)
             return data
@@ -113,7 +113,7 @@ class Download:
         return b""
 
     def close(self) -> None:
-        """Break off what is left."""
+        """Break off the rest."""
         if self._answer is not None:
             self._answer.close()
             self._answer = None
@@ -138,7 +138,7 @@ class Download:
 
 
 def fetch(session: AuthorizedSession, url: str) -> bytes:
-    """All bytes of a small blob."""
+    """Return all bytes of a small blob."""
     data: bytes = RETRY(_fetched)(session, url)
     return data
 

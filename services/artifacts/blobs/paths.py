@@ -1,9 +1,9 @@
 """Object keys as paths of a file system: every key has one, no two share one, none leads outside.
 
 An ordinary key is its own path (`functions/…/code.zip`), so that an operator can put files in place by hand. A file
-whose name has no dot gets `%f` behind it, and a folder whose name has one gets `%d`: so a key never needs a folder
-where another needs a file. `%` and control characters are written as `%XX`, and a name that comes out too long for a
-file system is replaced by its digest, `%~…`. Names starting with `%t` or `%m` never come out and are free for others.
+name without a dot gets `%f` behind it, and a folder name with one gets `%d`: so a key never needs a folder where
+another needs a file. `%` and control characters are written as `%XX`, and a name that comes out too long for a file
+system is replaced by its digest, `%~…`. Names starting with `%t` or `%m` never come out and are free for other uses.
 """
 
 import hashlib
@@ -21,18 +21,21 @@ _PART_BYTES = 255 - len("%f")  # NAME_MAX of every usual file system
 
 
 def path_of(key: str) -> PurePosixPath:
-    """The relative path of a key. InvalidFieldError for a key that `check_key` refuses."""
+    """Return the relative path of a key. InvalidFieldError for a key that `check_key` refuses."""
     *folders, name = check_object_key(key).split("/")
     return PurePosixPath(*map(_folder, folders), _file(name))
 
 
 def folder_of(prefix: str) -> PurePosixPath:
-    """The folder that holds exactly the keys with this prefix, which ends in `/`. InvalidFieldError as for a key."""
+    """Return the folder that holds exactly the keys with this prefix, which ends in `/`.
+
+    InvalidFieldError as for a key.
+    """
     return PurePosixPath(*map(_folder, check_object_key(prefix.removesuffix("/")).split("/")))
 
 
 def key_of(path: str) -> str | None:
-    """The key whose path this is; None where there is none, or a part of it is but a digest."""
+    """Return the key of a path, or None where it has none or a part of it is a digest."""
     *folders, name = path.split("/")
     read = [part.removesuffix("%d") for part in folders] + [name.removesuffix("%f")]
     key = "/".join(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), part) for part in read)

@@ -1,4 +1,4 @@
-"""The BlobStore on S3, or on whatever else speaks its protocol at AWS_ENDPOINT_URL."""
+"""The BlobStore on S3, or on another server of its protocol at AWS_ENDPOINT_URL."""
 
 import asyncio
 import secrets
@@ -171,7 +171,7 @@ class S3Blobs:
         raise UnavailableError("the object store cannot decide who was first; try again")
 
     def _is_marked(self, key: str, mark: str) -> bool:
-        """Whether the blob is the one we put, though the answer that said so was lost."""
+        """Tell whether the blob is the one we put, though the answer that said so was lost."""
         return self._client.head_object(Bucket=self._bucket, Key=key)["Metadata"].get(_MARK) == mark
 
     def _read(self, key: str) -> bytes:
@@ -209,7 +209,7 @@ class S3Blobs:
 
 @contextmanager
 def _translated(wanted: str = "") -> Iterator[None]:
-    """No SDK error leaves the adapter; one that means that the wanted blob is not there is NotFoundError."""
+    """Return no SDK error leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
     with aws.translated(_WHAT):
         try:
             yield

@@ -25,12 +25,12 @@ _AT_ONCE = 3  # parts under way of one upload; more would cost memory before the
 
 
 def pieces_of(source: Path | AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
-    """The bytes of a file or a stream in pieces of PART_BYTES, the last of which may be smaller."""
+    """Return the bytes of a file or a stream in pieces of PART_BYTES, the last of which may be smaller."""
     return _file_pieces(source) if isinstance(source, Path) else _stream_pieces(source)
 
 
 class S3Upload:
-    """One upload in parts. Only what is complete becomes the object; what fails or is cancelled is aborted."""
+    """One upload in parts. Only a complete upload becomes the object. A failed or cancelled one is aborted."""
 
     def __init__(self, client: "S3Client", pool: Executor, bucket: str, key: str) -> None:
         self._client = client

@@ -41,7 +41,7 @@ _PROGRAM = "program"
 
 
 class BuildFailedError(Exception):
-    """The code cannot be built; carries the job's error."""
+    """The code cannot be built. Carries the job's error."""
 
     def __init__(self, error: CallError) -> None:
         super().__init__(error.message)
@@ -49,14 +49,14 @@ class BuildFailedError(Exception):
 
 
 def key_of_build(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
-    """What a build is known by. Pure."""
+    """Return the key of a build. Pure."""
     return f"{runtime.name}/{toolchain}/{code_sha256}"
 
 
 class Builds:
     """Safe to use concurrently: calls of one digest wait for one build. A failed one is not tried again for a while.
 
-    `scratch` is a folder of this object alone; what a crash left in it is removed.
+    `scratch` is a folder of this object alone. Leftovers of a crash in it are removed.
     """
 
     def __init__(
@@ -77,10 +77,10 @@ class Builds:
 
     @asynccontextmanager
     async def program_of(self, runtime: Runtime, code: Path) -> AsyncIterator[Path | None]:
-        """The program built of a folder, safe from eviction inside the block; None where nothing is to be built.
+        """Return the program built of a folder, safe from eviction inside the block, or None without a build.
 
-        `code` is named by the digest of its bundle, as in the code cache.
-        BuildFailedError when the code is at fault, SandboxStartError when the platform is.
+        `code` is named by the digest of its bundle, as in the code cache. BuildFailedError when the code is at fault,
+        SandboxStartError when the platform is.
         """
         if not runtime.compiled:
             yield None

@@ -22,7 +22,7 @@ FetchBundle = Callable[[str], AsyncIterator[str | bytes]]
 class CodeCache:
     """Folders named by digest below `root`, together at most `size_bytes` (more only while all of it is in use).
 
-    Concurrent requests for one bundle share one download. What a crash left half done is removed at start.
+    Concurrent requests for one bundle share one download. Leftovers of a crash are removed at start.
     """
 
     def __init__(self, root: Path, size_bytes: int, fetch: FetchBundle, limits: BundleLimits) -> None:
@@ -38,10 +38,10 @@ class CodeCache:
 
     @asynccontextmanager
     async def checked_out(self, s3_key: str, digest: str) -> AsyncIterator[Path]:
-        """The folder of a bundle's code, safe from eviction inside the block.
+        """Return the folder of a bundle's code, safe from eviction inside the block.
 
-        `digest` may be "" where the message did not say; then artifacts is asked every time.
-        NotFoundError when there is no such bundle, ArchiveRejectedError when it is hostile.
+        `digest` may be "" where the message did not say. Then artifacts is asked every time. NotFoundError when there
+        is no such bundle, ArchiveRejectedError when it is hostile.
         """
         lock = self._fetching.setdefault(s3_key, asyncio.Lock())
         async with AsyncExitStack() as held:
@@ -56,7 +56,7 @@ class CodeCache:
 
     @asynccontextmanager
     async def written(self, name: str, source: bytes) -> AsyncIterator[Path]:
-        """A folder with one source file in it, at the relative path `name`, safe from eviction inside the block."""
+        """Return a folder with one source file at the relative path `name`, safe from eviction inside the block."""
         # A digest of a digest: no bundle that is a zip can have the same.
         inner = hashlib.sha256(name.encode() + b"\n" + source).digest()
         digest = hashlib.sha256(b"inline" + inner).hexdigest()
@@ -68,7 +68,7 @@ class CodeCache:
 
     @contextmanager
     def _in_use_here(self, digest: str) -> Iterator[Path]:
-        """Enter without awaiting anything after the folder was found: what nobody uses may be evicted."""
+        """Enter without awaiting anything after the folder was found: unused entries may be evicted."""
         self._in_use[digest] = self._in_use.get(digest, 0) + 1
         self._sizes.move_to_end(digest)
         try:

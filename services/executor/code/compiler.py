@@ -1,4 +1,4 @@
-"""What a build may use, what it said, and what it left: everything in its sandbox was written by hostile code."""
+"""The limits of a build, its transcript and its program: everything in its sandbox was written by hostile code."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _COMPLAINT = re.compile(r"^(?!.*: (?:warning|note): )\S+?:\d+:.*\S")
 
 @dataclass(frozen=True, slots=True)
 class BuildLimits:
-    """What one build may use."""
+    """The limits of one build."""
 
     memory_mb: int = 2048
     timeout_s: float = 300.0
@@ -27,26 +27,26 @@ class BuildLimits:
 
 
 class Transcript:
-    """What a build prints, both streams in order of arrival; holds at most 64 KiB."""
+    """The output of a build, both streams in order of arrival. Holds at most 64 KiB."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
         self._seen = 0
 
     def take(self, stream: OutputStream, data: bytes) -> None:  # noqa: ARG002 - compilers write to either
-        """Keep what fits of the next piece."""
+        """Keep the next piece, as far as it fits."""
         self._seen += len(data)
         self._kept += data[: _KEPT_BYTES - len(self._kept)]
 
     def text(self) -> str:
-        """All of it as text, with a mark where it was cut."""
+        """Return all of it as text, with a mark where it was cut."""
         text = self._kept.decode(errors="replace")
         cut = self._seen - len(self._kept)
         return f"{text}\n[cut: {cut} more bytes]" if cut else text
 
 
 def why_it_failed(error: CallError, said: str, limits: BuildLimits) -> CallError:
-    """The job's error for a build that ended with `error` after printing `said`. Pure."""
+    """Return the job's error for a build that ended with `error` after printing `said`. Pure."""
     if error.type == "Timeout":
         message = f"the build was cut off after {limits.timeout_s:g} s"
     elif error.type == "OutOfMemory":
@@ -65,7 +65,7 @@ def _first_complaint(said: str) -> str:
 
 
 def take_program(output: Path, to: Path, limit: int) -> CallError | None:
-    """Copy `program` out of a sandbox's /output, following no link; else the job's error. Blocks."""
+    """Copy `program` out of a sandbox's /output, following no link. Else the job's error. Blocks."""
     nothing = CallError("BuildError", "the build left no program")
     try:
         # Not blocking: it may be a FIFO.

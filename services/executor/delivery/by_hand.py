@@ -1,4 +1,4 @@
-"""Jobs put on the queue by hand: what their messages leave out, and whose they are."""
+"""Jobs put on the queue by hand: fills in the fields and the owner that their messages leave out."""
 
 import hashlib
 import time
@@ -21,7 +21,7 @@ _INLINE_RUNTIME = "python"
 
 
 class MessageCompleter:
-    """Completes such tasks; safe to use concurrently. `bucket` is the only one that code is taken from."""
+    """Completes such tasks. Safe to use concurrently. `bucket` is the only one that code is taken from."""
 
     def __init__(self, find: FindFunction, artifacts: Artifacts, bucket: str) -> None:
         self._find = find
@@ -29,9 +29,9 @@ class MessageCompleter:
         self._bucket = bucket
 
     async def complete(self, message: Message) -> Message:
-        """The message with nothing left out; one of the invoker's is returned as it is.
+        """Return the message with nothing left out. One of the invoker's is returned as it is.
 
-        MalformedError when it can never be run, UnavailableError when nobody can say now.
+        MalformedError when it can never be run, UnavailableError when a service cannot be asked now.
         """
         if message.code_bucket not in ("", self._bucket):
             raise MalformedError(
@@ -56,7 +56,7 @@ class MessageCompleter:
             raise UnavailableError(f"the registry cannot be asked for the function: {error.message}") from None
 
     async def _digest(self, s3_key: str) -> str:
-        """The digest of a bundle as it is now; "" when there is none, which is for the run to find."""
+        """Return the digest of a bundle as it is now, or "" when there is none, which the run will find."""
         try:
             async for part in self._artifacts.fetch_bundle(s3_key):
                 if isinstance(part, str):
@@ -69,10 +69,10 @@ class MessageCompleter:
 
 
 def completed(message: Message, known: Function | None) -> Function:
-    """The function the message asks for: what it does not say is the registry's, then a default. Pure.
+    """Return the function the message asks for: fields it leaves out are the registry's, then defaults. Pure.
 
     MalformedError where neither the registry nor the message knows the code. A digest is never taken from the message:
-    it would choose code that is cached here, whatever the key says.
+    it would choose code that is cached here, against the key.
     """
     function, said = Function(), message.function
     if known is not None:
@@ -93,10 +93,10 @@ def completed(message: Message, known: Function | None) -> Function:
 
 
 def sandbox_key(message: Message, function: Function, known: Function | None) -> str:
-    """Whose sandboxes may serve it. Pure.
+    """Return the key of the sandboxes that may serve it. Pure.
 
-    The registered function's, where exactly that is to be run; else those of other messages that ask for the very same,
-    and nobody's besides: no message may leave its code in a sandbox that the function's next call finds warm.
+    The registered function's, where exactly that is to be run. Else the messages that ask for the very same share
+    theirs: no message may leave its code in a sandbox that the function's next call finds warm.
     """
     if known is not None and not message.inline_code and _identity(function) == _identity(known):
         return known.function_id
@@ -105,7 +105,7 @@ def sandbox_key(message: Message, function: Function, known: Function | None) ->
 
 
 def _identity(function: Function) -> bytes:
-    """All that a sandbox is specialised with, and whose it is."""
+    """Return a digest of everything that a sandbox is specialised with, its owner included."""
     same = Function(
         function_id=function.function_id,
         owner=function.owner,

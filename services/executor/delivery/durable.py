@@ -23,7 +23,7 @@ class ResultKeeper:
         )
 
     async def keep(self, record: FinishedRecord, *, at_once: bool = False) -> bytes:
-        """Keep a record; b"", or the different one that was kept earlier and stays. UnavailableError: not kept yet.
+        """Keep a record. B"", or the different one that was kept earlier and stays. UnavailableError: not kept yet.
 
         `at_once` where a caller waits for it.
         """

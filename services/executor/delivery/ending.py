@@ -26,7 +26,10 @@ Say = Callable[[], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """What ends: the message and its job. `buried` is why the message is dead-lettered, "" where it just goes."""
+    """A job at its end: the message and its job.
+
+    `buried` is why the message is dead-lettered, "" where it just goes.
+    """
 
     delivery: Delivery
     job: Job
@@ -35,7 +38,7 @@ class EndedJob:
 
 
 class Ending:
-    """Ends jobs. What comes after the answer goes on in tasks of its own; if we die, the next receiver does it."""
+    """Ends jobs. Work after the answer goes on in tasks of its own. If we die, the next receiver does it."""
 
     def __init__(
         self,
@@ -57,14 +60,14 @@ class Ending:
 
     @property
     def crowded(self) -> bool:
-        """Whether so many endings wait for artifacts that no more jobs should be begun."""
+        """Tell whether so many endings wait for artifacts that no more jobs should be begun."""
         return len(self._behind) >= _CROWD
 
     async def end(self, end: EndedJob, token: int) -> None:
-        """Record and publish; on return the answer is out. LeaseLostError when it is not ours to say.
+        """Record and publish. On return the answer is out. LeaseLostError when it is not ours to say.
 
         While the job store is down the result is kept durably first, and recorded when the store is back. A record too
-        large for the store is kept first, too: what is recorded refers to it.
+        large for the store is kept first, too: the stored record refers to it.
         """
         encoded = record.encode(end.job)
         large = len(encoded) > self._record_bytes
@@ -86,7 +89,10 @@ class Ending:
         self._go_on(end, b"" if kept else encoded)
 
     async def found(self, end: EndedJob) -> bool:
-        """Whether the job has a durable result already, said by an owner that died: then it is recorded, and ended."""
+        """Tell whether the job has a durable result already, said by an owner that died.
+
+        Then it is recorded, and ended.
+        """
         earlier = await self._keeper.find(end.job.job_id)
         if earlier is None:
             return False
@@ -96,13 +102,13 @@ class Ending:
         return True
 
     async def complete(self, end: EndedJob) -> None:
-        """Do what is left for a job that is recorded: whoever recorded it may have died right afterwards."""
+        """Finish the ending of a recorded job: its owner may have died right after recording it."""
         recorded = await self._jobs.finished_record(end.job.job_id) or b""
         in_artifacts = bool(recorded) and record.decode(recorded).kept_in_artifacts
         self._go_on(end, b"" if in_artifacts else recorded)
 
     async def close(self, grace_s: float) -> None:
-        """Wait for what goes on behind the answers; what is not done by then is left to the next receiver."""
+        """Wait for the endings behind the answers. Unfinished ones are left to the next receiver."""
         if self._behind:
             _, left = await asyncio.wait(self._behind, timeout=grace_s)
             for task in left:
@@ -110,7 +116,7 @@ class Ending:
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _saying(self, kept: bytes) -> Say:
-        """Prepare to record what the durable result says."""
+        """Prepare to record a durable result."""
         job, large = record.decode(kept), len(kept) > self._record_bytes
         stored = record.encode_stub(job) if large else kept
         return partial(self._jobs.adopt, job, stored, await self._news_of(job, large=large))
@@ -119,7 +125,7 @@ class Ending:
         return b"" if large else await self._news.write(job)
 
     async def _try_to_keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes | None:
-        """Keep the durable result; None while artifacts is down, else as the keeper answers."""
+        """Keep the durable result. None while artifacts is down, else the keeper's answer."""
         try:
             return await self._keep(end, encoded, at_once=at_once)
         except UnavailableError as error:

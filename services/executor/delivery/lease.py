@@ -18,7 +18,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """How long the lease and the message's visibility last without a heartbeat; both are renewed every third of it."""
+    """How long the lease and the message's visibility last without a heartbeat. Both are renewed every third of it."""
 
     lease_s: float
     visibility_s: float
@@ -37,7 +37,7 @@ class _Held:
 
 
 class Heartbeat:
-    """Beats for every job and message this executor holds. What ends before its first beat costs nothing."""
+    """Beats for every job and message this executor holds. A job that ends before its first beat costs nothing."""
 
     def __init__(self, jobs: JobStore, queue: TaskQueue, pace: LeaseTimes) -> None:
         self._jobs = jobs
@@ -46,14 +46,14 @@ class Heartbeat:
         self._held: dict[int, _Held] = {}  # by identity
 
     def beating(self, delivery: Delivery, job: Job, token: int) -> AbstractContextManager[None]:
-        """Renew lease and visibility inside the block; LeaseLostError out of the block the moment one is refused.
+        """Renew lease and visibility inside the block. LeaseLostError leaves the block the moment one is refused.
 
-        An outage is no refusal: nobody else can take the job from a store that is down.
+        An outage is no refusal: no other executor can take the job from a store that is down.
         """
         return self._holding(delivery, job, token)
 
     def holding(self, delivery: Delivery) -> AbstractContextManager[None]:
-        """Extend the visibility of a message whose job has ended."""
+        """Extend the visibility of a message after its job has ended."""
         return self._holding(delivery, None, 0)
 
     @contextmanager

@@ -10,14 +10,14 @@ log = logger()
 
 
 class ResultNews:
-    """Safe to use concurrently. `public_url` is where browsers reach the gateway; "" leaves its URLs relative."""
+    """Safe to use concurrently. `public_url` is the gateway's address for browsers. "" leaves URLs relative."""
 
     def __init__(self, artifacts: Artifacts, public_url: str = "") -> None:
         self._artifacts = artifacts
         self._public_url = public_url.rstrip("/")
 
     async def write(self, job: Job) -> bytes:
-        """Write the news of a job; b"" where they say the same as its record.
+        """Write the news of a job. B"" where they say the same as its record.
 
         While artifacts is down they do: object keys instead of URLs, which `GET /status` makes when it is asked.
         """

@@ -1,4 +1,4 @@
-"""One delivery from the queue: owned, run, and ended, or given to whoever is better off."""
+"""One delivery from the queue: owned, run and ended, or handed back."""
 
 import asyncio
 from dataclasses import replace
@@ -34,9 +34,9 @@ _OUTAGE_DELAY_S = 2.0  # how long a message is left alone when a backend is down
 
 
 class JobOwner:
-    """Handles deliveries; safe to use concurrently. Never raises but CancelledError, and then hands the job back.
+    """Handles deliveries. Safe to use concurrently. Never raises but CancelledError, and then hands the job back.
 
-    `who` is this executor: running jobs name it.
+    `who` is the executor's announcement: running jobs name it.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class JobOwner:
         self._outage = False  # whether the job store was down when last asked
 
     async def ready(self) -> bool:
-        """Whether jobs should be begun now: what is received during an outage would only be put back."""
+        """Tell whether jobs should be begun now: a message received during an outage would only be put back."""
         if self._outage:
             try:
                 await self._jobs.ping()
@@ -72,7 +72,7 @@ class JobOwner:
         return not self._ending.crowded
 
     async def handle(self, delivery: Delivery) -> None:
-        """See the class. What cannot be done now stays on the queue."""
+        """See the class. A message that cannot be handled now stays on the queue."""
         try:
             message = await self._completer.complete(decode(delivery.body))
         except UnavailableError as error:
@@ -98,7 +98,7 @@ class JobOwner:
             await self.refuse(delivery, _OUTAGE_DELAY_S)
 
     async def refuse(self, delivery: Delivery, delay_s: float = 0) -> None:
-        """Put back what cannot be run here now."""
+        """Put back a message that cannot be run here now."""
         try:
             await self._queue.set_aside(delivery, delay_s)
         except (ReceiptLostError, UnavailableError):
@@ -146,12 +146,12 @@ class JobOwner:
             await self._queue.release(end.delivery, retry_delay_s(job.attempt))
 
     async def _hand_back(self, delivery: Delivery, job_id: str, token: int, *, delay_s: float) -> None:
-        """Give it to whoever is better off; no try of the job's is used up."""
+        """Give it to another executor. No try of the job's is used up."""
         await self._jobs.hand_back(job_id, token, count_try=False)
         await self._queue.set_aside(delivery, delay_s)
 
     async def _attempt(self, message: Message) -> CallError | None:
-        """Fetch what did not fit into the message, and run the job; answers and raises as `_run`."""
+        """Fetch the payload that did not fit into the message, and run the job. Answers and raises as `_run`."""
         try:
             if message.payload_elsewhere:
                 message = replace(message, payload=await self._artifacts.read_payload(message.job.job_id))
@@ -160,7 +160,7 @@ class JobOwner:
         return await self._run(message)
 
     async def _run(self, message: Message) -> CallError | None:
-        """Run the job; the fault of the platform that kept it from running, if any. UnavailableError in an outage."""
+        """Run the job. The fault of the platform that kept it from running, if any. UnavailableError in an outage."""
         try:
             await self._work.run(message)
         except UnavailableError:
@@ -199,7 +199,7 @@ def _log(message: Message) -> None:
 
 
 def _fault(error: Exception, s3_key: str) -> CallError:
-    """What the job's record says when the platform, not the function, is to blame."""
+    """Return the error of a job for a fault of the platform."""
     match error:
         case RuntimeNotSupportedError():
             return CallError("RuntimeNotSupported", error.message)

@@ -1,4 +1,4 @@
-"""Takes as many jobs from the queue as there are free places, those that somebody waits for first, and runs each."""
+"""Takes as many jobs from the queue as there are free places, the sync lane first, and runs each."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ class Poller:
 
     @property
     def free(self) -> int:
-        """How many jobs could be taken now."""
+        """Tell how many jobs could be taken now."""
         return self._places - len(self._running)
 
     async def run(self) -> None:
@@ -105,7 +105,7 @@ class Poller:
         self._changed.set()
 
     async def drain(self, grace_s: float, hurry: Awaitable[None] | None = None) -> None:
-        """Let what runs finish for `grace_s`, or until told to `hurry`, then hand the rest back to the queue."""
+        """Let running jobs finish for `grace_s`, or until told to `hurry`, then hand the rest back to the queue."""
         if not self._running:
             return
         running = list(self._running)

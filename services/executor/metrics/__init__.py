@@ -13,10 +13,10 @@ _NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/-][A-Za-z0-9._/:-]{0,254}")  # Cl
 
 
 class PeakSink(Protocol):
-    """Forgets rather than delays: what cannot be delivered is dropped, and how much is said in the log."""
+    """Forgets rather than delays: undeliverable peaks are dropped, and counted in the log."""
 
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
-        """Note the peak of one call; 0 was not measured and is not noted. Returns at once, and never fails."""
+        """Note the peak of one call. 0 means not measured, and is not noted. Returns at once, and never fails."""
 
 
 class _Nowhere:
@@ -30,7 +30,7 @@ class _Nowhere:
 async def open_peaks(url: str, flush_s: float) -> AsyncIterator[PeakSink]:
     """Open the sink behind `url`: "" for none, `cloudwatch:` or `cloudwatch://Namespace`.
 
-    What was noted travels every `flush_s`, and once more at the end, for which little time is taken.
+    Peaks are sent every `flush_s`, and once more at the end, within a short time.
     """
     if not url:
         yield _Nowhere()

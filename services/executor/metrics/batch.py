@@ -1,4 +1,4 @@
-"""What was observed since the last delivery, bounded, and cut into calls that CloudWatch accepts."""
+"""Collects observations since the last delivery, bounded, and cuts them into calls that CloudWatch accepts."""
 
 from collections import deque
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ class Datum:
 
     @property
     def size_bytes(self) -> int:
-        """How long it is on the wire, at most."""
+        """Tell how long it is on the wire, at most."""
         return _DATUM_BYTES + len(self.function_id) + len(self.runtime) + _VALUE_BYTES * len(self.counts)
 
     @property
     def calls(self) -> int:
-        """How many observations it stands for."""
+        """Tell how many observations it stands for."""
         return sum(self.counts.values())
 
 
 class Batch:
-    """Data by age; for one thread at a time. `dropped` counts the observations that there was no room for."""
+    """Data by age. For one thread at a time. `dropped` counts the observations that there was no room for."""
 
     def __init__(self, most_points: int = MOST_POINTS) -> None:
         self._most_points = most_points
@@ -54,7 +54,7 @@ class Batch:
         self._keep_within_bounds()
 
     def take(self) -> list[Datum]:
-        """All of it; the batch is empty afterwards."""
+        """Return all of it. The batch is empty afterwards."""
         taken = list(self._data)
         self._data.clear()
         self._open.clear()
@@ -62,7 +62,7 @@ class Batch:
         return taken
 
     def put_back(self, data: list[Datum]) -> None:
-        """What could not be delivered, older than all that came since."""
+        """Put back undelivered data, older than everything added since."""
         self._data.extendleft(reversed(data))
         self.points += sum(len(datum.counts) for datum in data)
         self._keep_within_bounds()
@@ -77,7 +77,7 @@ class Batch:
 
 
 def calls_of(data: list[Datum]) -> Iterator[list[Datum]]:
-    """The same data in order, cut into calls within CloudWatch's bounds. Pure."""
+    """Return the same data in order, cut into calls within CloudWatch's bounds. Pure."""
     call: list[Datum] = []
     size = 0
     for datum in data:

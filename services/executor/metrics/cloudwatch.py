@@ -40,7 +40,7 @@ _REFUSED = frozenset(
 
 @asynccontextmanager
 async def open_cloudwatch(namespace: str, flush_s: float) -> AsyncIterator["CloudWatchPeaks"]:
-    """Start the thread. Whether CloudWatch can be reached is found out there, and is nobody's concern here."""
+    """Start the thread. Whether CloudWatch can be reached shows there."""
     peaks = CloudWatchPeaks(namespace, flush_s)
     peaks.start()
     try:
@@ -50,7 +50,7 @@ async def open_cloudwatch(namespace: str, flush_s: float) -> AsyncIterator["Clou
 
 
 class CloudWatchPeaks:
-    """See the port. Any thread may observe; the lock is held for moments, never during a call to AWS."""
+    """See the port. Any thread may observe. The lock is held for moments, never during a call to AWS."""
 
     def __init__(self, namespace: str, flush_s: float, most_points: int = MOST_POINTS) -> None:
         self._namespace = namespace
@@ -80,7 +80,7 @@ class CloudWatchPeaks:
             self._wake.set()
 
     async def close(self) -> None:
-        """Deliver what is left, if that can be done within moments."""
+        """Deliver the rest, if that takes only moments."""
         self._closing.set()
         self._wake.set()
         await asyncio.to_thread(self._thread.join, _CLOSE_S)
@@ -96,7 +96,7 @@ class CloudWatchPeaks:
         self._flush()
 
     def _flush(self) -> None:
-        """Deliver all there is, oldest first; what cannot be delivered now waits for the next time."""
+        """Deliver all there is, oldest first. Undelivered data wait for the next time."""
         with self._lock:
             data = self._batch.take()
         calls = list(calls_of(data))
@@ -122,7 +122,7 @@ class CloudWatchPeaks:
         self._client.put_metric_data(Namespace=self._namespace, MetricData=[_told(datum) for datum in call])
 
     def _is_refused(self, error: Exception, call: list[Datum]) -> bool:
-        """Whether the call is lost; else it may go later. An outage is told once, when it begins."""
+        """Tell whether the call is lost. Else it may go later. An outage is told once, when it begins."""
         code = aws.code_of(error) if isinstance(error, ClientError) else ""
         if code in _REFUSED or isinstance(error, ParamValidationError):
             dropped = sum(datum.calls for datum in call)

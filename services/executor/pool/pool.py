@@ -22,7 +22,7 @@ _HOUSEKEEPING_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
-    """`most` sandboxes live at a time; a resting one is frozen after `freeze_after_s` and evicted after `idle_s`."""
+    """`most` sandboxes live at a time. A resting one is frozen after `freeze_after_s` and evicted after `idle_s`."""
 
     most: int
     idle_s: float
@@ -30,7 +30,7 @@ class PoolLimits:
 
 
 class Pool:
-    """Safe to use concurrently within one event loop. A function's sandbox serves nobody else, for its whole life.
+    """Safe to use concurrently within one event loop. A sandbox serves one function for its whole life.
 
     Resting sandboxes also go when a newcomer needs their place, or when the machine runs short of memory.
     """
@@ -45,14 +45,14 @@ class Pool:
         self._background: set[asyncio.Task[None]] = set()
 
     def slots(self) -> list[Slot]:
-        """Every live slot, the generic ones too."""
+        """Return every live slot, the generic ones too."""
         return self._serving() + self.ready.slots()
 
     async def take(self, function: Function, runtime: Runtime) -> Slot:
-        """A slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
+        """Return a slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
 
-        Waits while the function is at its `max_concurrency` or every place is taken. SandboxStartError when none
-        could be made. Give it back in every case.
+        Waits while the function is at its `max_concurrency` or every place is taken. SandboxStartError when none could
+        be made. Give it back in every case.
         """
         key = function.function_id or function.code_sha256
         while True:
@@ -66,7 +66,7 @@ class Pool:
             await self._until_freed()
 
     async def _wake(self, slot: Slot) -> bool:
-        """Take a resting slot; False, and it is gone, when its sandbox died while it rested."""
+        """Take a resting slot. False, and it is gone, when its sandbox died while it rested."""
         if slot.sandbox.alive:
             with contextlib.suppress(SandboxStartError):
                 await slot.take()
@@ -118,13 +118,13 @@ class Pool:
             self._drop(oldest)
 
     async def keep_house(self) -> None:
-        """Freeze and evict what rests, for ever."""
+        """Freeze and evict resting sandboxes, for ever."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             await self.tidy(time.monotonic())
 
     async def tidy(self, now: float) -> None:
-        """One round of housekeeping; `now` in monotonic seconds."""
+        """Do one round of housekeeping. `now` in monotonic seconds."""
         for slot in self._serving():
             rested_s = now - slot.used_at
             if slot.state not in (SlotState.IDLE, SlotState.FROZEN):
@@ -160,7 +160,7 @@ class Pool:
             self._waiting.discard(waiting)
 
     def _tell(self) -> None:
-        """Let all who wait look again."""
+        """Let all waiting callers look again."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

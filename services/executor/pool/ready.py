@@ -59,7 +59,7 @@ class Ready:
         return [slot for shelf in self._shelves.values() for slot in shelf.slots]
 
     def take(self, runtime: Runtime) -> Slot | None:
-        """One of them, or None; either way the demand is noted and refilled in the background."""
+        """Return one of them, or None. Either way the demand is noted and refilled in the background."""
         shelf = self._shelves.setdefault(runtime.name, _Shelf())
         shelf.taken_at.append(time.monotonic())
         self._taken.set()
@@ -105,7 +105,7 @@ class Ready:
             self._taken.set()
 
     async def close(self) -> None:
-        """Destroy all that wait; nothing is made any more."""
+        """Destroy all that wait. Nothing is made any more."""
         for task in self._making:
             task.cancel()
         await asyncio.gather(*self._making, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A slot owns one sandbox's life as a closed state machine; nobody else calls the sandbox."""
+"""A slot owns one sandbox's life as a closed state machine. Only the slot calls the sandbox."""
 
 import asyncio
 import time
@@ -35,7 +35,7 @@ _NEXT = {
 class Slot:
     """One sandbox. The pool decides when, the slot does and keeps the states honest.
 
-    Not to be shared between calls: whoever took it (BUSY) is alone with it until `rest` or `destroy`.
+    Not to be shared between calls: its taker (BUSY) is alone with it until `rest` or `destroy`.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -50,7 +50,7 @@ class Slot:
 
     @property
     def is_resting(self) -> bool:
-        """Whether it could be taken or evicted."""
+        """Tell whether it could be taken or evicted."""
         return self.state in (SlotState.GENERIC, SlotState.IDLE, SlotState.FROZEN)
 
     @property
@@ -73,7 +73,7 @@ class Slot:
         return None
 
     async def take(self) -> None:
-        """IDLE or FROZEN to BUSY. The state changes before anything is awaited, so that nobody else takes it."""
+        """IDLE or FROZEN to BUSY. The state changes before anything is awaited, so that no other caller takes it."""
         was = self.state
         self._become(SlotState.BUSY)
         if was is SlotState.FROZEN or self._lock.locked():
@@ -81,7 +81,7 @@ class Slot:
                 await self._sandbox.thaw()
 
     async def call(self, request: CallRequest) -> CallResult:
-        """Serve one call; BUSY before and after, or DEAD when the call was cut off or broke the sandbox."""
+        """Serve one call. BUSY before and after, or DEAD when the call was cut off or broke the sandbox."""
         assert self.state is SlotState.BUSY, self.state
         try:
             result = await self._sandbox.call(request)
@@ -107,14 +107,14 @@ class Slot:
         self._become(SlotState.IDLE)
 
     async def freeze(self) -> None:
-        """IDLE to FROZEN; nothing when it was taken meanwhile."""
+        """IDLE to FROZEN. Nothing when it was taken meanwhile."""
         async with self._lock:
             if self.state is SlotState.IDLE:
                 self._become(SlotState.FROZEN)
                 await self._sandbox.freeze()
 
     async def destroy(self) -> None:
-        """Remove the sandbox whatever it is doing. Idempotent."""
+        """Remove the sandbox in any state. Idempotent."""
         if self.state is not SlotState.DEAD:
             self._become(SlotState.DEAD)
         await self._sandbox.destroy()

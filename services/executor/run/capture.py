@@ -1,4 +1,4 @@
-"""What a call printed: the beginning for the record, the last line for programs."""
+"""The output of a call: the beginning for the record, the last line for programs."""
 
 import codecs
 from collections import deque
@@ -13,7 +13,7 @@ LINE_BYTES = 32_000_000  # a program's last line is its result, so the result's 
 
 
 class Capture:
-    """Takes pieces of output as they come; holds at most KEPT_BYTES a stream and one line, and passes all on."""
+    """Takes pieces of output as they come. Holds at most KEPT_BYTES a stream and one line, and passes all on."""
 
     def __init__(self, pass_on: Callable[[OutputStream, bytes], None] | None = None) -> None:
         self._pass_on = pass_on
@@ -26,7 +26,7 @@ class Capture:
         self._tail_bytes = 0
 
     def take(self, stream: OutputStream, data: bytes) -> None:
-        """Keep what fits of the next piece."""
+        """Keep the next piece, as far as it fits."""
         self._seen[stream] += len(data)
         if (room := KEPT_BYTES - len(self._kept[stream])) > 0:
             self._kept[stream] += data[:room]
@@ -37,7 +37,7 @@ class Capture:
             self._follow_tail(data)
 
     def text(self, stream: OutputStream) -> str:
-        """The beginning of the stream as text, with a mark where it was cut; invalid UTF-8 is replaced."""
+        """Return the beginning of the stream as text, with a mark where it was cut. Invalid UTF-8 is replaced."""
         kept, seen = self._kept[stream], self._seen[stream]
         if seen == len(kept):
             return kept.decode(errors="replace")
@@ -46,22 +46,22 @@ class Capture:
         return f"{text}\n[cut: {seen - len(kept)} more bytes]"
 
     def last_line(self) -> bytes | None:
-        """The last stdout line that is not blank; None when there is none or it is larger than a result may be."""
+        """Return the last stdout line that is not blank, or None where it is larger than a result may be."""
         if self._line.strip() or self._lost_line is not None:
             return None if self._lost_line is not None else bytes(self._line)
         return self._last or None
 
     def lost_line(self) -> bytes | None:
-        """The beginning of the last stdout line where that is larger than LINE_BYTES, else None."""
+        """Return the beginning of the last stdout line where that is larger than LINE_BYTES, else None."""
         return self._lost_line
 
     @property
     def is_tail_cut(self) -> bool:
-        """Whether stdout began before its `tail`."""
+        """Tell whether stdout began before its `tail`."""
         return self._seen[OutputStream.STDOUT] > self._tail_bytes
 
     def tail(self) -> bytes:
-        """The last TAIL_BYTES of stdout, or some more."""
+        """Return the last TAIL_BYTES of stdout, or some more."""
         return b"".join(self._tail)
 
     def _follow_tail(self, data: bytes) -> None:

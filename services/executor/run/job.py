@@ -1,4 +1,4 @@
-"""Running a job: code, sandbox, call, outputs, and what the record says of it all."""
+"""Running a job: code, sandbox, call, outputs and the record."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -40,7 +40,7 @@ log = logger()
 
 
 class JobRunner:
-    """Runs one job at a time per call; safe to use concurrently."""
+    """Runs one job at a time per call. Safe to use concurrently."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class JobRunner:
         self._peaks = peaks
 
     async def run(self, message: Message) -> None:
-        """Run the job and write everything but its id into `message.job`, whose state is final afterwards.
+        """Run the job and write everything but its id into `message.job`. Its state is final afterwards.
 
         Only faults of the platform are raised: SandboxStartError and NanoGridError.
         """
@@ -129,7 +129,7 @@ class JobRunner:
         return self._tuner.limit_mb(function.function_id, function.memory_mb)
 
     async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
-        """The outcome after its files are stored; what cannot be stored makes it a failure."""
+        """Return the outcome after its files are stored. Outputs that cannot be stored make it a failure."""
         folder = slot.sandbox.output_dir
         if is_empty(folder):
             return outcome
@@ -141,7 +141,10 @@ class JobRunner:
         return outcome
 
     async def _stored(self, job_id: str, folder: Path) -> list[OutputFile]:
-        """Store what the call left. While artifacts is down it is kept here: the job ran, and must not run again."""
+        """Store the files that the call left. While artifacts is down it is kept here.
+
+        The job ran, and must not run again.
+        """
         return await until_available(
             lambda: collect(job_id, folder, self._limits, self._artifacts.store_output),
             "output files wait for artifacts",

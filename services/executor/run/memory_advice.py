@@ -1,4 +1,4 @@
-"""The auto-tuner: what memory a function needs, learnt from what its calls used."""
+"""The auto-tuner: the memory a function needs, learnt from the peaks of its calls."""
 
 from collections import deque
 from collections.abc import Collection
@@ -21,7 +21,7 @@ _BACK_OFF_CALLS = 100  # and after an OutOfMemory leaves the setting alone for s
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What would do, and what it saves of the limit (percent, 0 when the limit should rise or stay)."""
+    """The sufficient limit, and its saving (percent, 0 when the limit should rise or stay)."""
 
     recommended_memory_mb: int
     saving_percent: int
@@ -33,13 +33,13 @@ NO_ADVICE = Advice(0, 0, 0, "")
 
 
 def needed_mb(peaks: Collection[int]) -> int:
-    """The limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
+    """Return the limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
     steps = -(-max(peaks) * _HEADROOM // (_STEP_MB * _MIB))
     return min(MAX_MEMORY_MB, max(MIN_MEMORY_MB, int(steps) * _STEP_MB))
 
 
 def advise(peaks: Collection[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:
-    """Advice from the peak bytes of past calls, the runtime's share included. Pure. Never below what was seen."""
+    """Advice from the peak bytes of past calls, the runtime's share included. Pure. Never below the peaks seen."""
     return _advise(max(peaks), len(peaks), memory_mb, runtime_bytes) if peaks else NO_ADVICE
 
 
@@ -80,13 +80,19 @@ class MemoryAdvisor:
         return advise(seen.peaks, memory_mb, runtime_bytes)
 
     def ran_out(self, function_id: str) -> None:
-        """A call ended in OutOfMemory: `limit_mb` answers the setting for a while, and forgets what it thought."""
+        """Return a call ended in OutOfMemory.
+
+        `limit_mb` returns the setting for a while, and the peaks are forgotten.
+        """
         seen = self._of(function_id)
         seen.peaks.clear()
         seen.backing_off = _BACK_OFF_CALLS
 
     def limit_mb(self, function_id: str, memory_mb: int) -> int:
-        """The limit to run an `auto_memory` function with: at most its setting, less once enough calls are known."""
+        """Return the limit to run an `auto_memory` function with.
+
+        At most its setting, less once enough calls are known.
+        """
         seen = self._seen.get(function_id)
         if seen is None or seen.backing_off or len(seen.peaks) < _SURE_CALLS:
             return memory_mb
@@ -99,5 +105,5 @@ class MemoryAdvisor:
 
 
 def _mib(size_bytes: int) -> int:
-    """Whole MiB, rounded up."""
+    """Return whole MiB, rounded up."""
     return -(-max(0, size_bytes) // _MIB)

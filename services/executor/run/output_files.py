@@ -1,4 +1,4 @@
-"""Collecting what a call left in /output. The folder was written by hostile code: no link is followed."""
+"""Collects the files that a call left in /output. The folder was written by hostile code: no link is followed."""
 
 import os
 import re
@@ -28,7 +28,7 @@ class OutputLimits:
 
 
 class OutputRefusedError(Exception):
-    """What the call left cannot be stored; carries the job's error."""
+    """The files of the call cannot be stored. Carries the job's error."""
 
     def __init__(self, error: CallError) -> None:
         super().__init__(error.message)
@@ -36,7 +36,7 @@ class OutputRefusedError(Exception):
 
 
 def is_empty(folder: Path) -> bool:
-    """Whether a call left nothing: most calls, so it is looked at first and costs one system call."""
+    """Tell whether a call left nothing: most calls, so it is looked at first and costs one system call."""
     with os.scandir(folder) as entries:
         return next(entries, None) is None
 
@@ -44,7 +44,7 @@ def is_empty(folder: Path) -> bool:
 def refuse_if_full(folder: Path, error: CallError | None) -> None:
     """OutputRefusedError when the volume behind /output is full, so that something written there was lost.
 
-    A handler's own error about it is kept as the stack; any other failure matters more than lost output.
+    A handler's own error about it is kept as the stack. Any other failure matters more than lost output.
     """
     if is_empty(folder) or (error is not None and error.type not in ("HandlerError", "ExitError")):
         return
@@ -56,7 +56,7 @@ def refuse_if_full(folder: Path, error: CallError | None) -> None:
 
 
 async def collect(job_id: str, folder: Path, limits: OutputLimits, store: StoreOutput) -> list[OutputFile]:
-    """Store every regular file below `folder`, sub-folders kept; links, sockets and devices are left out.
+    """Store every regular file below `folder`, sub-folders kept. Links, sockets and devices are left out.
 
     OutputRefusedError (`OutputTooLarge`, `ResultInvalid`) before anything is stored. Blocks only on the local disk.
     """

@@ -1,4 +1,4 @@
-"""What running jobs print, readable from its beginning while it is written."""
+"""The output of running jobs, readable from its beginning while it is written."""
 
 import asyncio
 import struct
@@ -22,7 +22,10 @@ _STREAMS = tuple(OutputStream)
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of output. `sequence` counts from 0 within the job; `written_at_ms` since 1970, when it was read."""
+    """One piece of output. `sequence` counts from 0 within the job.
+
+    `written_at_ms` is the time of reading, since 1970.
+    """
 
     sequence: int
     written_at_ms: int
@@ -45,7 +48,7 @@ class OutputLog:
         self._grown: asyncio.Event | None = None  # made by who waits
 
     def take(self, stream: OutputStream, data: bytes) -> None:
-        """Append a piece; beyond the limit a mark, then nothing."""
+        """Append a piece. Beyond the limit a mark, then nothing."""
         if self._cut:
             return
         if self._size + len(data) > self._limit:
@@ -64,7 +67,7 @@ class OutputLog:
         self._close_if_done()
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """Everything from the beginning, as it comes, until the end."""
+        """Return everything from the beginning, as it comes, until the end."""
         self._readers += 1
         try:
             async for piece in self._read():
@@ -114,7 +117,7 @@ class OutputLogs:
 
     @contextmanager
     def of(self, job_id: str, owner: str) -> Iterator[OutputLog]:
-        """Collect a job's output inside the block; its readers get the rest afterwards."""
+        """Collect a job's output inside the block. Its readers get the rest afterwards."""
         output = self._jobs[job_id] = OutputLog(owner, self._folder)
         try:
             yield output
@@ -124,7 +127,7 @@ class OutputLogs:
                 del self._jobs[job_id]
 
     def find(self, job_id: str, who: Caller) -> OutputLog:
-        """The output of a job that runs here and that this caller may see. NotFoundError otherwise."""
+        """Return the output of a job that runs here and that this caller may see. NotFoundError otherwise."""
         output = self._jobs.get(job_id)
         if output is None or not who.may_see(output.owner):
             raise NotFoundError(f"job {job_id} does not run on this executor", field="job_id")

@@ -35,7 +35,7 @@ def printed_result(capture: Capture) -> bytes | CallError | None:
 
 
 def _document(capture: Capture, line: bytes) -> bytes | CallError | None:
-    """Find a document over several lines; None where the output ends in none."""
+    """Find a document over several lines, or None where the output ends in none."""
     if not line.endswith(_CLOSING):
         return None
     tail = capture.tail().rstrip(_BLANKS)

@@ -1,7 +1,7 @@
 """The port Sandbox: a place where one function's hostile code runs, and nothing else can be reached.
 
-A sandbox is created generic, is specialised once to one function, serves its calls one after another and is
-destroyed. Which sandbox serves what is the pool's concern; when it may do what is the slot's.
+A sandbox is created generic, is specialised once to one function, serves its calls one after another and is destroyed.
+The pool chooses sandboxes. The slot decides when each may act.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -57,9 +57,9 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class Specialisation:
-    """What turns a generic sandbox into one function's. `code_dir` is a host folder that nobody changes any more.
+    """The order that turns a generic sandbox into one function's. `code_dir` is a host folder that changes no more.
 
-    Compiled runtimes run `program`, a host file; without one a call builds the code into /output/program.
+    Compiled runtimes run `program`, a host file. Without one a call builds the code into /output/program.
     """
 
     function_id: str
@@ -74,7 +74,7 @@ class Specialisation:
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
-    """One call. `payload` is UTF-8 JSON; `timeout_s` None = no limit.
+    """One call. `payload` is UTF-8 JSON. `timeout_s` None = no limit.
 
     `on_output` gets every piece of stdout and stderr while it is written, in order of arrival, and must not block.
     """
@@ -90,7 +90,7 @@ class CallResult:
     """How a call ended. `result` is the handler's return value as JSON, None for programs and failures.
 
     All output of the call has gone to `on_output` before this is returned. `exit_code` is set where a process ended.
-    `reusable` says whether the sandbox may serve another call; if not it only waits to be destroyed.
+    `reusable` says whether the sandbox may serve another call. If not it only waits to be destroyed.
     """
 
     result: bytes | None
@@ -102,7 +102,7 @@ class CallResult:
 
 
 class Sandbox(Protocol):
-    """One sandbox. Calls never overlap; the slot sees to that. Only destroy goes through the Docker daemon."""
+    """One sandbox. Calls never overlap. The slot sees to that. Only destroy goes through the Docker daemon."""
 
     sandbox_id: str
     runtime: Runtime
@@ -111,22 +111,22 @@ class Sandbox(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether its resident runtime is still there; one that died between calls is only good for destroy."""
+        """Tell whether its resident runtime is still there. One that died between calls is only good for destroy."""
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:
         """Place the code, apply limits and environment, load the handler.
 
-        An InitError (or OutOfMemory, …) is returned, not raised; the sandbox is then only good for destroy.
+        An InitError (or OutOfMemory, …) is returned, not raised. The sandbox is then only good for destroy.
         SandboxStartError when the platform could not do its part.
         """
 
     async def call(self, request: CallRequest) -> CallResult:
-        """Run one call. User failures are in the result; nothing is raised but CancelledError (then destroy it)."""
+        """Run one call. User failures are in the result. Nothing is raised but CancelledError (then destroy it)."""
 
     async def resize(self, memory_mb: int) -> None:
-        """Change the memory limit of a specialised sandbox; kept as it is where the kernel refuses."""
+        """Change the memory limit of a specialised sandbox. Kept as it is where the kernel refuses."""
 
     async def freeze(self) -> None:
         """Stop every process in it. Idempotent."""
@@ -150,21 +150,21 @@ class SandboxProvider(Protocol):
         """Canonical names of the runtimes it can serve now."""
 
     async def toolchain(self, runtime: Runtime) -> str:
-        """What would build a program of this compiled runtime now: the same name makes the same program.
+        """Name the toolchain that builds programs of this compiled runtime now: the same name makes the same program.
 
         SandboxStartError when it cannot be served.
         """
 
     async def create(self, runtime: Runtime) -> Sandbox:
-        """Make a generic sandbox whose resident runtime has dialled in. SandboxStartError leaves nothing behind."""
+        """Make a generic sandbox. Its resident runtime has dialled in. SandboxStartError leaves nothing behind."""
 
     async def sweep(self) -> int:
-        """Remove what a crashed earlier process of this executor id left behind; say how many sandboxes that were."""
+        """Remove the leftovers of a crashed process of this executor id. Say how many sandboxes that were."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """What every adapter needs. `root` is a folder on disk, owned by this executor id alone."""
+    """The settings of every adapter. `root` is a folder on disk, owned by this executor id alone."""
 
     root: Path
     executor_id: str

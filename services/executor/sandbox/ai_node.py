@@ -1,4 +1,4 @@
-"""The AI node as `AI_ENDPOINT` names it: where it is for the executor, and what functions are told instead."""
+"""The AI node as `AI_ENDPOINT` names it: its address for the executor, and the one that functions see."""
 
 import asyncio
 import ssl
@@ -37,7 +37,7 @@ class AiNode:
 
 
 def parse_ai_endpoint(url: str) -> AiNode | None:
-    """Read `http[s]://host[:port][/path]`; None for an empty one. ValueError says what is wrong with it."""
+    """Read `http[s]://host[:port][/path]`, or None for an empty one. ValueError names the fault."""
     if not url:
         return None
     try:

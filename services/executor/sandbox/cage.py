@@ -1,4 +1,4 @@
-"""What an adapter provides under the shared Resident: something to start a runtime in, to kill and to remove."""
+"""The port below the shared Resident: something to start a runtime in, to kill and to remove."""
 
 import contextlib
 import os
@@ -15,12 +15,12 @@ RUNTIMES_DIR = Path(__file__).resolve().parent.parent / "runtime"
 
 
 class CageError(Exception):
-    """The adapter could not start or remove what keeps a sandbox."""
+    """The adapter could not start or remove a sandbox's cage."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What the code inside finds where, and what it is told."""
+    """The places and the environment of the code inside."""
 
     code: str = "/code"
     payload_file: str = "/run/nanogrid/payload.json"
@@ -36,7 +36,7 @@ class Cage(Protocol):
     volumes: bool  # whether /tmp and /output are volumes with a size of their own
 
     async def prepare(self) -> None:
-        """Do what need not wait for the volumes."""
+        """Do the steps that need not wait for the volumes."""
 
     async def start(self) -> None:
         """Start PID 1 and the runtime."""
@@ -45,7 +45,7 @@ class Cage(Protocol):
         """Get hold of the processes: the runtime has dialled in as `pid`."""
 
     def kill(self) -> None:
-        """Kill every process in it, now. Idempotent; does nothing before `watch`."""
+        """Kill every process in it, now. Idempotent. Does nothing before `watch`."""
 
     async def remove(self) -> None:
         """Leave nothing. Idempotent."""
@@ -55,7 +55,7 @@ _FIRST_UID, _UIDS = 1_900_000_000, 200_000_000  # above what distributions, cont
 
 
 def new_uid() -> int:
-    """A uid that nobody else on the machine has."""
+    """Return a uid that is free on the machine."""
     return _FIRST_UID + secrets.randbelow(_UIDS)
 
 
@@ -66,7 +66,7 @@ def hand_over(path: Path | int, uid: int) -> None:
 
 
 def parent_of(pid: int) -> int:
-    """The parent of a process. ProcessLookupError when it is gone."""
+    """Return the parent of a process. ProcessLookupError when it is gone."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
     except FileNotFoundError:
@@ -75,7 +75,7 @@ def parent_of(pid: int) -> int:
 
 
 def kill_process(pidfd: int) -> None:
-    """Kill the process behind a pidfd; nothing happens when it is dead, or when there is none (-1)."""
+    """Kill the process behind a pidfd. Nothing happens when it is dead, or when there is none (-1)."""
     if pidfd >= 0:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)

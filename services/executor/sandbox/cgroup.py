@@ -1,4 +1,4 @@
-"""A sandbox's control group: limits, freezing, what one call used. Knows cgroup v1 and v2, whoever made the group."""
+"""A sandbox's control group: limits, freezing, the usage of one call. Knows cgroup v1 and v2."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ _SAMPLE_S = 0.02  # how often memory is looked at where the kernel cannot restar
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What happened since `begin`: highest memory in bytes (0: unknown), and whether the OOM killer struck."""
+    """The usage since `begin`: highest memory in bytes (0: unknown), and whether the OOM killer struck."""
 
     peak_bytes: int
     oom_killed: bool
@@ -25,7 +25,7 @@ class Cgroup(Protocol):
     """One sandbox's group. Files are kept open: a call costs four system calls here. Raises OSError."""
 
     def limit_memory(self, size_bytes: int) -> None:
-        """Set the memory limit; swap is never on top."""
+        """Set the memory limit. Swap is never on top."""
 
     def limit_cpu(self, cpus: float) -> None:
         """Set how many processors' worth of time it may use."""
@@ -34,16 +34,16 @@ class Cgroup(Protocol):
         """Start measuring."""
 
     def end(self) -> Usage:
-        """What was used since `begin`; whatever can no longer be read counts as nothing."""
+        """Return the usage since `begin`. Unreadable figures count as nothing."""
 
     async def freeze(self) -> None:
-        """Stop every process in it; returns when they have stopped."""
+        """Stop every process in it. Returns when they have stopped."""
 
     def thaw(self) -> None:
         """Let them go on."""
 
     def pids(self) -> list[int]:
-        """Who is in it."""
+        """Return its processes."""
 
     def close(self) -> None:
         """Close the files. Idempotent."""
@@ -132,7 +132,7 @@ class CgroupV1:
 
 
 class CgroupV2:
-    """One folder. The high-water mark restarts per open file from Linux 6.12; before that, memory is sampled too."""
+    """One folder. The high-water mark restarts per open file from Linux 6.12. Before that, memory is sampled too."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -202,7 +202,7 @@ class CgroupV2:
 
 
 def _open_peak(path: Path) -> tuple[_File | None, bool]:
-    """The high-water mark, and whether writing to it restarts it."""
+    """Return the high-water mark, and whether writing to it restarts it."""
     try:
         return _File(path), True
     except FileNotFoundError:  # before Linux 5.19
@@ -219,7 +219,10 @@ def _pids(folder: Path) -> list[int]:
 
 
 def cgroup_of(pid: int) -> Cgroup:
-    """The control group that process `pid` is in, and so everything it starts. OSError when it cannot be found."""
+    """Return the control group that process `pid` is in, and so everything it starts.
+
+    OSError when it cannot be found.
+    """
     paths = _paths_of(Path(f"/proc/{pid}/cgroup").read_text())
     folders = {name: folder for name, mount in mounts().items() if (folder := _folder(mount, paths.get(name)))}
     if "memory" in folders:
@@ -230,7 +233,7 @@ def cgroup_of(pid: int) -> Cgroup:
 
 
 def _paths_of(text: str) -> dict[str, str]:
-    """Controller -> path in its hierarchy, from /proc/PID/cgroup; the controller of v2 is ""."""
+    """Read controller -> path in its hierarchy, from /proc/PID/cgroup. The controller of v2 is ""."""
     found = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -247,7 +250,7 @@ class Mount:
 
 
 def mounts() -> dict[str, Mount]:
-    """Controller -> where it is mounted; the controller of v2 is ""."""
+    """Read controller -> mount point. The controller of v2 is ""."""
     found: dict[str, Mount] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")

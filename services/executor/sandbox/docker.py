@@ -105,12 +105,12 @@ class DockerCage:
         await self._daemon.ask(partial(self._daemon.api.start, self._name))
 
     def watch(self, pid: int) -> Cgroup:
-        """Hold on to PID 1, the parent of who dialled in: its death is everyone's."""
+        """Hold on to PID 1, the parent of the runtime: its death is the sandbox's."""
         self._init_fd = os.pidfd_open(parent_of(pid))
         return cgroup_of(pid)
 
     def kill(self) -> None:
-        """Kill PID 1; the kernel kills the rest of the namespace with it."""
+        """Kill PID 1. The kernel kills the rest of the namespace with it."""
         kill_process(self._init_fd)
 
     async def remove(self) -> None:
@@ -194,7 +194,7 @@ async def remove_container(daemon: Daemon, name: str) -> None:
 
 
 class DockerProvider:
-    """Makes containers; knows the living ones, so that closing leaves none."""
+    """Makes containers. Knows the living ones, so that closing leaves none."""
 
     isolates = True
 
@@ -216,7 +216,7 @@ class DockerProvider:
         return f"{name}-{hashlib.sha256(builder).hexdigest()[:8]}"
 
     async def _offered(self) -> dict[str, str]:
-        """The runtimes whose image is here, and the toolchain their images say they have."""
+        """Return the runtimes whose image is here, and the toolchain their images say they have."""
         if (known := self._images.get(_OFFERED)) is not None:
             return known
         try:
@@ -251,7 +251,7 @@ class DockerProvider:
         return len(left)
 
     async def close(self) -> None:
-        """Destroy what is still there."""
+        """Destroy the sandboxes that are still there."""
         await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
 
 

@@ -19,7 +19,7 @@ _OUTPUT_FILES_FACTOR = 4
 
 @dataclass(frozen=True, slots=True)
 class SandboxFolder:
-    """`{root}/sandboxes/{sandbox_id}`. Methods block; call them in a thread."""
+    """`{root}/sandboxes/{sandbox_id}`. Methods block. Call them in a thread."""
 
     path: Path
     uid: int
@@ -56,7 +56,7 @@ class SandboxFolder:
             os.chown(self.io, 0, self.uid)  # to read, not to write: the sandbox is its group
 
     def make_volumes(self, settings: SandboxSettings) -> None:
-        """Give /tmp and /output their sizes. VolumeError; needs root."""
+        """Give /tmp and /output their sizes. VolumeError. Needs root."""
         files = settings.output_files * _OUTPUT_FILES_FACTOR
         make(Volume(self.path / "tmp.img", self.tmp, settings.tmp_mb, _TMP_FILES), self.uid)
         make(Volume(self.path / "output.img", self.output, settings.output_mb, files), self.uid)
@@ -72,7 +72,7 @@ class SandboxFolder:
             _link_file(program, self.io / "program")
 
     def open_payload(self) -> int:
-        """A descriptor to write each call's payload.json with."""
+        """Return a descriptor to write each call's payload.json with."""
         descriptor = os.open(self.io / "payload.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
         hand_over(descriptor, self.uid)
         return descriptor
@@ -93,7 +93,7 @@ class SandboxFolder:
 
 
 def remove_leftovers(root: Path) -> list[str]:
-    """Remove every sandbox folder below `root`, and say whose they were."""
+    """Remove every sandbox folder below `root`, and return their ids."""
     try:
         folders = sorted((root / "sandboxes").iterdir())
     except FileNotFoundError:
@@ -104,7 +104,10 @@ def remove_leftovers(root: Path) -> list[str]:
 
 
 def write_payload(descriptor: int, payload: bytes) -> None:
-    """Replace what payload.json says. Its blocks are written over: emptying it first would find new ones each time."""
+    """Replace the content of payload.json. Its blocks are written over.
+
+    Emptying it first would find new ones each time.
+    """
     view, offset = memoryview(payload), 0
     while offset < len(payload):
         offset += os.pwrite(descriptor, view[offset:], offset)
@@ -138,7 +141,10 @@ def _link_file(entry: Path | os.DirEntry[str], there: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Delete what is in `folder`. Python's rmtree is quick but recurses: what nests too deep for it is left to find."""
+    """Delete the content of `folder`. Python's rmtree is quick but recurses.
+
+    Folders nested too deep for it are left to find.
+    """
     with contextlib.suppress(OSError, RecursionError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

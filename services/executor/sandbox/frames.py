@@ -1,4 +1,4 @@
-"""What travels on a sandbox's control socket, as docs/runtime-contract.md describes it.
+"""The frames on a sandbox's control socket, as docs/runtime-contract.md describes them.
 
 Everything that comes from the sandbox is hostile: bounded before it is read, checked before it is believed.
 """
@@ -25,7 +25,7 @@ _REPORTABLE = frozenset({"HandlerError", "ExitError", "OutOfMemory", "InitError"
 
 
 class ProtocolError(Exception):
-    """The sandbox sent what no runtime of ours sends. It is not to be used again."""
+    """The sandbox broke the protocol. It is not to be used again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +46,34 @@ class Done:
 
 
 def pack(kind: bytes, body: bytes) -> bytes:
-    """One frame."""
+    """Return one frame."""
     return LENGTH.pack(1 + len(body)) + kind + body
 
 
 def specialise(function: Mapping[str, Any]) -> bytes:
-    """The frame that makes a generic runtime one function's."""
+    """Return the frame that makes a generic runtime one function's."""
     return pack(b"S", orjson.dumps(function))
 
 
 def call(header: Mapping[str, Any], payload: bytes) -> bytes:
-    """The frame that starts a call."""
+    """Return the frame that starts a call."""
     head = orjson.dumps(header)
     return pack(b"C", LENGTH.pack(len(head)) + head + payload)
 
 
 def limit_of(expected: bytes, result_bytes: int) -> int:
-    """The largest frame to accept when one of the kinds `expected` is due."""
+    """Return the largest frame to accept when one of the kinds `expected` is due."""
     return 1 + HEADER_BYTES + (LENGTH.size + result_bytes if b"D" in expected else 0)
 
 
 def parse_hello(frame: Frame, language: str) -> None:
-    """Check who dialled in. ProtocolError when it is not the runtime that was started."""
+    """Check the runtime that dialled in. ProtocolError when it is not the runtime that was started."""
     if frame.kind != b"H" or _object(frame.body).get("runtime") != language:
         raise ProtocolError(f"expected the {language} runtime to say hello")
 
 
 def parse_ready(frame: Frame) -> CallError | Kind:
-    """The answer to specialise: how calls are made, or why none can be."""
+    """Return the answer to specialise: how calls are made, or why none can be."""
     if frame.kind == b"X":
         return _error(_object(frame.body))
     if frame.kind != b"R":
@@ -85,7 +85,7 @@ def parse_ready(frame: Frame) -> CallError | Kind:
 
 
 def parse_done(frame: Frame) -> Done:
-    """The answer to a call."""
+    """Return the answer to a call."""
     if frame.kind != b"D" or len(frame.body) < LENGTH.size:
         raise ProtocolError(f"expected D, got {frame.kind!r}")
     (length,) = LENGTH.unpack_from(frame.body)
@@ -100,7 +100,7 @@ def parse_done(frame: Frame) -> Done:
 
 
 def check_result(result: bytes) -> CallError | None:
-    """Check that `result` is JSON that NanoGrid passes on, without opening it; None when it is."""
+    """Check that `result` is JSON that NanoGrid passes on, without opening it. None when it is."""
     try:
         check_json(result)
     except JsonError as error:

@@ -1,4 +1,4 @@
-"""PID 1 of a process sandbox: what nanogrid-init is to a container, and the mounts Docker would have made.
+"""PID 1 of a process sandbox: the part of nanogrid-init, and the mounts that Docker would make.
 
 Run as a script by process.py, standard library only: `launcher.py CONFIG`, CONFIG being JSON. `{"probe": true}` only
 tells, by its exit status, whether this machine lets us have namespaces of our own.
@@ -42,7 +42,7 @@ def _bind(source: Path, target: Path, *, read_only: bool = False) -> None:
 
 
 def _unshare() -> None:
-    """Mounts and processes of our own; without root, as the only user of a user namespace."""
+    """Mounts and processes of our own. Without root, as the only user of a user namespace."""
     uid, gid = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if uid == 0 else _CLONE_NEWUSER)
     _check(_libc.unshare(flags), "unshare")
@@ -74,7 +74,7 @@ def _hide_other_sandboxes(sandboxes: Path, own: Path) -> None:
 
 
 def _enter_own_root(folder: Path, runtimes: Path) -> None:
-    """The machine's files, with the sandbox's own folders where a container has them."""
+    """Enter a root of the machine's files, with the sandbox's own folders where a container has them."""
     _mount("", Path("/"), flags=_MS_REC | _MS_PRIVATE)
     _hide_other_sandboxes(folder.parent, folder)
     root = folder / "root"
@@ -99,7 +99,7 @@ def _enter_own_root(folder: Path, runtimes: Path) -> None:
 
 
 def _open_streams(io: Path) -> int:
-    """Wire up 0, 1 and 2; the descriptor to report the exit status on."""
+    """Wire up 0, 1 and 2. The descriptor to report the exit status on."""
     for number, name, flags in ((0, "/dev/null", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
         opened = os.open(io / name, flags)
         os.dup2(opened, number)
@@ -124,7 +124,7 @@ def _become_runtime(config: dict[str, Any]) -> NoReturn:
 
 
 def _wait(child: int) -> int:
-    """Reap whatever ends until `child` does; its exit status."""
+    """Reap ended processes until `child` ends. Its exit status."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
@@ -173,7 +173,7 @@ def _probe() -> None:
 
 
 def main() -> None:
-    """Become what CONFIG says."""
+    """Become the process that CONFIG describes."""
     config = json.loads(sys.argv[1])
     if config.get("probe"):
         _probe()

@@ -1,4 +1,4 @@
-"""The executor's end of a control socket: one question, one frame in answer, and a firm idea of what is too much."""
+"""The executor's end of a control socket: one request, one frame in reply, and bounded sizes."""
 
 import asyncio
 import contextlib
@@ -28,7 +28,7 @@ class TooLarge(Exception):  # noqa: N818 - named after what it found
 
 
 class ControlConnection(asyncio.Protocol):
-    """One connection. Not for concurrent questions. Whatever arrives unasked breaks it for good."""
+    """One connection. Not for concurrent questions. A frame that arrives unasked breaks it for good."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -41,13 +41,13 @@ class ControlConnection(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        """Whether a question could still be answered."""
+        """Tell whether a question could still be answered."""
         return self._end is None
 
     async def ask(self, frame: bytes | None, limit: int, timeout_s: float | None = None) -> Frame:
         """Send `frame` (None: only listen) and wait for the next one, of at most `limit` bytes.
 
-        Gone, TooLarge or ProtocolError end the link; TimeoutError after `timeout_s`.
+        Gone, TooLarge or ProtocolError end the link. TimeoutError after `timeout_s`.
         """
         if self._end is not None:
             raise self._end
@@ -126,7 +126,7 @@ class Listener:
     path: Path
 
     async def accept(self) -> tuple[ControlConnection, int]:
-        """The link, and the pid of whoever dialled; nobody else can dial in afterwards."""
+        """Return the link, and the pid of the process that dialled. No other can dial in afterwards."""
         loop = asyncio.get_running_loop()
         connection, _ = await loop.sock_accept(self.socket)
         self.close()
@@ -150,7 +150,7 @@ def listen(folder: Path, uid: int) -> Listener:
 
 
 def bind(folder: Path, name: str, uid: int) -> socket.socket:
-    """A non-blocking unix socket at `name` in `folder`, for `uid` only."""
+    """Return a non-blocking unix socket at `name` in `folder`, for `uid` only."""
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:

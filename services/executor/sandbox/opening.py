@@ -14,7 +14,7 @@ _FAILURES = (OSError, TimeoutError, CageError, VolumeError, Gone, TooLarge, Prot
 
 
 async def open_resident(runtime: Runtime, folder: SandboxFolder, cage: Cage, settings: SandboxSettings) -> Resident:
-    """Bring up a generic sandbox. SandboxStartError leaves nothing behind; neither does being cancelled."""
+    """Bring up a generic sandbox. SandboxStartError leaves nothing behind. Neither does being cancelled."""
     sandbox: Resident | None = None
     try:
         async with asyncio.timeout(settings.start_timeout_s):

@@ -1,4 +1,4 @@
-"""What a sandbox prints: FIFOs read without blocking the loop or losing what was written before a call's end."""
+"""The output of a sandbox: FIFOs read without blocking the loop or losing output written before a call's end."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,10 @@ _STATUS_BYTES = 16
 
 
 class Pipe:
-    """Our end of one FIFO. Opened for writing too, so that it never reads as ended while nobody else has it open."""
+    """Our end of one FIFO.
+
+    Opened for writing too, so that it never reads as ended while no other process has it open.
+    """
 
     def __init__(self, path: Path, uid: int) -> None:
         os.mkfifo(path, 0o600)
@@ -27,7 +30,7 @@ class Pipe:
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def read(self) -> bytes:
-        """What is there, up to a pipe full; b"" when nothing is."""
+        """Read the pending bytes, up to a pipe full. B"" when nothing is."""
         try:
             return os.read(self.fd, _PIPE_BYTES)
         except BlockingIOError:
@@ -35,7 +38,7 @@ class Pipe:
 
 
 class Output:
-    """The FIFOs of one sandbox. What is printed while no call runs belongs to nobody and is dropped."""
+    """The FIFOs of one sandbox. Output printed while no call runs is dropped."""
 
     def __init__(self, folder: Path, uid: int) -> None:
         self._pipes: dict[OutputStream, Pipe] = {}
@@ -49,17 +52,17 @@ class Output:
         self._loop.add_reader(self._status.fd, self._learn_status)
 
     def begin(self, sink: Sink) -> None:
-        """Drop what nobody asked for, then send everything to `sink`."""
+        """Drop the output since the last call, then send everything to `sink`."""
         self.drain()
         self._sink = sink
 
     def end(self) -> None:
-        """Hand over what was written until now, then stop."""
+        """Hand over the output until now, then stop."""
         self.drain()
         self._sink = None
 
     def drain(self) -> None:
-        """Read what is in the pipes now: at most what fits into them, so that an endless writer cannot hold us."""
+        """Read the content of the pipes now: at most their size, so that an endless writer cannot hold us."""
         for stream, pipe in self._pipes.items():
             left = _PIPE_BYTES
             while left > 0 and (piece := pipe.read()):

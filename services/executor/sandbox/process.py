@@ -1,7 +1,7 @@
 """Sandboxes that do not isolate: child processes, for laptops without Docker and for tests.
 
-What the machine allows is used all the same: as root, a uid, control groups, volumes and mounts of their own; without
-root, a user namespace; without that, plain folders. None of it is a wall: network and files of the machine are there.
+The machine's limits are used all the same: as root, a uid, control groups, volumes and mounts of their own. Without
+root, a user namespace. Without that, plain folders. None of it is a wall: network and files of the machine are there.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class ProcessCage:
             self._procs = self._groups.make()
 
     async def start(self) -> None:
-        """Start the launcher; it starts the rest."""
+        """Start the launcher. It starts the rest."""
         folder = self._folder
         runtimes = Path("/opt/nanogrid") if self._isolate else RUNTIMES_DIR
         config = {
@@ -109,7 +109,7 @@ class ProcessCage:
         return cgroup_of(pid) if self._is_root else SignalGroup(self._launcher.pid, pid)
 
     def kill(self) -> None:
-        """Kill PID 1, the process group and the control groups: what is there of them."""
+        """Kill PID 1, the process group and the control groups: as far as they exist."""
         kill_process(self._init_fd)
         if self._launcher is not None and self._launcher.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -150,7 +150,7 @@ async def _until_removed(groups: OwnGroups) -> None:
 
 
 class ProcessProvider:
-    """Makes process sandboxes; knows the living ones, so that closing leaves none."""
+    """Makes process sandboxes. Knows the living ones, so that closing leaves none."""
 
     isolates = False
 
@@ -189,7 +189,7 @@ class ProcessProvider:
         return groups | set(remove_leftovers(self._settings.root))
 
     async def close(self) -> None:
-        """Destroy what is still there, and whatever outlived its own destruction."""
+        """Destroy the sandboxes that are still there, and survivors of earlier destruction."""
         await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
         if os.geteuid() == 0:
             await asyncio.to_thread(_remove_groups, self._settings.executor_id)
@@ -218,7 +218,10 @@ def _remove_when_empty(folder: Path) -> None:
 
 
 def interpreter(runtime: Runtime) -> str | None:
-    """The machine's own interpreter for a runtime, or None. As root, only what everybody may run: sandboxes will."""
+    """Return the machine's own interpreter for a runtime, or None. As root, only a world-executable one.
+
+    Sandboxes will.
+    """
     if not runtime.executable:  # its resident program is in the images only
         return None
     for candidate in _candidates(runtime):
@@ -246,14 +249,14 @@ def _is_version(path: str, runtime: Runtime) -> bool:
 
 @cache
 def _major(path: str, modified_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - another version in its place is asked again
-    """Ask an interpreter for its major version, `v18.19.0` being 18; () where it says something else."""
+    """Ask an interpreter for its major version, `v18.19.0` being 18, or () where it says something else."""
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     major = said.strip().lstrip("v").partition(".")[0]
     return (int(major),) if major.isdecimal() else ()
 
 
 def _is_script(path: str) -> bool:
-    """Whether it is a version manager's shim, which would cost every sandbox a shell."""
+    """Tell whether it is a version manager's shim, which would cost every sandbox a shell."""
     with Path(path).open("rb") as file:
         return file.read(2) == b"#!"
 
@@ -267,7 +270,7 @@ def _is_reachable(path: str) -> bool:
 
 @asynccontextmanager
 async def open_process(settings: SandboxSettings) -> AsyncIterator[ProcessProvider]:
-    """Open the adapter, and say loudly what it is. Leaving destroys every sandbox."""
+    """Open the adapter, with a loud warning. Leaving destroys every sandbox."""
     log.warning(
         "process sandboxes do not isolate: functions can use this machine's network and read its files; "
         "set NANOGRID_EXECUTOR_SANDBOX_URL=docker: to run code you do not trust"

@@ -1,4 +1,4 @@
-"""What holds the processes of a process sandbox together: control groups of our own as root, else a process group."""
+"""Holds the processes of a process sandbox together: control groups of our own as root, else a process group."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ class OwnGroups:
         self._folders = [base / sandbox_id for base in executor_groups(settings.executor_id)]
 
     def make(self) -> list[str]:
-        """Make them, with limits; the `cgroup.procs` files to join them by."""
+        """Make them, with limits. The `cgroup.procs` files to join them by."""
         for folder in self._folders:
             folder.mkdir(parents=True)
             for name, value in self._limits():
@@ -41,19 +41,22 @@ class OwnGroups:
         ]
 
     def kill(self) -> None:
-        """Kill whoever is in them."""
+        """Kill their processes."""
         for folder in self._folders:
             kill_all(folder)
 
     def remove(self) -> None:
-        """Remove them; nobody may be in them any more. Idempotent."""
+        """Remove them. They must be empty. Idempotent."""
         for folder in self._folders:
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()
 
 
 def executor_groups(executor_id: str) -> list[Path]:
-    """The folder in every hierarchy that holds the groups of one executor's sandboxes; made when it is not there."""
+    """Return the folder in every hierarchy that holds the groups of one executor's sandboxes.
+
+    Made when it is not there.
+    """
     mounted = mounts()
     name = Path("nanogrid") / quote(executor_id, safe="")
     if "memory" in mounted:
@@ -102,7 +105,7 @@ class SignalGroup:
         Path(f"/proc/{self._pid}/clear_refs").write_text(_RESTART_PEAK)
 
     def end(self) -> Usage:
-        """The runtime's own peak; children are not seen."""
+        """Return the runtime's own peak. Children are not seen."""
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -118,7 +121,7 @@ class SignalGroup:
         self._signal(signal.SIGCONT)
 
     def pids(self) -> list[int]:
-        """The runtime; nobody else is known."""
+        """Return the runtime. No other processes are known."""
         return [self._pid]
 
     def close(self) -> None:

@@ -1,6 +1,6 @@
-"""The executor's end of a sandbox's way to the AI node: what arrives on `ai.sock` goes there and nowhere else.
+"""The executor's end of a sandbox's way to the AI node: bytes that arrive on `ai.sock` go there and nowhere else.
 
-Bytes are passed on as they are, so a request keeps the Host it was sent with (127.0.0.1:11434). Ollama takes that; an
+Bytes are passed on as they are, so a request keeps the Host it was sent with (127.0.0.1:11434). Ollama takes that. An
 endpoint that tells its sites apart by Host has to take it too.
 """
 
@@ -31,7 +31,7 @@ class Relay:
     """One sandbox's. Everything ends with `close`."""
 
     def __init__(self, folder: Path, uid: int, node: AiNode) -> None:
-        """Listen at once, for `uid` only; PID 1 looks for the socket when it starts."""
+        """Listen at once, for `uid` only. PID 1 looks for the socket when it starts."""
         self._node = node
         self._socket = bind(folder, "ai.sock", uid)
         self._socket.listen(_WAITING)
@@ -41,7 +41,7 @@ class Relay:
         self._down = False
 
     async def close(self) -> None:
-        """Hang up on everybody. Idempotent."""
+        """Close every connection. Idempotent."""
         tasks = [self._accepting, *self._connections]
         for task in tasks:
             task.cancel()
@@ -100,7 +100,7 @@ class Relay:
 
 @contextlib.contextmanager
 def _hanging_up(writer: StreamWriter) -> Iterator[None]:
-    """Close a connection whatever happens, with nothing left to be sent; that an end went away is no error here."""
+    """Close a connection in any case, with nothing left to send. That an end went away is no error here."""
     try:
         yield
     except OSError:
@@ -110,7 +110,7 @@ def _hanging_up(writer: StreamWriter) -> Iterator[None]:
 
 
 async def _exchange(function: _Streams, node: _Streams) -> None:
-    """Pass on both ways until the node has said everything. OSError when it, or who listens, goes away."""
+    """Pass on both ways until the node has said everything. OSError when either end goes away."""
     asking = asyncio.create_task(_pass_on(function[0], node[1]))
     try:
         await _pass_on(node[0], function[1])
@@ -145,7 +145,7 @@ async def _dismiss(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 def _bad_gateway(error: OSError) -> bytes:
-    """An answer as Ollama words its errors. Where the node is stays the operator's business."""
+    """Return an answer as Ollama words its errors. Where the node is stays the operator's business."""
     reason = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     body = json.dumps({"error": f"the AI node cannot be reached: {reason}"}).encode()
     head = (

@@ -1,4 +1,4 @@
-"""The Sandbox both adapters share: a resident runtime behind a control socket, in whatever cage keeps it."""
+"""The Sandbox both adapters share: a resident runtime behind a control socket, in any cage."""
 
 import asyncio
 import contextlib
@@ -39,10 +39,10 @@ _CHECKER = ThreadPoolExecutor(1, "check-result")  # one at a time: parsing hosti
 
 
 class Resident:
-    """One sandbox. Calls must not overlap. After an error nobody expected, destroy it."""
+    """One sandbox. Calls must not overlap. After an unexpected error, destroy it."""
 
     def __init__(self, runtime: Runtime, folder: SandboxFolder, cage: Cage, settings: SandboxSettings) -> None:
-        """Make the folder's mailbox; `folder` has been made. `open_resident` does the rest."""
+        """Make the folder's mailbox. `folder` has been made. `open_resident` does the rest."""
         self.sandbox_id = folder.path.name
         self.runtime = runtime
         self.output_dir = folder.output
@@ -61,16 +61,16 @@ class Resident:
 
     @property
     def alive(self) -> bool:
-        """Whether its runtime is still connected. False between calls means that it died idle: take another."""
+        """Tell whether its runtime is still connected. False between calls means that it died idle: take another."""
         return self._ended is None and self._link.alive
 
     @property
     def destroyed(self) -> bool:
-        """Whether nothing of it is left."""
+        """Tell whether nothing of it is left."""
         return self._ended is not None and self._ended.done()
 
     async def greet(self) -> None:
-        """Wait for the runtime to dial in. Gone or ProtocolError when it does not; the caller has the timeout."""
+        """Wait for the runtime to dial in. Gone or ProtocolError when it does not. The caller has the timeout."""
         assert self._listener is not None
         said: list[bytes] = []
         self._output.begin(lambda _, piece: said.append(piece))
@@ -202,7 +202,7 @@ class Resident:
             return Broken(str(error))
 
     async def _measured(self, answer: object, cgroup: Cgroup) -> Usage:
-        """What was used; afterwards, nothing of a call that ran out of time is alive."""
+        """Return the usage. Afterwards, nothing of a call that ran out of time is alive."""
         usage = cgroup.end()
         if isinstance(answer, TimedOut):
             self._kill()

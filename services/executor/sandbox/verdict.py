@@ -1,4 +1,4 @@
-"""How a call ended, in the contract's words. Pure."""
+"""Judges the end of a call in the contract's words. Pure."""
 
 import signal
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The time was over; everything was killed."""
+    """The time was over. Everything was killed."""
 
     limit_s: float
 
@@ -45,7 +45,7 @@ Ending = Done | Exited | TimedOut | Oversized | Broken
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the caller is told. `spent`: the sandbox may not serve again."""
+    """The verdict for the caller. `spent`: the sandbox may not serve again."""
 
     error: CallError | None
     exit_code: int | None
@@ -53,7 +53,7 @@ class Verdict:
 
 
 def judge(ending: Ending, kind: Kind, usage: Usage, memory_mb: int) -> Verdict:
-    """The verdict on a call. What the OOM killer ended is OutOfMemory, however it looked from inside."""
+    """Return the verdict on a call. A call ended by the OOM killer is OutOfMemory, in any appearance from inside."""
     verdict = _judge(ending, kind)
     if usage.oom_killed and verdict.error is not None and not isinstance(ending, TimedOut):
         message = f"out of memory: the limit is {memory_mb} MB and the peak was {usage.peak_bytes >> 20} MB"
@@ -81,7 +81,7 @@ def _judge(ending: Ending, kind: Kind) -> Verdict:
 
 
 def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, memory_mb: int) -> CallError:
-    """Why a function could not be loaded, where its runtime did not say so itself."""
+    """Say why a function could not be loaded, where its runtime did not say so itself."""
     error = _judge(ending, Kind.HANDLER).error
     assert error is not None
     if usage.oom_killed and not isinstance(ending, TimedOut):
@@ -90,7 +90,7 @@ def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, mem
 
 
 def exit_sentence(code: int | None) -> str:
-    """An exit status as a sentence."""
+    """Return an exit status as a sentence."""
     if code is None:
         return "the function closed the runtime's connection"
     if code <= _SIGNALLED:

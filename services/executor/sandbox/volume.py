@@ -44,7 +44,7 @@ def make(volume: Volume, uid: int) -> None:
 
 
 def unmount(point: Path) -> None:
-    """Unmount whatever is mounted at `point`; the loop device goes with it. VolumeError when it cannot be."""
+    """Unmount everything mounted at `point`. The loop device goes with it. VolumeError when it cannot be."""
     while point in mounted_below(point):
         try:
             _run("umount", str(point))

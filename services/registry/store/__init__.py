@@ -23,7 +23,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class KeyRecord:
-    """An API key as it is kept: what may be shown of it, and the SHA-256 (hex) of the whole secret."""
+    """An API key as it is kept: its public part, and the SHA-256 (hex) of the whole secret."""
 
     key: ApiKey
     digest: str
@@ -31,7 +31,7 @@ class KeyRecord:
 
 @dataclass(frozen=True, slots=True)
 class NamedUpload:
-    """An upload that its caller named. Open as long as it has no fingerprint; then it has made a function.
+    """An upload that its caller named. Open as long as it has no fingerprint. Then it has made a function.
 
     `name` is unique among the uploads of all principals. At `free_at_us` (µs since 1970) another may take the name.
     """
@@ -44,7 +44,7 @@ class NamedUpload:
 
 
 def reservation_lost() -> ConflictError:
-    """What adapters raise where an upload is not there to be completed."""
+    """Return the error for an upload that is not there to be completed."""
     return ConflictError(
         "this upload took so long that another under the same Idempotency-Key took its place, or it was given up; "
         "send it again to get what the other made",
@@ -69,34 +69,34 @@ class FunctionStore(Protocol):
         """Read one. NotFoundError when it is not there."""
 
     async def newest_function(self, owner: str, name: str) -> Function:
-        """The owner's newest of this name. NotFoundError when there is none."""
+        """Return the owner's newest of this name. NotFoundError when there is none."""
 
     async def page_functions(self, owner: str | None, size: int, page_token: str) -> tuple[list[Function], str]:
-        """An owner's functions, newest first, and the next page's token ("" on the last). None = of every owner.
+        """Return an owner's functions, newest first, and the next page's token ("" on the last). None = of every owner.
 
         InvalidFieldError for a token that is none of ours.
         """
 
     async def delete_function(self, function_id: str) -> Function:
-        """Forget one and return it as it was. NotFoundError when it is not there; of two at once, one gets that."""
+        """Forget one and return it as it was. NotFoundError when it is not there. Of two at once, one gets that."""
 
 
 class UploadStore(Protocol):
-    """Uploads by name; of several steps at once, each is whole. Every method raises UnavailableError when down.
+    """Uploads by name. Of several steps at once, each is whole. Every method raises UnavailableError when down.
 
-    A record is forgotten at some time after a day of being free; until then an open one can be completed.
+    A record is forgotten at some time after a day of being free. Until then an open one can be completed.
     """
 
     async def reserve_upload(self, upload: NamedUpload, now_us: int) -> NamedUpload | None:
-        """Record an open upload where its name is free at `now_us`, or open under the same reservation; None then.
+        """Record an open upload where its name is free at `now_us`, or open under the same reservation. None then.
 
-        Where the name is taken, who has it is answered, and nothing is changed.
+        Where the name is taken, the holder is returned, and nothing is changed.
         """
 
     async def release_upload(self, upload: NamedUpload) -> NamedUpload | None:
         """Forget an upload if it still has this reservation and fingerprint.
 
-        None when nothing is left under its name, else what stays there.
+        None when nothing is left under its name, else the upload that stays there.
         """
 
 
@@ -110,7 +110,7 @@ class KeyStore(Protocol):
         """Read one, revoked or not. NotFoundError when it never was."""
 
     async def page_keys(self, size: int, page_token: str) -> tuple[list[ApiKey], str]:
-        """Keys, newest first, and the next page's token. InvalidFieldError for a token that is none of ours."""
+        """Return keys, newest first, and the next page's token. InvalidFieldError for a token that is none of ours."""
 
     async def revoke_key(self, key_id: str, at_us: int) -> ApiKey:
         """Mark a key revoked at `at_us` (µs since 1970), or leave it as it is when it already was.

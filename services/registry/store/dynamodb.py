@@ -33,12 +33,12 @@ _KEY = "key"
 
 
 class DynamoStore:
-    """Both tables; uploads are in that of functions.
+    """Both tables. Uploads are in that of functions.
 
-    Single items are read as they are now; what is found by name or in a list may lag by moments.
+    Single items are read as they are now. Look-ups by name and lists may lag by moments.
 
-    Records are kept as protobuf bytes, so that a new field needs no migration; the other attributes are what is
-    searched by, and what people and other tools read.
+    Records are kept as protobuf bytes, so that a new field needs no migration. The other attributes serve searches,
+    people and other tools.
     """
 
     def __init__(self, functions: Table, keys: Table) -> None:
@@ -138,7 +138,7 @@ async def _page(table: Table, index: Index, partition: str, size: int, page_toke
 
 
 def _own(function_id: str) -> str:
-    """The id, or none at all where it would name something that is no function."""
+    """Return the id, or none at all where it would name something that is no function."""
     return "" if function_id.startswith(uploads.PREFIX) else function_id
 
 
@@ -174,7 +174,10 @@ def _function(item: Item) -> Function:
 
 
 def _put_by_hand(item: Item) -> Function:
-    """A function that other tools put into the table: it can be called by its id, with defaults for what it lacks."""
+    """Return a function that other tools put into the table.
+
+    It can be called by its id, with defaults for missing attributes.
+    """
     text = {name: value["S"] for name, value in item.items() if "S" in value}
     return Function(
         function_id=text["functionId"],
@@ -201,7 +204,7 @@ def _time(text: str) -> Timestamp:
 
 @asynccontextmanager
 async def open_dynamodb_store(url: str) -> AsyncIterator[DynamoStore]:
-    """Open the tables that `url` names, `dynamodb://FunctionsTable?keys=KeysTable`; they have to be there."""
+    """Open the tables that `url` names, `dynamodb://FunctionsTable?keys=KeysTable`. They have to be there."""
     parts = urlsplit(url)
     options = dict(parse_qsl(parts.query))
     if not parts.netloc or parts.path not in ("", "/") or options.keys() - {"keys"}:

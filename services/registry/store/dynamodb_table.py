@@ -34,7 +34,7 @@ class Index:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """An item, and the condition on what is there under its key; of `values` it may name any, `:name`."""
+    """An item, and the condition on the item under its key. Of `values` it may name any, `:name`."""
 
     item: Item
     condition: str
@@ -42,7 +42,7 @@ class Put:
 
 
 def position_of(created_us: int, item_id: str) -> str:
-    """What indices are sorted by: the age, and of the same age the id. Before all others where the age is negative."""
+    """Return the sort key of the indices: the age, then the id. It comes first where the age is negative."""
     return f"{created_us:020d}#{item_id[:_ID_CHARACTERS]}" if created_us >= 0 else "-"
 
 
@@ -56,11 +56,11 @@ class Table:
         self._key = key
 
     async def insert(self, item: Item) -> bool:
-        """Whether it was inserted; False, and nothing is changed, where the key is taken."""
+        """Tell whether it was inserted. False, and nothing is changed, where the key is taken."""
         return await self._run(self._insert, item)
 
     async def get(self, key: str) -> Item | None:
-        """The item as it is now; None where there is none."""
+        """Return the item as it is now, or None."""
         if not _may_be_key(key):
             return None
         answer = await self._run(
@@ -69,7 +69,7 @@ class Table:
         return answer.get("Item")
 
     async def delete(self, key: str) -> Item | None:
-        """The item that was deleted; None where there was none. Of several at once, one gets it."""
+        """Return the item that was deleted, or None. Of several at once, one gets it."""
         if not _may_be_key(key):
             return None
         answer = await self._run(
@@ -78,23 +78,26 @@ class Table:
         return answer.get("Attributes")
 
     async def amend(self, key: str, changes: Item, *, unless: str) -> bool:
-        """Whether the item was changed; False where it has an attribute `unless` already, or is not there."""
+        """Tell whether the item was changed: False where it has an attribute `unless` already, or is not there."""
         return await self._run(self._amend, key, changes, unless)
 
     async def put(self, put: Put) -> Item | None:
-        """None when it was put; where its condition does not hold, what is there (empty where nothing is)."""
+        """Return none when it was put.
+
+        Where its condition does not hold, return the item there ({} where there is none).
+        """
         return await self._run(self._put, put)
 
     async def put_all(self, puts: Sequence[Put]) -> Sequence[bool]:
-        """Whether the condition of each held: all are put, or none is."""
+        """Tell whether the condition of each held: all are put, or none is."""
         return await self._run(self._put_all, puts)
 
     async def delete_if(self, key: str, condition: str, values: Item) -> Item | None:
-        """None when nothing is left; where the condition does not hold, what is there."""
+        """Return none when nothing is left. Where the condition does not hold, return the item there."""
         return await self._run(self._delete_if, key, condition, values)
 
     async def newest(self, index: Index, partition: str, before: str, count: int) -> list[Item]:
-        """The newest `count` items of a partition of an index, of those before a position ("" = of all).
+        """Return the newest `count` items of a partition of an index, of those before a position ("" = of all).
 
         An index follows its table within moments.
         """

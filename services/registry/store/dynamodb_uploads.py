@@ -11,28 +11,28 @@ SAME = "attribute_not_exists(functionId) OR (reservationId = :reservation AND fi
 
 
 def key_of(upload: NamedUpload) -> str:
-    """Where it is kept."""
+    """Tell where it is kept."""
     return PREFIX + upload.name
 
 
 def same(upload: NamedUpload) -> Item:
-    """The values that SAME compares with."""
+    """Return the values that SAME compares with."""
     return {":reservation": {"S": upload.reservation_id}, ":fingerprint": {"S": upload.fingerprint}}
 
 
 def reserving(upload: NamedUpload, now_us: int) -> Put:
-    """Puts an open upload where its name is free; again, if an answer was lost."""
+    """Put an open upload where its name is free. Again, if an answer was lost."""
     values = {":reservation": {"S": upload.reservation_id}, ":nothing": {"S": ""}, ":now": {"N": str(now_us)}}
     return Put(_item(upload), f"attribute_not_exists(functionId) OR freeAt <= :now OR ({_OPEN})", values)
 
 
 def completing(upload: NamedUpload) -> Put:
-    """Puts an upload that made a function in the place of the open one."""
+    """Put an upload that made a function in the place of the open one."""
     return Put(_item(upload), _OPEN, {":reservation": {"S": upload.reservation_id}, ":nothing": {"S": ""}})
 
 
 def upload_in(item: Item) -> NamedUpload:
-    """What is kept there."""
+    """Return the upload in an item."""
     return NamedUpload(
         name=item["functionId"]["S"].removeprefix(PREFIX),
         reservation_id=item["reservationId"]["S"],

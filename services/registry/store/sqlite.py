@@ -69,7 +69,7 @@ class SqliteStore:
         await self._run(self._connect)
 
     async def close(self) -> None:
-        """Finish what runs and close the file."""
+        """Finish running statements and close the file."""
         db = self._db
         if db is not None:
             await self._run(db.close)
@@ -233,7 +233,7 @@ def _next(more: bool, positions: list[tuple[int, str]]) -> str:
 
 @asynccontextmanager
 async def open_sqlite_store(url: str) -> AsyncIterator[SqliteStore]:
-    """Open the file that `url` names, `sqlite:///absolute/path.db`; its folder is made where it is missing."""
+    """Open the file that `url` names, `sqlite:///absolute/path.db`. Its folder is made where it is missing."""
     parts = urlsplit(url)
     path = Path("/" + unquote(parts.path).lstrip("/"))
     if parts.netloc or path == Path("/"):

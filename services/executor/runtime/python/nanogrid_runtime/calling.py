@@ -39,7 +39,7 @@ class Loop:
         self._loop = None
 
     def finish(self, awaitable):  # noqa: ANN001, ANN201 - whatever the handler returned
-        """The awaited result."""
+        """Return the awaited result."""
         import asyncio  # noqa: PLC0415 - most functions never need it
 
         async def wait():  # noqa: ANN202
@@ -55,7 +55,7 @@ _LOOP = Loop()
 
 
 def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple[dict, bytes]:  # noqa: ANN001
-    """The answer's header and the result as JSON. SystemExit comes through: the process is to end."""
+    """Return the answer's header and the result as JSON. SystemExit comes through: the process is to end."""
     try:
         set_call(header["job_id"], payload)
         result = handler(json.loads(payload), Context(header, function))

@@ -21,7 +21,7 @@ class FunctionFailed(Exception):  # noqa: N818 - it is no error of ours
 
 
 def describe(error: BaseException, kind: str) -> dict:
-    """The failure as it travels to the executor. `kind` is the contract's type for it."""
+    """Return the failure as it travels to the executor. `kind` is the contract's type for it."""
     if isinstance(error, FunctionFailed):
         return {"type": error.kind, "message": str(error)[:MESSAGE_CHARS], "stack": ""}
     if isinstance(error, MemoryError):
@@ -30,7 +30,7 @@ def describe(error: BaseException, kind: str) -> dict:
 
 
 def stack_of(error: BaseException) -> str:
-    """The traceback as Python prints it, starting at the function's own first frame."""
+    """Return the traceback as Python prints it, starting at the function's own first frame."""
     try:
         lines = traceback.format_exception(type(error), error, users_part(error))
     except Exception:  # an exception whose own attributes raise
@@ -42,7 +42,7 @@ def stack_of(error: BaseException) -> str:
 
 
 def users_part(error: BaseException):  # noqa: ANN201 - types.TracebackType | None, not worth an import here
-    """The traceback from where it last leaves the runtime, and the import machinery after that."""
+    """Return the traceback from where it last leaves the runtime, and the import machinery after that."""
     trace = step = error.__traceback__
     while step is not None:
         if step.tb_frame.f_code.co_filename.startswith(_OURS):

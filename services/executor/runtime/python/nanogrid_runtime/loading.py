@@ -21,7 +21,7 @@ class Program:
 
 
 def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the function's author made callable
-    """The callable behind `handler`, or its Program. Whatever user code raises while it is imported comes through."""
+    """Return the callable behind `handler`, or its Program. Exceptions of user code, while imported, come through."""
     module_name, _, attribute = handler.replace("/", ".").rpartition(".")
     if not module_name or not attribute:
         raise FunctionFailed("InitError", f"handler: {handler!r} is not of the form module.function")

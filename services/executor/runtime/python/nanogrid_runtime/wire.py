@@ -26,7 +26,7 @@ class Wire:
             os.close(descriptor)
 
     def receive(self) -> tuple[bytes, memoryview]:
-        """The next frame's kind and body. EOFError when the executor is gone."""
+        """Return the next frame's kind and body. EOFError when the executor is gone."""
         (length,) = LENGTH.unpack(self._exactly(LENGTH.size))
         frame = self._exactly(length)
         return bytes(frame[:1]), frame[1:]
@@ -51,7 +51,7 @@ class Wire:
 
 
 def split(body: memoryview) -> tuple[dict, bytes]:
-    """A body's JSON header and what follows it."""
+    """Split a body into its JSON header and the rest."""
     (length,) = LENGTH.unpack(body[: LENGTH.size])
     end = LENGTH.size + length
     return json.loads(bytes(body[LENGTH.size : end])), bytes(body[end:])
