@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gateway.rest.option_schemas import ENV_OBJECT, ENV_TEXT, FILE, OPTIONS
+from nanogrid import limits
 
 VERSION = "1"
 DESCRIPTION = (
@@ -76,7 +77,11 @@ _ACCEPTED = {
 }
 _SUMMARY = {name: _JOB[name] for name in ("job_id", "function_id", "status", "execution_time_ms", "created_at")}
 
-_UUID = {"type": "string", "format": "uuid"}
+_FUNCTION_ID = {
+    "type": "string",
+    "pattern": f"^{limits.ID.pattern}$",
+    "description": "Of uploads a UUID; code registered by hand may have any name of its owner's.",
+}
 
 
 def _json(example: Any, schema: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -156,12 +161,12 @@ REGISTER = {
                 "function_name": "hello",
                 "runtime": "python3.11",
                 "handler": "main.handler",
-                "s3_key": "shared/hello.zip",
+                "s3_key": "functions/hello/v1.zip",
             },
             {
                 "type": "object",
                 "required": ["function_name", "runtime", "s3_key"],
-                "properties": {"s3_key": {"type": "string"}, "function_id": _UUID, **OPTIONS, "env": ENV_OBJECT},
+                "properties": {"s3_key": {"type": "string"}, "function_id": _FUNCTION_ID, **OPTIONS, "env": ENV_OBJECT},
                 "additionalProperties": False,
             },
         ),
@@ -197,7 +202,7 @@ RUN = {
                 "schema": {
                     "type": "object",
                     "properties": {
-                        "function_id": _UUID,
+                        "function_id": _FUNCTION_ID,
                         "function_name": {"type": "string", "description": "Instead of the id: your newest of it."},
                         "payload": {"description": "Any JSON; {} when left out. At most 32 MB."},
                         "functionId": {

@@ -16,7 +16,7 @@ from gateway.rest import idempotency, openapi, options
 from gateway.rest.answers import format_time
 from gateway.rest.bodies import read_object
 from gateway.rest.queries import page_of
-from nanogrid import runtimes
+from nanogrid import limits, runtimes
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.v1.artifacts_pb2 import CodeInfo, InspectCodeRequest
 from nanogrid.v1.invoker_pb2 import RetireFunctionRequest
@@ -27,7 +27,7 @@ router = APIRouter()
 
 _BODY_BYTES = 256 * 1024  # an environment of 64 KiB, escaped, and a few fields
 _INSPECT_S = 120.0  # a bundle of the largest size is read whole
-_UPLOADED = re.compile(r"functions/([^/]+)/code\.zip")
+_IN_FOLDER = re.compile(r"functions/([^/]+)/.+")
 
 
 @router.post("/functions", status_code=201, openapi_extra=openapi.REGISTER)
@@ -145,13 +145,13 @@ def as_json(function: Function) -> dict[str, Any]:
 
 
 async def _free_id(grid: backends.Backends, s3_key: str) -> str:
-    """Return the id that the key spells, where no function of the caller's has it yet. Else a new one."""
-    uploaded = _UPLOADED.fullmatch(s3_key)
-    if uploaded:
+    """Choose the id that the key's folder spells, where no function of the caller's has it yet; else a new one."""
+    found = _IN_FOLDER.fullmatch(s3_key)
+    if found and limits.ID.fullmatch(found[1]):
         try:
-            await grid.registry.GetFunction(GetFunctionRequest(function_id=uploaded[1]), timeout=backends.ANSWER_S)
+            await grid.registry.GetFunction(GetFunctionRequest(function_id=found[1]), timeout=backends.ANSWER_S)
         except NotFoundError:
-            return uploaded[1]
+            return found[1]
     return str(uuid.uuid4())
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 import httpx
 
 from nanogrid.cli.exits import CliError, Exit, of_status
+from nanogrid.limits import ID
 
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
@@ -33,15 +34,25 @@ class Client:
         return _object(answer)
 
     def resolve(self, function: str) -> str:
-        """Return the id of a function given by id or by name. A name means the caller's newest of it."""
+        """Find the id of a function given by id or by name; a name means the caller's newest of it."""
         try:
             return str(UUID(function))
         except ValueError:
-            pass
+            if ID.fullmatch(function) and (named := self._find_function(function)) is not None:
+                return named
         found = next(self.functions(name=function, limit=1), None)
         if found is None:
             raise CliError(f"no function is called {function!r}; `nanogrid functions list` shows yours", Exit.NOT_FOUND)
         return str(found["function_id"])
+
+    def _find_function(self, function_id: str) -> str | None:
+        """Look a function up that was registered by hand, under a name as its id."""
+        try:
+            return str(self.function(function_id)["function_id"])
+        except CliError as failure:
+            if failure.exit_code is not Exit.NOT_FOUND:
+                raise
+        return None
 
     def functions(self, *, name: str | None, limit: int) -> Iterator[dict[str, Any]]:
         """Return the caller's functions, newest first, at most `limit`, read a page at a time."""

@@ -118,11 +118,14 @@ class JobRecords(Protocol):
 class Submissions(Protocol):
     """Jobs on their way from the invoker to the queue. Every step is atomic."""
 
-    async def create(self, job: Job, message: bytes, key: IdempotencyKey | None = None) -> EarlierCall | None:
+    async def create(
+        self, job: Job, message: bytes, key: IdempotencyKey | None = None, *, function_made_us: int = 0
+    ) -> EarlierCall | None:
         """Record a PENDING job and the queue message that will run it. None means that it is recorded now.
 
         Nothing is recorded when a call was made under the key in the last 24 hours: that call is answered.
-        ConflictError if the job exists, NotFoundError if its function is retired.
+        ConflictError if the job exists; NotFoundError if its function is retired. `function_made_us` says which one of
+        this id is meant: one that was made later may be called while the earlier one is remembered as retired.
         """
 
     async def answered(self, key: IdempotencyKey) -> None:
@@ -176,8 +179,8 @@ class Leases(Protocol):
 class Retirements(Protocol):
     """Deleted functions with code that waits for their last jobs."""
 
-    async def retire_function(self, function_id: str) -> None:
-        """From now on `create` refuses jobs of this function."""
+    async def retire_function(self, function_id: str, made_us: int) -> None:
+        """Have `create` refuse jobs of the function that was made at `made_us` (µs since 1970) or earlier."""
 
     async def retired_and_done(self) -> list[str]:
         """List retired functions without an unfinished job: their code may go."""

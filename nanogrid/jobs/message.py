@@ -4,7 +4,8 @@ The invoker's own say everything. Those put on the queue by hand, in three shape
 knows, and come out of `decode` without an owner.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,12 +16,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid import limits
 from nanogrid.defaults import fill_defaults
+from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message_fields import Fields, MalformedError
 from nanogrid.json_text import JsonError, cut_members
 from nanogrid.timestamps import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 
-__all__ = ["MalformedError", "Message", "decode", "encode"]
+__all__ = ["MalformedError", "Message", "decode", "decode_refused", "encode"]
 
 _INLINE_BYTES = 1_000_000  # of source text in a message: about what the largest queue message holds
 _LAST_MS = 253_402_300_799_999  # the end of the year 9999, the latest a Timestamp knows
@@ -51,7 +53,8 @@ class Message:
     """A job to run. `payload` is the event as UTF-8 JSON, its sender's bytes, or b"" where it lies in artifacts.
 
     Without `job.owner` it was put on the queue by hand: fields that its message leaves out are unset. It names the
-    bucket of its code, or holds the source text.
+    bucket of its code, or holds the source text. Jobs of one `identity` may share a sandbox, see `identify`; it is ""
+    until everything is known. `timeout_ms` is set where its sender counts in milliseconds.
     """
 
     job: Job
@@ -61,6 +64,15 @@ class Message:
     inline_code: bytes = b""
     code_bucket: str = ""
     request_id: str = ""  # of the call that made the job, for the logs
+    identity: str = ""
+    timeout_ms: int | None = None
+
+    @property
+    def timeout_s(self) -> float | None:
+        """Return the time limit, to the millisecond where its sender gave it so. None = no limit."""
+        if self.timeout_ms is not None:
+            return self.timeout_ms / 1000 or None
+        return float(self.function.timeout_s) or None
 
 
 def encode(message: Message, *, payload_elsewhere: bool = False) -> bytes:
@@ -105,7 +117,7 @@ def decode(body: bytes) -> Message:
     fields.require("job_id", *([] if inline else ["function_id"]))
     if owner:
         fields.require("runtime", "handler", "s3_key")
-    function = _known_function(_said(members)) if owner else _function(fields, owner)
+    function, identity = _known_function(_said(members)) if owner else (_function(fields, owner), "")
     elsewhere = bool(owner) and fields.flag("payload_in_artifacts")
     return Message(
         job=_job(fields, function, Dialect.DIALECT_CAMEL if is_camel else _dialect(fields)),
@@ -115,7 +127,33 @@ def decode(body: bytes) -> Message:
         inline_code=inline,
         code_bucket=fields.text("s3_bucket", 255),
         request_id=fields.text("request_id", 128),
+        identity=identity,
+        timeout_ms=fields.timeout_ms() if is_camel else None,
     )
+
+
+def decode_refused(body: bytes) -> Job | None:
+    """Read the job that a malformed message asks for, as far as it can be read; None where it has no id that is one."""
+    try:
+        members = _members(body)
+    except MalformedError:
+        return None
+    is_camel = "requestId" in members or "functionId" in members
+    fields = Fields(dict(_readable(members)), _CAMEL if is_camel else {})
+    job = Job(dialect=Dialect.DIALECT_CAMEL if is_camel else Dialect.DIALECT_STANDARD)
+    for name, read in (("job_id", fields.identifier), ("function_id", fields.identifier), ("s3_key", fields.key)):
+        with suppress(MalformedError):
+            setattr(job, name, read(name))
+    if not is_camel:
+        with suppress(MalformedError):
+            job.owner = fields.text("owner", 128)
+    return job if job.job_id else None
+
+
+def _readable(members: Mapping[str, bytes]) -> Iterator[tuple[str, Any]]:
+    for name in _NAMES & members.keys():
+        with suppress(MalformedError):
+            yield name, _value(name, members[name])
 
 
 def _members(body: bytes) -> dict[str, bytes]:
@@ -149,16 +187,15 @@ def _said(members: Mapping[str, bytes]) -> bytes:
 
 
 @lru_cache(maxsize=256)  # each of at most 70 kB
-def _known_function(said: bytes) -> Function:
-    """Return all messages of a function say the same of it.
-
-    Checking it costs 17 µs, finding that it was checked costs 2.
-    """
+def _known_function(said: bytes) -> tuple[Function, str]:
+    """Read a function and its identity. All its messages say the same: checking costs 17 µs, remembering costs 2."""
     message = dict(zip(_FUNCTION, msgspec.json.decode(said), strict=True))
-    return _function(Fields(message, {}), message["owner"])
+    function = _function(Fields(message, {}), message["owner"])
+    return function, identify(function)
 
 
 def _function(fields: Fields, owner: str) -> Function:
+    timeout_ms = fields.timeout_ms()
     function = Function(
         function_id=fields.identifier("function_id"),
         function_name=fields.text("function_name", limits.MAX_NAME),
@@ -167,7 +204,7 @@ def _function(fields: Fields, owner: str) -> Function:
         handler=fields.handler(),
         s3_key=fields.key("s3_key"),
         code_sha256=fields.sha256("code_sha256"),
-        timeout_s=fields.timeout_s(),
+        timeout_s=None if timeout_ms is None else -(-timeout_ms // 1000),
         memory_mb=fields.whole("memory_mb", limits.MIN_MEMORY_MB, limits.MAX_MEMORY_MB),
         env=fields.env(),
         mode=SandboxMode.ValueType(fields.whole("mode", 0, _MODES)),

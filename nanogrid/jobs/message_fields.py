@@ -12,7 +12,14 @@ _SHOWN = 40  # characters of a wrong value that an error repeats
 
 
 class MalformedError(ValueError):
-    """The message is none that NanoGrid understands. It says why. Trying again would not help."""
+    """The message is none that NanoGrid understands. It says why. Trying again would not help.
+
+    `error_type` is what the record of its job says, in the contract's vocabulary.
+    """
+
+    def __init__(self, message: str, error_type: str = "Lost") -> None:
+        super().__init__(message)
+        self.error_type = error_type
 
 
 class Fields:
@@ -91,14 +98,12 @@ class Fields:
             raise MalformedError(f"{self.spelt(name)} is {value}; use {least} to {most}")
         return value
 
-    def timeout_s(self) -> int | None:
-        """Return the time limit in whole seconds, rounded up, or None when left out."""
-        name = self.spelt("timeout")
+    def timeout_ms(self) -> int | None:
+        """Read the time limit, which its sender gave in seconds, or under its own name in milliseconds."""
         if self._get("timeout") is None:
             return None
-        if name == "timeout":
-            return self.whole("timeout", 0, limits.MAX_TIMEOUT_S)
-        return -(-self.whole("timeout", 0, limits.MAX_TIMEOUT_S * 1000) // 1000)
+        unit = 1000 if self.spelt("timeout") == "timeout" else 1
+        return self.whole("timeout", 0, limits.MAX_TIMEOUT_S * 1000 // unit) * unit
 
     def flag(self, name: str) -> bool:
         """Return true or false, false when left out."""

@@ -55,10 +55,12 @@ class RedisJobs(RedisRecords):
             )
         )
 
-    async def create(self, job: Job, message: bytes, key: IdempotencyKey | None = None) -> EarlierCall | None:
+    async def create(
+        self, job: Job, message: bytes, key: IdempotencyKey | None = None, *, function_made_us: int = 0
+    ) -> EarlierCall | None:
         inbox = self._news.inbox_for(job.job_id)
         named = [key.name, key.fingerprint, _KEY_S] if key else ["", "", 0]
-        args = [*_known(job), record.encode(job), message, inbox, *named]
+        args = [*_known(job), record.encode(job), message, inbox, *named, function_made_us]
         outcome, *known = await self._run(self._create, job.job_id, args)
         if outcome == b"retired":
             raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
@@ -118,9 +120,9 @@ class RedisJobs(RedisRecords):
     async def revive(self, job: Job) -> bool:
         return bool(await self._run(self._revive, job.job_id, [*_known(job), record.encode(job)]))
 
-    async def retire_function(self, function_id: str) -> None:
+    async def retire_function(self, function_id: str, made_us: int) -> None:
         async with translated(STORE), self._redis.pipeline(transaction=True) as pipe:
-            pipe.set(f"function:{function_id}:retired", 1, ex=_RETIRED_S)
+            pipe.set(f"function:{function_id}:retired", made_us, ex=_RETIRED_S)
             pipe.sadd("functions:retiring", function_id)
             await pipe.execute()
 

@@ -26,7 +26,8 @@ CREATE = (
     _NOW
     + """
 local id, owner, fid, created = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-if redis.call('EXISTS', 'function:' .. fid .. ':retired') == 1 then return {'retired'} end
+local retired = redis.call('GET', 'function:' .. fid .. ':retired')
+if retired and tonumber(ARGV[11]) <= tonumber(retired) then return {'retired'} end
 local there = redis.call('HGET', KEYS[1], 'message')
 if there == ARGV[6] then return {'created'} end
 if there or redis.call('EXISTS', KEYS[1]) == 1 then

@@ -27,6 +27,11 @@ def code_key(function_id: str) -> str:
     return f"functions/{function_id}/code.zip"
 
 
+def is_given_name(function_id: str) -> bool:
+    """Tell whether an id was given by hand, so that nothing was ever uploaded for it."""
+    return bool(ID.fullmatch(function_id)) and not _UUID.fullmatch(function_id.lower())
+
+
 def is_single_source(filename: str) -> bool:
     """Tell whether an upload of this name is one source file, else it is a zip.
 

@@ -1,7 +1,7 @@
 """Puts the executor together."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from services.executor.delivery.lease import Heartbeat, LeaseTimes
 from services.executor.delivery.news import ResultNews
 from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
-from services.executor.metrics import open_peaks
+from services.executor.metrics import PeakSink, open_peaks
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
 from services.executor.run.job import JobRunner
@@ -69,47 +69,60 @@ async def serve(settings: ExecutorSettings) -> None:
         info.address = settings.executor_advertise or f"{settings.executor_listen.rpartition(':')[0]}:{port}"
 
         stored = ArtifactsClient(artifacts)
-        work = JobRunner(
-            pool,
-            _open_code(settings, stored),
-            MemoryAdvisor(),
-            live,
-            stored,
-            builds=_open_builds(settings, provider, stored),
-            resolve=offer.resolve,
-            limits=OutputLimits(),
-            peaks=await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s)),
-        )
+        peaks = await enter(open_peaks(settings.metrics_url, settings.executor_metrics_flush_s))
+        builds = _open_builds(settings, provider, stored)
+        work = _runner(pool, _open_code(settings, stored), live, stored, builds=builds, offer=offer, peaks=peaks)
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(settings.executor_lease_s, settings.executor_visibility_s))
         keeper, news = ResultKeeper(stored), ResultNews(stored, settings.gateway_url)
         ending = Ending(jobs, queue, heartbeat, keeper, news, record_bytes=settings.executor_record_bytes)
-        runner = JobOwner(
-            work,
-            jobs,
-            queue,
-            info,
-            heartbeat=heartbeat,
-            ending=ending,
-            completer=MessageCompleter(_finding(registry), stored, settings.executor_code_bucket),
-            artifacts=stored,
+        completer = MessageCompleter(_finding(registry), stored, settings.executor_code_bucket)
+        owner = JobOwner(
+            work, jobs, queue, info, heartbeat=heartbeat, ending=ending, completer=completer, artifacts=stored
         )
-        poller = Poller(queue, runner, settings.executor_slots, settings.poll_s)
-
-        def describe() -> ExecutorInfo:
-            info.free_slots = poller.free
-            info.runtimes[:] = sorted(offer.runtimes)
-            info.problem = offer.problem
-            return info
+        poller = Poller(queue, owner, settings.executor_slots, settings.poll_s)
 
         beside = [
             heartbeat.run(),
-            announce(jobs, describe),
+            announce(jobs, _describing(info, poller, offer)),
             offer.keep_looking(),
             pool.keep_house(),
             pool.ready.keep_filled(),
         ]
         stack.push_async_callback(withdraw, jobs, info.executor_id)
         await _work_until_stopped(poller, ending, beside, settings.executor_drain_s)
+
+
+def _describing(info: ExecutorInfo, poller: Poller, offer: RuntimeOffer) -> Callable[[], ExecutorInfo]:
+    def describe() -> ExecutorInfo:
+        info.free_slots = poller.free
+        info.runtimes[:] = sorted(offer.runtimes)
+        info.problem = offer.problem
+        return info
+
+    return describe
+
+
+def _runner(
+    pool: Pool,
+    code: CodeCache,
+    live: OutputLogs,
+    stored: ArtifactsClient,
+    *,
+    builds: Builds,
+    offer: RuntimeOffer,
+    peaks: PeakSink,
+) -> JobRunner:
+    return JobRunner(
+        pool,
+        code,
+        MemoryAdvisor(),
+        live,
+        stored,
+        builds=builds,
+        resolve=offer.resolve,
+        limits=OutputLimits(),
+        peaks=peaks,
+    )
 
 
 async def _open_services(

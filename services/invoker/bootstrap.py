@@ -20,6 +20,7 @@ from nanogrid.v1.resources_pb2 import Function
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
 from services.invoker.results import JobReader
+from services.invoker.retirement import Retirement
 from services.invoker.sent import SentJobs
 from services.invoker.servicer import InvokerServicer
 from services.invoker.settings import InvokerSettings
@@ -46,6 +47,9 @@ async def serve(settings: InvokerSettings) -> None:
             answer = await registry.GetFunction(registry_pb2.GetFunctionRequest(function_id=function_id))
             return answer.function
 
+        async def delete_function(function_id: str) -> None:
+            await registry.DeleteFunction(registry_pb2.DeleteFunctionRequest(function_id=function_id))
+
         async def verify(key: str) -> str:
             return (await registry.VerifyApiKey(registry_pb2.VerifyApiKeyRequest(secret=key))).principal
 
@@ -62,6 +66,7 @@ async def serve(settings: InvokerSettings) -> None:
             functions, jobs, queue, sent=sent, results=results, artifacts=stored, watch=watch, limits=limits
         )
         dead_letters = DeadLetters(queue, jobs, stored)
+        retirement = Retirement(read_function, delete_function, jobs, functions)
         sweeper = Sweeper(jobs, queue, stored, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
             required=settings.auth_required(settings.invoker_listen), internal_token=token, verify=verify
@@ -69,9 +74,7 @@ async def serve(settings: InvokerSettings) -> None:
         bound = Bound(
             invoker_pb2.DESCRIPTOR.services_by_name["InvokerService"],
             invoker_pb2_grpc.add_InvokerServiceServicer_to_server,
-            InvokerServicer(
-                submitter, jobs, results=results, dead_letters=dead_letters, functions=functions, registry=registry
-            ),
+            InvokerServicer(submitter, jobs, results=results, dead_letters=dead_letters, retirement=retirement),
         )
 
         for loop in (

@@ -1,6 +1,6 @@
 """The gRPC edge of the invoker."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grpc.aio import ServicerContext
 
@@ -10,15 +10,11 @@ from nanogrid.jobs import JobFilter, JobStore
 from nanogrid.queue import DeadLetter
 from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import invoker_pb2 as pb
-from nanogrid.v1 import registry_pb2
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceServicer
 from services.invoker.dead_letters import DeadLetters, job_in
-from services.invoker.functions import Functions
 from services.invoker.results import JobReader, unknown
+from services.invoker.retirement import Retirement
 from services.invoker.submitter import FunctionCall, Submitter
-
-if TYPE_CHECKING:
-    from nanogrid.v1.registry_pb2_grpc import RegistryServiceAsyncStub
 
 Context = ServicerContext[Any, Any]
 
@@ -26,7 +22,7 @@ _EXCERPT_BYTES = 1024
 
 
 class InvokerServicer(InvokerServiceServicer):
-    """Translates. The rules are in Submitter, JobReader and DeadLetters, the truth is in the job store."""
+    """Translates. The rules are in Submitter, JobReader, Retirement and DeadLetters, the truth is in the job store."""
 
     def __init__(
         self,
@@ -35,15 +31,13 @@ class InvokerServicer(InvokerServiceServicer):
         *,
         results: JobReader,
         dead_letters: DeadLetters,
-        functions: Functions,
-        registry: "RegistryServiceAsyncStub",
+        retirement: Retirement,
     ) -> None:
         self._submitter = submitter
         self._jobs = jobs
         self._results = results
         self._dead_letters = dead_letters
-        self._functions = functions
-        self._registry = registry
+        self._retirement = retirement
 
     async def SubmitJob(self, request: pb.SubmitJobRequest, context: Context) -> pb.SubmitJobResponse:
         return pb.SubmitJobResponse(job=await self._submitter.submit(_call(request)))
@@ -62,10 +56,7 @@ class InvokerServicer(InvokerServiceServicer):
         return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def RetireFunction(self, request: pb.RetireFunctionRequest, context: Context) -> pb.RetireFunctionResponse:
-        await self._registry.GetFunction(registry_pb2.GetFunctionRequest(function_id=request.function_id))
-        await self._jobs.retire_function(request.function_id)
-        await self._registry.DeleteFunction(registry_pb2.DeleteFunctionRequest(function_id=request.function_id))
-        self._functions.forget(request.function_id)
+        await self._retirement.retire(request.function_id)
         return pb.RetireFunctionResponse()
 
     async def ListDeadLetters(self, request: pb.ListDeadLettersRequest, context: Context) -> pb.ListDeadLettersResponse:

@@ -2,7 +2,7 @@
 
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -185,7 +185,10 @@ class Submitter:
             await self._artifacts.keep_payload(job_id, message.payload)
             body = encode(message, payload_elsewhere=True)
         try:
-            earlier = await self._jobs.create(message.job, body, key)
+            made_us = message.function.created_at.ToMicroseconds()
+            earlier = await self._jobs.create(message.job, body, key, function_made_us=made_us)
+        except NotFoundError:
+            return await self._accept(await self._of_the_newer_function(message), key, sync=sync)
         except UnavailableError:
             if key is None:  # with a key, whoever asks again gets this job, should it be recorded
                 self._sent.doubt(job_id, body)
@@ -200,6 +203,17 @@ class Submitter:
         else:
             self._sent.note(job_id)
         return None
+
+    async def _of_the_newer_function(self, message: Message) -> Message:
+        """Make the message anew where another function took the retired one's id. NotFoundError where none did."""
+        job, earlier = message.job, message.function
+        self._functions.forget(job.function_id)
+        function = await self._functions.get(job.function_id)
+        if function.created_at == earlier.created_at:
+            raise NotFoundError(f"function {job.function_id} is deleted", field="function_id")
+        job.runtime, job.memory_mb = function.runtime, function.memory_mb
+        job.s3_key, job.code_sha256 = function.s3_key, function.code_sha256
+        return replace(message, function=function)
 
 
 def _key_of(message: Message, call: FunctionCall) -> IdempotencyKey | None:

@@ -17,7 +17,8 @@ EGRESS_OFFERED = False  # sandboxes have no network at all so far; a promise nob
 # Set by NanoGrid for every run; a function's own would be overwritten without a word.
 RESERVED_ENV = frozenset({"HANDLER", "JOB_ID", "AI_ENDPOINT", "PAYLOAD", "PAYLOAD_FILE"})
 
-_GRID_KEY = re.compile(r"functions/([^/]+)/code\.zip")
+_FUNCTION_KEY = re.compile(r"functions/([^/]+)/(.+)")
+_UPLOADED = "code.zip"  # what an upload's bundle is called in the folder of its function
 
 
 class Catalog:
@@ -63,19 +64,25 @@ class Catalog:
         return await self._store.delete_function(function_id)
 
     async def _check_code_is_theirs(self, function: Function) -> None:
-        """Check a key below `functions/`: an upload of this very function, or of one that the caller may see."""
+        """Check a key below `functions/`: in the folder of this very function, or of one that the caller may see."""
         if not function.s3_key.startswith("functions/"):
             return
-        uploaded = _GRID_KEY.fullmatch(function.s3_key)
-        if uploaded is None:
-            raise InvalidFieldError("s3_key", "keys below functions/ are functions/{function_id}/code.zip")
-        if uploaded[1] == function.function_id:
+        found = _FUNCTION_KEY.fullmatch(function.s3_key)
+        if found is None or (_is_uuid(found[1]) and found[2] != _UPLOADED):
+            raise InvalidFieldError(
+                "s3_key",
+                "keys below functions/ are functions/{function_id}/code.zip for uploads, or functions/{name}/… for "
+                "code that was put there by hand",
+            )
+        if found[1] == function.function_id:
             return
         try:
-            await self.get(uploaded[1])
+            await self.get(found[1])
         except NotFoundError:
             raise InvalidFieldError(
-                "s3_key", "is another function's upload; use the key of a function of yours, or upload the code"
+                "s3_key",
+                "is in another function's folder; use a key of a function of yours, leave function_id out to take the "
+                "folder's name as the id, or upload the code",
             ) from None
 
 
@@ -90,10 +97,11 @@ def check(function: Function) -> None:
 
 
 def _check_identity(function: Function) -> None:
-    if not _is_canonical_uuid(function.function_id):
-        raise InvalidFieldError(
-            "function_id", "is not a UUID in its canonical form, such as 123e4567-e89b-42d3-a456-426614174000"
-        )
+    function_id = function.function_id
+    if not limits.ID.fullmatch(function_id):
+        raise InvalidFieldError("function_id", f"{function_id[:64]!r} is not {limits.ID_MEANS}")
+    if _is_uuid(function_id) and function_id != str(uuid.UUID(function_id)):
+        raise InvalidFieldError("function_id", f"is a UUID, but not in its canonical form {uuid.UUID(function_id)}")
     name = function.function_name
     if not 1 <= len(name) <= limits.MAX_NAME:
         raise InvalidFieldError("function_name", f"has {len(name)} characters; use 1 to {limits.MAX_NAME}")
@@ -168,8 +176,9 @@ def _check_env(env: dict[str, str]) -> None:
         )
 
 
-def _is_canonical_uuid(text: str) -> bool:
+def _is_uuid(text: str) -> bool:
     try:
-        return str(uuid.UUID(text)) == text
+        uuid.UUID(text)
     except ValueError:
         return False
+    return True

@@ -188,7 +188,7 @@ async def test_a_withdrawn_job_is_gone_unless_it_may_have_begun(jobs: JobStore) 
         await jobs.get(doubtful.job_id)
     assert (await jobs.get(queued.job_id)).state == JobState.JOB_STATE_PENDING
     assert await jobs.unsent(older_than_s=-5, limit=10) == [(made_again.job_id, b"4")]
-    await jobs.retire_function("f1")
+    await jobs.retire_function("f1", 0)
     assert await jobs.retired_and_done() == []
 
 
@@ -217,7 +217,7 @@ async def test_a_retired_function_takes_no_more_jobs_and_is_done_after_its_last(
     job = a_job()
     await jobs.create(job, b"")
 
-    await jobs.retire_function("f1")
+    await jobs.retire_function("f1", 0)
 
     with pytest.raises(NotFoundError, match="f1"):
         await jobs.create(a_job(), b"")
@@ -227,6 +227,15 @@ async def test_a_retired_function_takes_no_more_jobs_and_is_done_after_its_last(
     assert await jobs.retired_and_done() == ["f1"]
     await jobs.forget_retired("f1")
     assert await jobs.retired_and_done() == []
+
+
+async def test_a_function_made_after_a_retired_one_of_its_id_may_be_called(jobs: JobStore) -> None:
+    await jobs.retire_function("f1", 1_795_228_426_120_001)
+
+    for made_us in (0, 1_795_228_426_120_001):
+        with pytest.raises(NotFoundError):
+            await jobs.create(a_job(), b"", function_made_us=made_us)
+    assert await jobs.create(a_job(), b"", function_made_us=1_795_228_426_120_002) is None
 
 
 async def test_executors_are_listed_until_they_withdraw(jobs: JobStore) -> None:

@@ -188,6 +188,9 @@ async def test_what_can_never_run_is_given_up_with_the_reason(
 
     await put(queue, requestId=request_id, functionId="made-by-hand", **fields)
 
+    job = ended(grid, request_id)
+    assert (job["requestId"], job["status"]) == (request_id, "FAILED"), job
+    assert reason in job["error"]["message"]
     assert reason in await reason_of(queue, request_id)
 
 

@@ -64,6 +64,33 @@ async def test_code_put_where_an_upload_would_be_keeps_the_id_of_its_key(grid):
     assert second.json()["function_id"] != function_id
 
 
+async def test_code_put_by_hand_takes_the_name_of_its_folder_as_its_id(grid):
+    for version in ("v1", "v2"):
+        grid.artifacts.code[f"functions/hello-python/{version}.zip"] = CODE
+
+    first = await register(grid, s3_key="functions/hello-python/v1.zip")
+    second = await register(grid, s3_key="functions/hello-python/v2.zip", function_id="hello-python.v2")
+    again = await register(grid, s3_key="functions/hello-python/v2.zip", function_id="hello-python")
+
+    assert first.json()["function_id"] == "hello-python", first.text
+    assert first.headers["location"] == "/functions/hello-python"
+    assert second.json()["function_id"] == "hello-python.v2", second.text
+    assert again.status_code == 409
+    read = await grid.http.get("/functions/hello-python")
+    assert read.json()["s3_key"] == "functions/hello-python/v1.zip"
+
+
+async def test_another_owners_folder_cannot_be_registered(grid):
+    await grid.registry.CreateFunction(
+        CreateFunctionRequest(function=a_function(function_id="theirs", s3_key="functions/theirs/v1.zip"))
+    )
+    grid.artifacts.code["functions/theirs/v1.zip"] = CODE
+
+    assert (await register(grid, s3_key="functions/theirs/v1.zip")).status_code == 409
+    refused(await register(grid, s3_key="functions/theirs/v1.zip", function_id="mine"), 400, "s3_key")
+    assert (await grid.http.get("/functions/theirs")).status_code == 404
+
+
 async def test_another_owners_upload_cannot_be_registered(grid):
     victim = a_function()
     await grid.registry.CreateFunction(CreateFunctionRequest(function=victim))
@@ -89,7 +116,8 @@ async def test_another_owners_upload_cannot_be_registered(grid):
         ({"s3_key": 1}, "s3_key"),
         ({"s3_key": "not/there.zip"}, "s3_key"),
         ({"function_id": 1}, "function_id"),
-        ({"function_id": "x"}, "function_id"),
+        ({"function_id": "x/y"}, "function_id"),
+        ({"function_id": "123E4567-E89B-42D3-A456-426614174000"}, "function_id"),
         ({"timeout": "5"}, "timeout"),
         ({"timeout": 1.5}, "timeout"),
         ({"timeout": True}, "timeout"),

@@ -127,7 +127,7 @@ async def test_a_record_without_a_message_is_swept_up(rig: Rig) -> None:
 
 async def test_a_retired_functions_code_goes_after_its_last_job(rig: Rig) -> None:
     await rig.submit()
-    await rig.jobs.retire_function(FUNCTION_ID)
+    await rig.jobs.retire_function(FUNCTION_ID, 0)
 
     with pytest.raises(NotFoundError):
         await rig.submit()
@@ -138,6 +138,18 @@ async def test_a_retired_functions_code_goes_after_its_last_job(rig: Rig) -> Non
     await rig.sweeper.sweep()
     await rig.sweeper.sweep()
     assert rig.code.deleted == [FUNCTION_ID]
+
+
+async def test_a_function_that_takes_a_retired_ones_id_is_called_at_once_by_every_invoker(rig: Rig) -> None:
+    rig.catalog.made_s = 100
+    await rig.submit()  # from here on this invoker remembers the function
+    await rig.jobs.retire_function(FUNCTION_ID, 100 * 1_000_000)
+    rig.catalog.made_s, rig.catalog.s3_key = 101, "new"
+
+    job = await rig.submit()
+
+    assert job.s3_key == "new"
+    assert [decode(one.body).function.s3_key for one in await rig.queue.receive(10, 1)] == ["k", "new"]
 
 
 async def test_executors_are_told_of(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid import caller
 from nanogrid.caller import Caller
@@ -30,16 +31,24 @@ ALICE, BOB = Caller("alice", internal=False, request_id="r"), Caller("bob", inte
 
 @dataclass
 class Catalog:
-    """Stands for the registry: one function of alice's, and how often it was asked."""
+    """Stands for the registry: one function of alice's, made at some second, and how often it was asked."""
 
     asked: int = 0
+    made_s: int = 0
+    s3_key: str = "k"
 
     async def read(self, function_id: str) -> Function:
         self.asked += 1
         if function_id != FUNCTION_ID:
             raise NotFoundError("unknown")
         return Function(
-            function_id=FUNCTION_ID, owner="alice", runtime="python3.11", handler="a.b", s3_key="k", timeout_s=0
+            function_id=FUNCTION_ID,
+            owner="alice",
+            runtime="python3.11",
+            handler="a.b",
+            s3_key=self.s3_key,
+            timeout_s=0,
+            created_at=Timestamp(seconds=self.made_s),
         )
 
 

@@ -248,7 +248,9 @@ class DeleteCodeRequest(_message.Message):
 
     FUNCTION_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """UUID of the function; only `functions/{function_id}/code.zip` is deleted."""
+    """The function's id; only `functions/{function_id}/code.zip` is deleted, and only where the id is a UUID: other code
+    was put into the bucket by hand, and stays.
+    """
     def __init__(
         self,
         *,

@@ -32,7 +32,7 @@ class SubmitJobRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The function's UUID."""
+    """The function's id."""
     payload: _builtins.bytes
     """The event as UTF-8 JSON; empty = `{}`. At most 32 MB."""
     dialect: _resources_pb2.Dialect.ValueType
@@ -97,7 +97,7 @@ class InvokeJobRequest(_message.Message):
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     JOB_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The function's UUID."""
+    """The function's id."""
     payload: _builtins.bytes
     """The event as UTF-8 JSON; empty = `{}`. At most 32 MB."""
     dialect: _resources_pb2.Dialect.ValueType
@@ -266,7 +266,7 @@ class RetireFunctionRequest(_message.Message):
 
     FUNCTION_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The function's UUID."""
+    """The function's id."""
     def __init__(
         self,
         *,

@@ -236,7 +236,7 @@ class GetFunctionRequest(_message.Message):
     FUNCTION_ID_FIELD_NUMBER: _builtins.int
     FUNCTION_NAME_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The function's UUID."""
+    """The function's id."""
     function_name: _builtins.str
     """The caller's newest function of this name."""
     def __init__(
@@ -341,7 +341,7 @@ class DeleteFunctionRequest(_message.Message):
 
     FUNCTION_ID_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """The function's UUID."""
+    """The function's id."""
     def __init__(
         self,
         *,

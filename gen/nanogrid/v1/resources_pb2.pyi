@@ -148,7 +148,9 @@ class Function(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     REQUESTED_RUNTIME_FIELD_NUMBER: _builtins.int
     function_id: _builtins.str
-    """UUID, chosen by the gateway or the caller."""
+    """A UUID for uploads. For code registered by hand any 1 to 128 characters of `A-Z a-z 0-9 . _ : -` that no function
+    has; what reads as a UUID has to be in its canonical form.
+    """
     function_name: _builtins.str
     """1 to 128 printable characters; need not be unique."""
     owner: _builtins.str

@@ -1,6 +1,5 @@
 """Jobs put on the queue by hand: fills in the fields and the owner that their messages leave out."""
 
-import hashlib
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -9,6 +8,7 @@ from nanogrid.artifacts import Artifacts
 from nanogrid.caller import LOCAL_PRINCIPAL
 from nanogrid.defaults import fill_defaults
 from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
+from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message import MalformedError, Message
 from nanogrid.runtimes import ALIASES
 from nanogrid.timestamps import set_millis
@@ -35,7 +35,8 @@ class MessageCompleter:
         """
         if message.code_bucket not in ("", self._bucket):
             raise MalformedError(
-                f"code is taken from bucket {self._bucket!r} only, not from {message.code_bucket!r} (S3_CODE_BUCKET)"
+                f"code is taken from bucket {self._bucket!r} only, not from {message.code_bucket!r} (S3_CODE_BUCKET)",
+                "CodeNotFound",
             )
         if message.job.owner:
             return message
@@ -44,8 +45,12 @@ class MessageCompleter:
         if function.s3_key and not function.code_sha256:
             function.code_sha256 = await self._digest(function.s3_key)
         job = _job(message.job, function)
-        function.function_id = sandbox_key(message, function, known)
-        return replace(message, job=job, function=function)
+        return replace(message, job=job, function=function, identity=identify(function, message.inline_code))
+
+    async def owner_of(self, function_id: str) -> str:
+        """Find out whose a message by hand is that names this function. UnavailableError when that is not known now."""
+        known = await self._known(function_id)
+        return known.owner if known is not None else LOCAL_PRINCIPAL
 
     async def _known(self, function_id: str) -> Function | None:
         try:
@@ -86,38 +91,14 @@ def completed(message: Message, known: Function | None) -> Function:
         function.s3_key = function.code_sha256 = ""
         function.runtime = function.runtime or _INLINE_RUNTIME
     elif not function.s3_key:
-        raise MalformedError(f"function {function.function_id} is unknown, and the message names no code to run")
+        raise MalformedError(
+            f"function {function.function_id} is unknown, and the message names no code to run", "CodeNotFound"
+        )
     elif not function.runtime:
-        raise MalformedError(f"runtime is missing, and function {function.function_id} is unknown")
+        raise MalformedError(
+            f"runtime is missing, and function {function.function_id} is unknown", "RuntimeNotSupported"
+        )
     return fill_defaults(function)
-
-
-def sandbox_key(message: Message, function: Function, known: Function | None) -> str:
-    """Return the key of the sandboxes that may serve it. Pure.
-
-    The registered function's, where exactly that is to be run. Else the messages that ask for the very same share
-    theirs: no message may leave its code in a sandbox that the function's next call finds warm.
-    """
-    if known is not None and not message.inline_code and _identity(function) == _identity(known):
-        return known.function_id
-    digest = hashlib.sha256(_identity(function) + message.inline_code).hexdigest()
-    return f"{'inline' if message.inline_code else 'hand'}-{digest[:32]}"
-
-
-def _identity(function: Function) -> bytes:
-    """Return a digest of everything that a sandbox is specialised with, its owner included."""
-    same = Function(
-        function_id=function.function_id,
-        owner=function.owner,
-        runtime=function.runtime,
-        handler=function.handler,
-        s3_key=function.s3_key,
-        code_sha256=function.code_sha256,
-        env=function.env,
-        mode=function.mode,
-        egress=function.egress,
-    )
-    return hashlib.sha256(same.SerializeToString(deterministic=True)).digest()
 
 
 def _without_runtime(said: Function) -> Function:

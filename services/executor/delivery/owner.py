@@ -1,6 +1,7 @@
 """One delivery from the queue: owned, run and ended, or handed back."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 
 import structlog
@@ -24,6 +25,7 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, JobError, JobState
 from services.executor.delivery.by_hand import MessageCompleter
 from services.executor.delivery.ending import EndedJob, Ending
 from services.executor.delivery.lease import Heartbeat
+from services.executor.delivery.refusal import Refusal
 from services.executor.pool.choices import TRIES, retry_delay_s
 from services.executor.run.job import JobRunner
 from services.executor.sandbox import CallError, SandboxStartError
@@ -58,6 +60,7 @@ class JobOwner:
         self._heartbeat = heartbeat
         self._ending = ending
         self._completer = completer
+        self._refusal = Refusal(completer, jobs, queue, heartbeat, ending)
         self._artifacts = artifacts
         self._outage = False  # whether the job store was down when last asked
 
@@ -80,18 +83,21 @@ class JobOwner:
             await self.refuse(delivery, _OUTAGE_DELAY_S)
             return
         except MalformedError as error:
-            log.warning("message is garbage", reason=str(error))
-            await self._quietly_bury(delivery, str(error))
+            await self._quietly(delivery, self._refusal.refuse(delivery, error))
             return
         # For good, because every delivery is handled in a task of its own.
         structlog.contextvars.bind_contextvars(job_id=message.job.job_id, function_id=message.function.function_id)
         set_caller(Caller(None, internal=True, request_id=message.request_id))
+        await self._quietly(delivery, self._own(delivery, message))
+
+    async def _quietly(self, delivery: Delivery, step: Awaitable[None]) -> None:
+        """Await a step; put the message back where a backend is down, and let it go where it is another's."""
         try:
-            await self._own(delivery, message)
+            await step
         except LeaseLostError:
-            log.warning("the job is somebody else's now; what was run here is dropped")
+            log.warning("the job has another owner now; what was run here is dropped")
         except ReceiptLostError:
-            log.warning("the message is somebody else's now")
+            log.warning("the message has another receiver now")
         except UnavailableError as error:
             self._outage = True
             log.warning("left on the queue", error=error.message)
@@ -176,12 +182,6 @@ class JobOwner:
         job.error.CopyFrom(JobError(type=fault.type, message=f"{fault.message} (after {job.attempt} tries)"))
         job.ended_at.GetCurrentTime()
         await self._ending.end(replace(end, buried=fault.message), token)
-
-    async def _quietly_bury(self, delivery: Delivery, reason: str) -> None:
-        try:
-            await self._queue.bury(delivery, reason)
-        except (ReceiptLostError, UnavailableError):
-            log.warning("garbage stays on the queue for now")
 
 
 def _log(message: Message) -> None:

@@ -14,10 +14,6 @@ class SlotView(Protocol):
     """The view of a slot that decisions have."""
 
     @property
-    def function_id(self) -> str:
-        """Return the function it serves, "" while generic."""
-
-    @property
     def is_resting(self) -> bool:
         """Tell whether it could be taken or evicted."""
 
@@ -43,13 +39,10 @@ def may_grow(serving: int, max_concurrency: int) -> bool:
     return max_concurrency == 0 or serving < max_concurrency
 
 
-def victim(slots: Collection[S], sparing: str) -> S | None:
-    """Choose the slot to evict for a newcomer.
-
-    The longest unused resting slot, rather not one of the function `sparing`.
-    """
+def victim(slots: Collection[S], sparing: Collection[S] = ()) -> S | None:
+    """Choose the slot to evict for a newcomer: the longest unused resting one, rather not one of `sparing`."""
     resting = [slot for slot in slots if slot.is_resting]
-    return min(resting, key=lambda slot: (slot.function_id == sparing, slot.used_at), default=None)
+    return min(resting, key=lambda slot: (slot in sparing, slot.used_at), default=None)
 
 
 def ready_target(least: int, most: int, recent_takes: int) -> int:

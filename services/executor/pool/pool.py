@@ -3,13 +3,12 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Coroutine
+from collections.abc import Collection, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
 from nanogrid.logs import logger
 from nanogrid.runtimes import Runtime
-from nanogrid.v1.resources_pb2 import Function
 from services.executor.pool.choices import may_grow, victim, warmest
 from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
@@ -39,7 +38,7 @@ class Pool:
         self._provider = provider
         self.ready = ready
         self._limits = limits
-        self._own: dict[str, list[Slot]] = {}  # function id -> its slots
+        self._own: dict[str, list[Slot]] = {}  # runtime and identity -> their slots
         self._starting = 0
         self._waiting: set[asyncio.Future[None]] = set()
         self._background: set[asyncio.Task[None]] = set()
@@ -48,20 +47,20 @@ class Pool:
         """Return every live slot, the generic ones too."""
         return self._serving() + self.ready.slots()
 
-    async def take(self, function: Function, runtime: Runtime) -> Slot:
+    async def take(self, identity: str, runtime: Runtime, max_concurrency: int = 0) -> Slot:
         """Return a slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
 
-        Waits while the function is at its `max_concurrency` or every place is taken. SandboxStartError when none could
-        be made. Give it back in every case.
+        Calls of one identity share sandboxes of a runtime. Waits while they have `max_concurrency` of them (0 = no
+        limit) or every place is taken. SandboxStartError when none could be made. Give it back in every case.
         """
-        key = function.function_id or function.code_sha256
+        key = f"{runtime.name}/{identity}"
         while True:
             own = self._own.get(key, [])
             if (slot := warmest(one for one in own if one.state is not SlotState.GENERIC)) is not None:
                 if await self._wake(slot):
                     return slot
                 continue
-            if may_grow(len(own), function.max_concurrency) and self._has_room(key):
+            if may_grow(len(own), max_concurrency) and self._has_room(own):
                 return await self._newcomer(key, runtime)
             await self._until_freed()
 
@@ -74,11 +73,11 @@ class Pool:
         self._drop(slot)
         return False
 
-    def _has_room(self, key: str) -> bool:
+    def _has_room(self, own: Collection[Slot]) -> bool:
         serving = self._serving()
         if len(serving) + self._starting < self._limits.most:
             return True
-        oldest = victim([slot for slot in serving if slot.state is not SlotState.GENERIC], sparing=key)
+        oldest = victim([slot for slot in serving if slot.state is not SlotState.GENERIC], sparing=own)
         if oldest is None:
             return False
         self._drop(oldest)
@@ -113,7 +112,7 @@ class Pool:
         """Remove up to `count` resting sandboxes, the longest unused first."""
         for _ in range(count):
             resting = [slot for slot in self._serving() if slot.state is not SlotState.GENERIC]
-            if (oldest := victim(resting, sparing="")) is None:
+            if (oldest := victim(resting)) is None:
                 return
             self._drop(oldest)
 

@@ -11,7 +11,7 @@ from nanogrid.logs import logger
 from nanogrid.outages import until_available
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.timestamps import set_now
-from nanogrid.v1.resources_pb2 import Function, Job, OutputFile, SandboxMode
+from nanogrid.v1.resources_pb2 import Job, OutputFile, SandboxMode
 from services.executor.code.builds import BuildFailedError, Builds
 from services.executor.code.cache import CodeCache
 from services.executor.metrics import PeakSink
@@ -75,7 +75,7 @@ class JobRunner:
         runtime = await self._resolve(message.function.runtime)
         with self._live.of(job.job_id, job.owner) as output:
             capture = Capture(output.take)
-            slot = await self._pool.take(message.function, runtime)
+            slot = await self._pool.take(message.identity, runtime, message.function.max_concurrency)
             try:
                 _name_runtime(job, message.function.runtime, slot.sandbox.runtime)
                 job.cold_start = slot.state is SlotState.GENERIC
@@ -87,8 +87,7 @@ class JobRunner:
         report(job, outcome, capture, slot.kind)
 
     async def _call(self, message: Message, slot: Slot, capture: Capture) -> CallResult:
-        function = message.function
-        memory_mb = self._memory_mb(function)
+        memory_mb = self._memory_mb(message)
         if slot.state is SlotState.GENERIC:
             try:
                 error = await self._specialise(message, slot, memory_mb, capture)
@@ -97,8 +96,7 @@ class JobRunner:
             if error is not None:
                 return CallResult(None, error, None, 0, 0.0, reusable=False)
         await slot.resize(memory_mb)
-        timeout_s = float(function.timeout_s) if function.timeout_s else None
-        outcome = await slot.call(CallRequest(message.job.job_id, message.payload, timeout_s, capture.take))
+        outcome = await slot.call(CallRequest(message.job.job_id, message.payload, message.timeout_s, capture.take))
         if outcome.error is not None and outcome.error.type == "Lost":
             raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
         return outcome
@@ -123,10 +121,11 @@ class JobRunner:
             return self._code.written(runtime.source_of(function.handler), message.inline_code)
         return self._code.checked_out(function.s3_key, function.code_sha256)
 
-    def _memory_mb(self, function: Function) -> int:
+    def _memory_mb(self, message: Message) -> int:
+        function = message.function
         if not function.auto_memory:
             return function.memory_mb
-        return self._tuner.limit_mb(function.function_id, function.memory_mb)
+        return self._tuner.limit_mb(message.identity, function.memory_mb)
 
     async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
         """Return the outcome after its files are stored. Outputs that cannot be stored make it a failure."""
@@ -157,8 +156,8 @@ class JobRunner:
         job.peak_memory_bytes = max(0, outcome.peak_memory_bytes - own)
         self._peaks.observe(job.function_id, slot.sandbox.runtime.name, job.peak_memory_bytes)
         if outcome.error is not None and outcome.error.type == "OutOfMemory":
-            self._tuner.ran_out(function.function_id)
-        advice = self._tuner.learn(function.function_id, function.memory_mb, outcome.peak_memory_bytes, own)
+            self._tuner.ran_out(message.identity)
+        advice = self._tuner.learn(message.identity, function.memory_mb, outcome.peak_memory_bytes, own)
         job.optimization_tip, job.recommended_memory_mb = advice.tip, advice.recommended_memory_mb
         job.estimated_saving_percent, job.advice_calls = advice.saving_percent, advice.calls
 

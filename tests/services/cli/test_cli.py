@@ -54,7 +54,16 @@ def test_a_function_is_found_by_its_name(api, nanogrid):
     api.on("POST /run", 200, COMPLETED)
 
     assert nanogrid("run", "hello")[0] == 0
-    assert json.loads(api.asked[1].body)["function_id"] == FUNCTION_ID
+    assert json.loads(api.asked[-1].body)["function_id"] == FUNCTION_ID
+
+
+def test_an_id_that_was_given_by_hand_wins_over_a_function_of_that_name(api, nanogrid):
+    api.on("GET /functions/hello", 200, {"function_id": "hello"})
+    api.on("GET /functions?limit=1&name=hello", 200, {"functions": [{"function_id": FUNCTION_ID}], "next_cursor": None})
+    api.on("POST /run", 200, COMPLETED)
+
+    assert nanogrid("run", "hello")[0] == 0
+    assert json.loads(api.asked[-1].body)["function_id"] == "hello"
 
 
 def test_a_name_that_nobody_has_is_not_found(api, nanogrid):

@@ -94,12 +94,16 @@ async def test_a_message_belongs_to_its_functions_owner_and_takes_the_rest_from_
     assert task.job.created_at.nanos % 1_000_000 == 0
 
 
-async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(completer: MessageCompleter) -> None:
+async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(
+    completer: MessageCompleter, backends: Backends
+) -> None:
     task = await completer.complete(
         camel(runtime="python", s3Bucket="code-bucket", s3Key=KEY, timeoutMs=1001, memoryMb=128)
     )
 
-    assert (task.function.function_id, task.function.runtime) == (FUNCTION_ID, "python3.11")
+    own = decode(encode(Message(Job(job_id="j", owner="alice"), backends.function, b"{}")))
+    assert (task.identity, task.function.runtime) == (own.identity, "python3.11")
+    assert task.identity
     assert (task.function.timeout_s, task.function.memory_mb, task.job.memory_mb) == (2, 128, 128)
     assert task.job.dialect == Dialect.DIALECT_CAMEL
 
@@ -125,9 +129,11 @@ async def test_another_bucket_is_refused_by_both_names(completer: MessageComplet
 async def test_what_differs_from_the_function_never_shares_its_sandboxes(
     completer: MessageCompleter, changed: dict[str, Any]
 ) -> None:
+    own = await completer.complete(message())
+
     task = await completer.complete(message(**changed))
 
-    assert task.function.function_id != FUNCTION_ID
+    assert task.identity != own.identity
     assert (task.job.function_id, task.job.owner) == (FUNCTION_ID, "alice")
 
 
@@ -144,11 +150,11 @@ async def test_only_the_very_same_code_of_the_very_same_function_shares_a_sandbo
         message(s3_key="other.zip"),
     ]
 
-    keys = [(await completer.complete(task)).function.function_id for task in asked]
+    keys = [(await completer.complete(task)).identity for task in asked]
 
     assert len(set(keys)) == len(asked)
     again = message(code="print(1)", job_id="another", timeout=9, memory_mb=64)
-    assert (await completer.complete(again)).function.function_id == keys[0]
+    assert (await completer.complete(again)).identity == keys[0]
 
 
 async def test_code_that_changed_under_its_key_gets_another_sandbox(
@@ -161,7 +167,7 @@ async def test_code_that_changed_under_its_key_gets_another_sandbox(
     after = await completer.complete(asked)
 
     assert (before.function.code_sha256, after.function.code_sha256) == (OTHER_SHA, SHA)
-    assert before.function.function_id != after.function.function_id
+    assert before.identity != after.identity
 
 
 async def test_a_digest_is_never_taken_from_the_message(completer: MessageCompleter) -> None:
@@ -183,7 +189,6 @@ async def test_inline_code_runs_without_any_function(completer: MessageCompleter
     task = await completer.complete(decode(b'{"job_id":"j","code":"print(1)"}'))
 
     assert (task.job.owner, task.job.function_id, task.function.runtime) == ("local", "", "python")
-    assert task.function.function_id.startswith("inline-")
     assert backends.asked == []
 
 

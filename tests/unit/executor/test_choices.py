@@ -20,9 +20,9 @@ def test_the_last_used_resting_slot_serves() -> None:
 def test_the_longest_unused_slot_of_another_function_goes_first() -> None:
     mine, old, new, busy = View("mine", 0), View("a", 1), View("b", 2), View("c", 0, is_resting=False)
 
-    assert victim([mine, new, old, busy], sparing="mine") == old
-    assert victim([mine, busy], sparing="mine") == mine
-    assert victim([busy], sparing="mine") is None
+    assert victim([mine, new, old, busy], sparing=[mine]) == old
+    assert victim([mine, busy], sparing=[mine]) == mine
+    assert victim([busy], sparing=[mine]) is None
 
 
 def test_a_function_grows_to_its_concurrency_and_no_further() -> None:

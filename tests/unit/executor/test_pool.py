@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from nanogrid.runtimes import RUNTIMES
-from nanogrid.v1.resources_pb2 import Function
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
@@ -32,47 +31,42 @@ async def pool(provider: FakeProvider) -> AsyncIterator[Pool]:
     await made.close()
 
 
-def function(function_id: str, **fields: int) -> Function:
-    return Function(function_id=function_id, **fields)  # type: ignore[arg-type]
-
-
-async def busy(pool: Pool, wanted: Function) -> Slot:
-    slot = await pool.take(wanted, PYTHON)
+async def busy(pool: Pool, function_id: str, max_concurrency: int = 0) -> Slot:
+    slot = await pool.take(function_id, PYTHON, max_concurrency)
     if slot.state is SlotState.GENERIC:
-        what = Specialisation(wanted.function_id, Path(), "main.handler", 128)
+        what = Specialisation(function_id, Path(), "main.handler", 128)
         assert await slot.specialise(what, lambda *_: None) is None
     return slot
 
 
 async def test_a_function_gets_its_own_sandbox_back(pool: Pool, provider: FakeProvider) -> None:
-    first = await busy(pool, function("f"))
+    first = await busy(pool, "f")
     await pool.give_back(first)
 
-    again = await busy(pool, function("f"))
+    again = await busy(pool, "f")
 
     assert again is first
     assert provider.made == 1
 
 
 async def test_two_functions_never_share_a_sandbox(pool: Pool) -> None:
-    first = await busy(pool, function("f"))
+    first = await busy(pool, "f")
     await pool.give_back(first)
 
-    other = await busy(pool, function("g"))
+    other = await busy(pool, "g")
 
     assert other.sandbox.sandbox_id != first.sandbox.sandbox_id
 
 
 async def test_calls_that_overlap_get_sandboxes_of_their_own(pool: Pool) -> None:
-    first, second = await busy(pool, function("f")), await busy(pool, function("f"))
+    first, second = await busy(pool, "f"), await busy(pool, "f")
 
     assert first is not second
 
 
 async def test_a_function_at_its_concurrency_waits_for_its_own(pool: Pool, provider: FakeProvider) -> None:
-    one = function("f", max_concurrency=1)
-    first = await busy(pool, one)
-    waiting = asyncio.create_task(busy(pool, one))
+    first = await busy(pool, "f", 1)
+    waiting = asyncio.create_task(busy(pool, "f", 1))
     await asyncio.wait([waiting], timeout=0.05)
     assert not waiting.done()
 
@@ -83,19 +77,19 @@ async def test_a_function_at_its_concurrency_waits_for_its_own(pool: Pool, provi
 
 
 async def test_a_newcomer_takes_the_place_of_the_longest_unused(pool: Pool, provider: FakeProvider) -> None:
-    old, new = await busy(pool, function("old")), await busy(pool, function("new"))
+    old, new = await busy(pool, "old"), await busy(pool, "new")
     await pool.give_back(old)
     await pool.give_back(new)
 
-    await busy(pool, function("newcomer"))
+    await busy(pool, "newcomer")
     await pool.close()
 
     assert provider.destroyed[0] == old.sandbox.sandbox_id
 
 
 async def test_a_full_pool_makes_newcomers_wait_until_one_rests(pool: Pool) -> None:
-    first, second = await busy(pool, function("a")), await busy(pool, function("b"))
-    waiting = asyncio.create_task(busy(pool, function("c")))
+    first, second = await busy(pool, "a"), await busy(pool, "b")
+    waiting = asyncio.create_task(busy(pool, "c"))
     await asyncio.wait([waiting], timeout=0.05)
     assert not waiting.done()
 
@@ -106,9 +100,8 @@ async def test_a_full_pool_makes_newcomers_wait_until_one_rests(pool: Pool) -> N
 
 
 async def test_an_unsound_sandbox_is_destroyed_and_its_place_is_free(pool: Pool, provider: FakeProvider) -> None:
-    one = function("f", max_concurrency=1)
-    slot = await busy(pool, one)
-    waiting = asyncio.create_task(busy(pool, one))
+    slot = await busy(pool, "f", 1)
+    waiting = asyncio.create_task(busy(pool, "f", 1))
     await asyncio.wait([waiting], timeout=0.05)
 
     await slot.destroy()
@@ -122,20 +115,20 @@ async def test_a_failed_start_leaves_its_place_free(pool: Pool, provider: FakePr
     provider.fails = 5
     for _ in range(5):
         with pytest.raises(SandboxStartError):
-            await busy(pool, function("f"))
+            await busy(pool, "f")
 
-    assert (await busy(pool, function("f"))).state is SlotState.BUSY
+    assert (await busy(pool, "f")).state is SlotState.BUSY
 
 
 async def test_resting_sandboxes_freeze_and_thaw_for_the_next_call(provider: FakeProvider) -> None:
     pool = a_pool(provider, freeze_after_s=0)
-    slot = await busy(pool, function("f"))
+    slot = await busy(pool, "f")
     await pool.give_back(slot)
     await pool.tidy(slot.used_at + 1)
     assert slot.state is SlotState.FROZEN
     assert slot.sandbox.frozen  # type: ignore[attr-defined]
 
-    again = await busy(pool, function("f"))
+    again = await busy(pool, "f")
 
     assert again is slot
     assert not slot.sandbox.frozen  # type: ignore[attr-defined]
@@ -143,7 +136,7 @@ async def test_resting_sandboxes_freeze_and_thaw_for_the_next_call(provider: Fak
 
 
 async def test_a_sandbox_unused_for_too_long_goes(pool: Pool) -> None:
-    slot = await busy(pool, function("f"))
+    slot = await busy(pool, "f")
     await pool.give_back(slot)
 
     await pool.tidy(slot.used_at + 59)
@@ -154,15 +147,15 @@ async def test_a_sandbox_unused_for_too_long_goes(pool: Pool) -> None:
 
 
 async def test_a_sandbox_that_died_while_it_rested_serves_nobody(pool: Pool, provider: FakeProvider) -> None:
-    slot = await busy(pool, function("f"))
+    slot = await busy(pool, "f")
     await pool.give_back(slot)
     slot.sandbox.alive = False  # type: ignore[misc]
 
-    assert await busy(pool, function("f")) is not slot
+    assert await busy(pool, "f") is not slot
 
 
 async def test_memory_pressure_evicts_the_longest_unused_and_spares_the_busy(pool: Pool) -> None:
-    old, working = await busy(pool, function("old")), await busy(pool, function("working"))
+    old, working = await busy(pool, "old"), await busy(pool, "working")
     await pool.give_back(old)
 
     pool.evict(2)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
 
 from nanogrid.runtimes import RUNTIMES
-from nanogrid.v1.resources_pb2 import Function
 from services.executor.pool.pool import Pool, PoolLimits
 from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
@@ -95,7 +94,7 @@ class Sandboxes(RuleBasedStateMachine):
                 assert slot.sandbox.sandbox_id not in self.provider.destroyed
 
     async def _take(self, name: str) -> Slot:
-        slot = await self.pool.take(Function(function_id=name), PYTHON)
+        slot = await self.pool.take(name, PYTHON)
         if slot.state is SlotState.GENERIC:
             assert await slot.specialise(Specialisation(name, Path(), "main.handler", 128), lambda *_: None) is None
         return slot

@@ -1,6 +1,7 @@
 """Queue messages: the invoker's own, and the shapes in which they are put on the queue by hand."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message import MalformedError, Message, decode, encode
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 from services.artifacts.keys import output_key
@@ -69,7 +71,10 @@ def inline(**fields: Any) -> bytes:
 def test_what_is_encoded_is_decoded() -> None:
     task = a_task()
 
-    assert decode(encode(task)) == task
+    read = decode(encode(task))
+
+    assert read.identity == identify(task.function)
+    assert replace(read, identity="") == task
 
 
 def test_a_payload_in_artifacts_is_named_and_not_carried() -> None:
@@ -123,11 +128,13 @@ def test_a_camel_case_message_is_answered_in_camel_case() -> None:
 
 
 @pytest.mark.parametrize(("given_ms", "seconds"), [(0, 0), (1, 1), (1000, 1), (1500, 2), (604_800_000, 604_800)])
-def test_milliseconds_become_whole_seconds_rounded_up(given_ms: int, seconds: int) -> None:
-    function = decode(camel(timeoutMs=given_ms)).function
+def test_a_time_limit_in_milliseconds_is_kept_to_the_millisecond(given_ms: int, seconds: int) -> None:
+    message = decode(camel(timeoutMs=given_ms))
+    function = message.function
 
     assert function.HasField("timeout_s")
     assert function.timeout_s == seconds
+    assert message.timeout_s == (given_ms / 1000 or None)
 
 
 @pytest.mark.parametrize(

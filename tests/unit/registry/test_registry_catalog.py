@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanogrid.defaults import fill_defaults
-from nanogrid.errors import InvalidFieldError, NotFoundError
+from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError
 from nanogrid.limits import MAX_ENV_BYTES
 from nanogrid.v1.resources_pb2 import SandboxMode
 from services.registry.catalog import Catalog, check
@@ -47,10 +47,15 @@ async def test_defaults_leave_the_request_alone(catalog):
 
 
 BAD = [
-    ("function_id", "", "UUID"),
-    ("function_id", "x", "UUID"),
-    ("function_id", "123E4567-E89B-42D3-A456-426614174000", "canonical"),
-    ("function_id", "{123e4567-e89b-42d3-a456-426614174000}", "canonical"),
+    ("function_id", "", "1 to 128 characters"),
+    ("function_id", "..", "1 to 128 characters"),
+    ("function_id", "a/b", "1 to 128 characters"),
+    ("function_id", "upload#x", "1 to 128 characters"),
+    ("function_id", "안녕", "1 to 128 characters"),
+    ("function_id", "x" * 129, "1 to 128 characters"),
+    ("function_id", "{123e4567-e89b-42d3-a456-426614174000}", "1 to 128 characters"),
+    ("function_id", "123E4567-E89B-42D3-A456-426614174000", "canonical form 123e4567-e89b"),
+    ("function_id", "123e4567e89b42d3a456426614174000", "canonical form 123e4567-e89b"),
     ("function_name", "", "1 to 128"),
     ("function_name", "x" * 129, "129"),
     ("function_name", "a\nb", "control"),
@@ -135,6 +140,8 @@ def test_a_field_that_will_not_do_is_named_with_the_cure(field, value, cure):
 @pytest.mark.parametrize(
     "fields",
     [
+        {"function_id": "hello-python"},
+        {"function_id": "Team_1:hello.v2"},
         {"function_name": "안녕하세요 함수"},
         {"function_name": "x" * 128},
         {"handler": "folder/sub-folder/app.handler"},
@@ -242,7 +249,36 @@ async def test_an_upload_of_ones_own_can_be_registered_again(catalog):
     assert second.s3_key == first.s3_key
 
 
-@pytest.mark.parametrize("key", ["functions/x/code.zip", f"functions/{uuid.uuid4()}/code.zip", "functions/x.zip"])
+async def test_code_in_a_folder_put_there_by_hand_is_its_functions_and_of_its_owners_other_ones(catalog):
+    with calling("kim"):
+        first = await catalog.create(a_function(function_id="hello", s3_key="functions/hello/v1.zip"))
+        second = await catalog.create(a_function(function_id="hello-2", s3_key="functions/hello/v2.zip"))
+
+    assert (first.function_id, second.s3_key) == ("hello", "functions/hello/v2.zip")
+    with calling("eve"), pytest.raises(InvalidFieldError, match="s3_key"):
+        await catalog.create(a_function(function_id="mine", s3_key="functions/hello/v1.zip"))
+
+
+async def test_an_id_that_another_has_is_neither_taken_nor_overwritten(catalog):
+    with calling("kim"):
+        await catalog.create(a_function(function_id="hello", s3_key="functions/hello/v1.zip"))
+
+    with calling("eve"), pytest.raises(ConflictError):
+        await catalog.create(a_function(function_id="hello", s3_key="shared/other.zip"))
+
+    with calling("kim"):
+        assert (await catalog.get("hello")).s3_key == "functions/hello/v1.zip"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "functions/x/code.zip",
+        f"functions/{uuid.uuid4()}/code.zip",
+        "functions/x.zip",
+        "functions/123e4567-e89b-42d3-a456-426614174000/other.zip",
+    ],
+)
 async def test_keys_among_the_uploads_that_are_nobodys_are_refused(catalog, key):
     with calling("kim"), pytest.raises(InvalidFieldError, match="s3_key"):
         await catalog.create(a_function(s3_key=key))
