@@ -1,4 +1,4 @@
-"""`python -m services`: a whole grid on this machine, Redis included, in one process tree."""
+"""`python -m services`: run a whole grid on this machine, Redis included, in one process tree."""
 
 import asyncio
 import fcntl
@@ -24,7 +24,7 @@ from services.local.supervisor import keeping
 
 log = logger()
 
-LOCK_WAIT_S = 20.0  # how long the Redis of a grid that was killed may take to leave the data folder
+LOCK_WAIT_S = 20.0  # time for the Redis of a killed grid to leave the data folder
 _POLL_S = 0.02
 
 
@@ -64,7 +64,7 @@ def _until_stopped() -> asyncio.Event:
 
 @asynccontextmanager
 async def _alone(data_dir: Path) -> AsyncIterator[int]:
-    """Hold the data folder's lock. Redis holds it too, so that no two of them ever write to one folder."""
+    """Hold the data folder's lock. Redis inherits it, so that two servers never write to one folder."""
     descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         await _lock(descriptor, data_dir)
@@ -127,12 +127,12 @@ def _announced(data_dir: Path, grid: LocalGrid) -> Iterator[None]:
 
 
 def run() -> int:
-    """Run until told to stop. 1 when the grid cannot start, with the reason as the last line on stderr."""
+    """Run until SIGTERM or SIGINT. Return 1 when the grid cannot start, with the reason as the last line on stderr."""
     try:
         uvloop.run(main())
     except (StartError, redis_server.NoRedisError) as failure:
         structlog.contextvars.clear_contextvars()
-        print(f"nanogrid: {failure}", file=sys.stderr)  # noqa: T201 - for the person who started it
+        print(f"nanogrid: {failure}", file=sys.stderr)  # noqa: T201 - for the user at the terminal
         return 1
     except ValidationError as failure:
         for wrong in failure.errors():

@@ -43,7 +43,7 @@ def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
 
 
 def wants_async(header: str) -> bool:
-    """Tell whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
+    """Return whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
     word = header.strip().lower()
     if word in _YES or word in _NO:
         return word in _YES

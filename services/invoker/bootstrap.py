@@ -1,4 +1,4 @@
-"""Puts the invoker together."""
+"""Composition root of the invoker: opens its backends, starts its loops and serves."""
 
 import asyncio
 import os
@@ -30,7 +30,7 @@ from services.invoker.unsent import Sweeper
 
 
 async def serve(settings: InvokerSettings) -> None:
-    """Run until SIGTERM."""
+    """Serve the invoker until SIGTERM."""
     async with AsyncExitStack() as stack:
         token = settings.internal_token
         registry = await stack.enter_async_context(

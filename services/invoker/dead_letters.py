@@ -1,4 +1,4 @@
-"""Messages that were given up: lists, redrives and deletes them, and fails their jobs for waiting callers."""
+"""Lists, redrives and purges dead letters, and fails the jobs of messages that the queue gave up."""
 
 from collections.abc import Sequence
 
@@ -14,13 +14,13 @@ from nanogrid.v1.resources_pb2 import Job, JobError, JobState
 
 log = logger()
 
-_AT_ONCE = 100  # letters looked at, moved or deleted in one step
-_LEASE_S = 30.0  # for as long as it takes to record a failure
-_MOST = 10_000  # letters looked at in one round
+_AT_ONCE = 100  # letters moved or deleted in one command
+_LEASE_S = 30.0  # ample time to record a failure
+_MOST = 10_000  # letters read in one round
 
 
 class DeadLetters:
-    """Several invokers may look at once: every step is one that may be taken twice."""
+    """Handles dead letters. Every step is idempotent, so several invokers may work at once."""
 
     def __init__(self, queue: TaskQueue, jobs: JobStore, artifacts: Artifacts) -> None:
         self._queue = queue
@@ -29,11 +29,14 @@ class DeadLetters:
         self._seen: set[str] = set()
 
     async def page(self, size: int) -> tuple[Sequence[DeadLetter], int]:
-        """Return up to `size` letters, and how many there are."""
+        """Return up to `size` letters and the number of all letters."""
         return await self._queue.dead_letters(size), (await self._queue.depth()).dead
 
     async def redrive(self, letter_ids: Sequence[str], *, everything: bool) -> int:
-        """Queue letters again. Their jobs are PENDING again. How many were there. InvalidFieldError."""
+        """Queue letters again, set their jobs to PENDING and return the number of letters found.
+
+        InvalidFieldError unless exactly one of ids and `everything` is given.
+        """
         _require_choice(letter_ids, everything=everything)
         moved = 0
         for letters in await self._chosen(letter_ids):
@@ -43,17 +46,20 @@ class DeadLetters:
         return moved
 
     async def purge(self, letter_ids: Sequence[str], *, everything: bool) -> int:
-        """Delete letters. How many were there. InvalidFieldError."""
+        """Delete letters and return the number found.
+
+        InvalidFieldError unless exactly one of ids and `everything` is given.
+        """
         _require_choice(letter_ids, everything=everything)
         chosen = await self._chosen(letter_ids)
         return sum([await self._queue.purge([letter.letter_id for letter in letters]) for letters in chosen])
 
     async def watch(self, every_s: float) -> None:
-        """Look for ever for messages that the queue itself gave up. An outage only postpones."""
+        """Call `look` every `every_s` seconds for ever. An outage postpones a round."""
         await repeat(self.look, every_s, "dead letters not looked at")
 
     async def look(self) -> None:
-        """Fail the jobs of messages that the queue moved after too many receives, so that no caller waits in vain."""
+        """Fail the jobs of messages that the queue gave up after too many receives, so that no caller waits in vain."""
         dead = (await self._queue.depth()).dead
         letters = await self._queue.dead_letters(min(dead, _MOST)) if dead else []
         self._seen &= {letter.letter_id for letter in letters}
@@ -62,7 +68,7 @@ class DeadLetters:
                 self._seen.add(letter.letter_id)
 
     async def _chosen(self, letter_ids: Sequence[str]) -> list[list[DeadLetter]]:
-        """Return these letters, or all, as far as they are there, in steps."""
+        """Return the letters with these ids, or all without ids, in batches of `_AT_ONCE`."""
         dead = await self._queue.dead_letters((await self._queue.depth()).dead + _AT_ONCE)
         wanted = set(letter_ids)
         chosen = [letter for letter in dead if not wanted or letter.letter_id in wanted]
@@ -71,20 +77,20 @@ class DeadLetters:
     async def _revive(self, letter: DeadLetter) -> None:
         job = job_in(letter)
         if job is None:
-            return  # garbage goes round once more
+            return  # a malformed message has no job; it is only queued again
         try:
             known = await self._jobs.get(job.job_id)
         except NotFoundError:
             known = job
         if not known.owner or (known is not job and known.state not in FINAL_STATES):
-            return  # the message alone will do
+            return  # without an owner, or still running: queueing the message is enough
         job.owner = known.owner
         await self._artifacts.delete_result(job.job_id)
         await self._jobs.revive(job)
         log.info("revived", job_id=job.job_id)
 
     async def _fail(self, letter: DeadLetter) -> bool:
-        """Tell whether nothing is left to do for it."""
+        """Fail the letter's job. Return False while another process still holds it."""
         job = job_in(letter)
         if job is None or not job.owner:
             return True
@@ -96,7 +102,7 @@ class DeadLetters:
         job.error.CopyFrom(JobError(type="Lost", message=message))
         job.ended_at.GetCurrentTime()
         encoded = record.encode(job)
-        # Kept first: if an owner that died got as far as keeping a result, that is the job's.
+        # The durable result comes first: if an executor stored one before it died, that one counts.
         [kept] = await self._artifacts.keep_results([FinishedRecord(job_id=job.job_id, record=encoded)])
         told = kept.earlier or encoded
         await self._jobs.adopt(record.decode(told), told)

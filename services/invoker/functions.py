@@ -1,4 +1,4 @@
-"""Function metadata, remembered for a while: functions never change, and a deleted one is refused by the job store."""
+"""Caches function metadata. Functions never change, and the job store refuses calls of deleted ones."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -9,20 +9,20 @@ from nanogrid import caller
 from nanogrid.errors import NotFoundError
 from nanogrid.v1.resources_pb2 import Function
 
-_MOST = 10_000  # functions remembered
+_MOST = 10_000  # functions in the cache
 
 ReadFunction = Callable[[str], Awaitable[Function]]
 
 
 class Functions:
-    """Reads functions for the current caller. One registry call per function and `ttl_s`, none on a warm path."""
+    """Reads functions for the current caller, with one registry call per function and `ttl_s`."""
 
     def __init__(self, read: ReadFunction, ttl_s: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._read = read
         self._known: TTLCache[str, Function] = TTLCache(_MOST, ttl_s, clock)
 
     async def get(self, function_id: str) -> Function:
-        """Return the function. NotFoundError when it is unknown or another owner's. Both read the same."""
+        """Return the function. NotFoundError, with the same text, when it is unknown or another owner's."""
         function = self._known.get(function_id)
         if function is None:
             function = self._known[function_id] = await self._read(function_id)
@@ -31,5 +31,5 @@ class Functions:
         return function
 
     def forget(self, function_id: str) -> None:
-        """Forget a function that is deleted."""
+        """Drop a deleted function from the cache."""
         self._known.pop(function_id, None)

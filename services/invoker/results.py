@@ -1,4 +1,4 @@
-"""A job as its caller may see it: from the job store, and from its durable result where the store knows less."""
+"""Reads jobs from the job store, and from their durable results where the store knows less."""
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NotFoundError, UnavailableError
@@ -8,14 +8,14 @@ from nanogrid.v1.resources_pb2 import Job
 
 
 class JobReader:
-    """Reads jobs. Safe to use concurrently."""
+    """Reads jobs for callers. Safe to use concurrently."""
 
     def __init__(self, jobs: JobStore, artifacts: Artifacts) -> None:
         self._jobs = jobs
         self._artifacts = artifacts
 
     async def get(self, job_id: str) -> Job:
-        """Return the job. NotFoundError when neither knows it, UnavailableError when the store cannot be asked."""
+        """Return the job. NotFoundError when it is in neither, UnavailableError when the store is down."""
         try:
             job = await self._jobs.get(job_id)
         except NotFoundError:
@@ -28,11 +28,11 @@ class JobReader:
         return await self._mended(job) if job.is_damaged else await self.whole(job)
 
     async def whole(self, job: Job) -> Job:
-        """Return the job with the parts that were too large for the job store. UnavailableError."""
+        """Return the job with the parts that were too large for the job store, else UnavailableError."""
         return await self._durable(job.job_id) if job.kept_in_artifacts else job
 
     async def _mended(self, job: Job) -> Job:
-        """Return the job from its durable result, else the rest of its record."""
+        """Return the job from its durable result, else the readable part of its record."""
         try:
             return await self._durable(job.job_id)
         except (NotFoundError, UnavailableError, RecordError):

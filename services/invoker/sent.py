@@ -1,4 +1,4 @@
-"""Tells the job store how submissions went, behind the answer and many at a time."""
+"""Records after the answer, in batches, that messages were sent, and withdraws refused jobs."""
 
 import hashlib
 from collections.abc import Sequence
@@ -17,10 +17,10 @@ _EVERY_S = 0.5  # far below the age at which a job counts as unsent
 
 
 class SentJobs:
-    """Notes that jobs were sent, many at a time, and withdraws those that were refused but may be recorded.
+    """Records sent jobs in batches, and withdraws jobs that were refused but may be recorded. For one event loop.
 
-    A note that is lost in a crash only makes a second message, which the claim sees to. A refused job is withdrawn
-    before its message would be sent. If that is lost in a crash, a job runs although its caller was told to try again.
+    A record that is lost in a crash causes a second message, which the claim drops. A refused job is withdrawn before
+    the sweeper sends its message. If that is lost in a crash, a job runs although its caller was told to try again.
     """
 
     def __init__(self, jobs: Submissions) -> None:
@@ -29,19 +29,19 @@ class SentJobs:
         self._doubtful: list[tuple[str, str]] = []  # ids and their messages' SHA-1
 
     def note(self, job_id: str) -> None:
-        """Note that a job's message is on the queue."""
+        """Record soon that a job's message is on the queue."""
         self._notes.add(job_id)
 
     def doubt(self, job_id: str, message: bytes) -> None:
-        """Note that a job was refused, but may be recorded."""
+        """Withdraw soon a job that was refused but may be recorded."""
         self._doubtful.append((job_id, hashlib.sha1(message, usedforsecurity=False).hexdigest()))
 
     async def run(self) -> None:
-        """Withdraw refused jobs, for ever."""
+        """Withdraw refused jobs every `_EVERY_S` seconds for ever."""
         await repeat(self._withdraw, _EVERY_S, "refused jobs are not withdrawn yet")
 
     async def flush(self) -> None:
-        """Tell the job store now."""
+        """Write everything pending to the job store now."""
         await self._notes.flush()
         with suppress(UnavailableError):
             await self._withdraw()

@@ -1,4 +1,4 @@
-"""The gRPC edge of the invoker."""
+"""Implements the gRPC service of the invoker."""
 
 from typing import Any
 
@@ -22,7 +22,7 @@ _EXCERPT_BYTES = 1024
 
 
 class InvokerServicer(InvokerServiceServicer):
-    """Translates. The rules are in Submitter, JobReader, Retirement and DeadLetters, the truth is in the job store."""
+    """Translates requests and answers. The rules are in Submitter, JobReader, Retirement and DeadLetters."""
 
     def __init__(
         self,

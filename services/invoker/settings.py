@@ -1,4 +1,4 @@
-"""Invoker settings: `NANOGRID_INVOKER_*`, and the shared ones."""
+"""Settings of the invoker: `NANOGRID_INVOKER_*` and the shared ones."""
 
 from pydantic import Field
 
@@ -6,22 +6,22 @@ from nanogrid.settings import GridSettings
 
 
 class InvokerSettings(GridSettings):
-    """One invoker process. Several may share a queue and a job store."""
+    """Settings of one invoker process. Several processes may share a queue and a job store."""
 
     invoker_listen: str = "127.0.0.1:50053"
     invoker_wait_s: float = Field(
         default=290.0, gt=0
-    )  # longest synchronous wait; below the load balancer's 300 s idle limit
+    )  # longest synchronous wait, below the load balancer's 300 s idle limit
     invoker_payload_bytes: int = Field(default=32_000_000, ge=1)
     invoker_message_bytes: int = Field(
         default=196_608, ge=1024
-    )  # above it the payload travels apart; SQS takes 256 KiB
+    )  # above it the payload is stored apart, because SQS takes 256 KiB
     invoker_function_cache_s: float = Field(
         default=30.0, ge=0
-    )  # deletes are seen at once all the same: the job store refuses
+    )  # a deleted function is refused at once even so, by the job store
     invoker_sweep_s: float = Field(
         default=5.0, gt=0
-    )  # how often crashed submissions and retired functions are looked for
-    invoker_unsent_s: float = Field(default=10.0, gt=0)  # a recorded job this old without a message has lost it
-    invoker_store_check_s: float = Field(default=60.0, gt=0)  # how often it is looked whether Redis may evict jobs
-    invoker_dead_letters_s: float = Field(default=60.0, gt=0)  # how often it is looked what the queue itself gave up
+    )  # seconds between searches for crashed submissions and retired functions
+    invoker_unsent_s: float = Field(default=10.0, gt=0)  # age at which a job without a message gets one
+    invoker_store_check_s: float = Field(default=60.0, gt=0)  # seconds between checks that Redis may not evict jobs
+    invoker_dead_letters_s: float = Field(default=60.0, gt=0)  # seconds between checks for new dead letters

@@ -1,4 +1,4 @@
-"""Watches whether the job store can be trusted with jobs: its settings may change while the grid runs."""
+"""Checks regularly that the job store's settings keep jobs, because they may change while the grid runs."""
 
 from collections.abc import Awaitable, Callable
 
@@ -13,7 +13,7 @@ CheckStore = Callable[[], Awaitable[None]]
 
 
 class StoreWatch:
-    """Refuses new jobs while the store would lose them. `check` is asked every `every_s`."""
+    """Refuses new jobs while the store would lose them. Calls `check` every `every_s` seconds."""
 
     def __init__(self, check: CheckStore, every_s: float) -> None:
         self._check = check
@@ -21,21 +21,21 @@ class StoreWatch:
         self._problem = ""
 
     async def run(self) -> None:
-        """Watch for ever."""
+        """Call `look` for ever."""
         await repeat(self.look, self._every_s, "the job store's settings cannot be read")
 
     async def look(self) -> None:
-        """Ask once. UnavailableError while the store is down."""
+        """Check once. UnavailableError while the store is down."""
         try:
             await self._check()
         except StartError as error:
             if str(error) != self._problem:
-                log.error("no jobs are accepted", reason=str(error))  # noqa: TRY400 - its place says nothing
+                log.error("no jobs are accepted", reason=str(error))  # noqa: TRY400 - its traceback says nothing
             self._problem = str(error)
         else:
             self._problem = ""
 
     def require_safe(self) -> None:
-        """UnavailableError while the store would lose jobs."""
+        """Raise UnavailableError while the store would lose jobs."""
         if self._problem:
             raise UnavailableError("the job store may lose jobs as it is set up (see the log); nothing was accepted")

@@ -1,4 +1,4 @@
-"""Accepting a job: recorded first, then queued. An answered job is never lost."""
+"""Accepts jobs: records each one first, then queues it, so that an accepted job is never lost."""
 
 import time
 import uuid
@@ -34,7 +34,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class SubmitLimits:
-    """Longest wait. Largest payload. Largest body, above which the payload travels apart."""
+    """Longest wait, largest payload, and largest message, above which the payload is stored apart."""
 
     wait_s: float
     payload_bytes: int
@@ -43,7 +43,7 @@ class SubmitLimits:
 
 @dataclass(frozen=True, slots=True)
 class FunctionCall:
-    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}. `key` may be "".
+    """A call of a function as its caller made it. `payload` is UTF-8 JSON, b"" = {}. `key` may be empty.
 
     `job_id` is set by services of the grid that may repeat the call after a lost connection.
     """
@@ -56,7 +56,7 @@ class FunctionCall:
 
 
 class Submitter:
-    """Submits jobs, with or without waiting for their end. Safe to use concurrently."""
+    """Submits jobs, and waits for their end where asked to. Safe to use concurrently."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class Submitter:
         self._limits = limits
 
     async def submit(self, call: FunctionCall) -> Job:
-        """Record and queue a job. Answers it PENDING, or as it is where the key made it earlier.
+        """Record and queue a job. Return it PENDING, or as it is when an earlier call with the key made it.
 
-        NotFoundError, InvalidFieldError, TooLargeError, UnprocessableError or UnavailableError mean that nothing was
+        NotFoundError, InvalidFieldError, TooLargeError, UnprocessableError and UnavailableError mean that nothing was
         accepted.
         """
         message = await self._message(call)
@@ -96,10 +96,10 @@ class Submitter:
         return await self._made(earlier)
 
     async def invoke(self, call: FunctionCall, wait_s: float) -> Job:
-        """Submit and wait up to `wait_s` (0 = the setting, which is also the most) for the job's end.
+        """Submit and wait up to `wait_s` (0 = the setting, which is also the maximum) for the job's end.
 
-        Subscribed before it is queued, so the result cannot slip by. Answers the job as it is when the time is over.
-        ConflictError while another call under the same key waits.
+        The wait begins before the job is queued, so no result is missed. Returns the job as it is after the wait.
+        ConflictError while another call with the same key waits.
         """
         message = await self._message(call)
         async with self._jobs.waiting(message.job.job_id) as waiter:
@@ -114,10 +114,10 @@ class Submitter:
         try:
             return await self._results.whole(ended) if ended else await self._as_it_is(message.job, key)
         except UnavailableError:
-            return message.job  # accepted, and all that can be said now
+            return message.job  # it is accepted, and its state is unknown while the store is down
 
     async def _accepted_before(self, job: Job, call: FunctionCall) -> Job:
-        """Return the job that the first of a repeated call made. ConflictError where the id is another call's."""
+        """Return the job that an earlier attempt of this call made. ConflictError when the id is another call's."""
         made = await self._results.get(job.job_id)
         if not call.job_id or (made.owner, made.function_id) != (job.owner, job.function_id):
             raise ConflictError(f"job {job.job_id} is another call's", field="job_id")
@@ -128,7 +128,7 @@ class Submitter:
             await self._jobs.answered(key)
         try:
             return await self._results.get(job.job_id)
-        except NotFoundError:  # the store was flushed; the job's body will rebuild its record
+        except NotFoundError:  # the store was flushed: the message will rebuild the record
             return job
 
     async def _answer_repeated(self, earlier: EarlierCall, key: IdempotencyKey | None) -> Job:
@@ -142,10 +142,7 @@ class Submitter:
         return job
 
     async def _made(self, earlier: EarlierCall) -> Job:
-        """Return the job that the earlier call made. UnavailableError when its record was lost in between.
-
-        Asking again helps.
-        """
+        """Return the job that the earlier call made. UnavailableError when its record was lost, until a retry."""
         try:
             return await self._results.get(earlier.job_id)
         except NotFoundError:
@@ -156,12 +153,12 @@ class Submitter:
             raise InvalidFieldError("function_id", "is missing; it is the id that the upload answered")
         if len(call.payload) > self._limits.payload_bytes:
             raise TooLargeError("payload", limit=self._limits.payload_bytes, actual=len(call.payload))
-        if not caller.caller().is_service:  # a service of the grid checked the payload where it came in
+        if not caller.caller().is_service:  # services of the grid have checked the payload already
             _require_json(call.payload)
             _require_no_id(call.job_id)
         function = await self._functions.get(call.function_id)
         created_at = Timestamp()
-        set_millis(created_at, time.time_ns() // 1_000_000)  # records keep milliseconds
+        set_millis(created_at, time.time_ns() // 1_000_000)  # records hold milliseconds
         job = Job(
             job_id=call.job_id or f"job-{uuid.uuid4()}",
             function_id=call.function_id,
@@ -177,7 +174,7 @@ class Submitter:
         return Message(job, function, call.payload or b"{}", request_id=caller.caller().request_id)
 
     async def _accept(self, message: Message, key: IdempotencyKey | None, *, sync: bool) -> EarlierCall | None:
-        """Record and queue it. None, or the earlier call under the same key."""
+        """Record and queue a job. Return the earlier call with the same key, else None."""
         self._watch.require_safe()
         job_id = message.job.job_id
         body = encode(message)
@@ -190,7 +187,7 @@ class Submitter:
         except NotFoundError:
             return await self._accept(await self._of_the_newer_function(message), key, sync=sync)
         except UnavailableError:
-            if key is None:  # with a key, whoever asks again gets this job, should it be recorded
+            if key is None:  # with a key, a repeated call gets this job if it was recorded
                 self._sent.doubt(job_id, body)
             raise
         if earlier is not None:
@@ -198,7 +195,7 @@ class Submitter:
         try:
             await self._queue.send(body, sync=sync)
         except UnavailableError:
-            # Recorded, so it may not be refused any more: the sweeper sends its body once the queue is back.
+            # The job is recorded and must not be refused: the sweeper sends its message once the queue is back.
             log.warning("recorded without a body", job_id=job_id)
         else:
             self._sent.note(job_id)

@@ -1,15 +1,10 @@
-"""Finishes the work that crashes and deletions left half done."""
-
-from typing import TYPE_CHECKING
+"""Finishes interrupted work: sends missing messages and deletes the code of retired functions."""
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.jobs import JobStore
 from nanogrid.logs import logger
 from nanogrid.outages import repeat
 from nanogrid.queue import TaskQueue
-
-if TYPE_CHECKING:
-    pass
 
 log = logger()
 
@@ -19,7 +14,7 @@ _BATCH = 100  # jobs sent again in one round
 class Sweeper:
     """Sends the messages of jobs that were recorded but not queued, and deletes the code of retired functions.
 
-    Several may run at once: a second message of one job is harmless, so is deleting twice.
+    Several may run at once: a second message for a job and a second deletion are harmless.
     """
 
     def __init__(self, jobs: JobStore, queue: TaskQueue, artifacts: Artifacts, *, unsent_s: float) -> None:
@@ -29,11 +24,11 @@ class Sweeper:
         self._unsent_s = unsent_s
 
     async def run(self, every_s: float) -> None:
-        """Sweep for ever. An outage only postpones."""
+        """Call `sweep` every `every_s` seconds for ever. An outage postpones a round."""
         await repeat(self.sweep, every_s, "sweep postponed")
 
     async def sweep(self) -> None:
-        """Do one round."""
+        """Do one round, of up to `_BATCH` jobs."""
         for job_id, message in await self._jobs.unsent(self._unsent_s, _BATCH):
             await self._queue.send(message)
             await self._jobs.sent([job_id])

@@ -1,4 +1,4 @@
-"""Decides whether functions can be isolated on this machine, and refuses or warns where they cannot."""
+"""Chooses the sandbox of a local grid, and refuses to run functions unisolated where the network can call them."""
 
 import os
 
@@ -8,14 +8,14 @@ DOCKER, PROCESS = "docker:", "process:"
 
 
 class IsolationError(StartError):
-    """Functions would run unisolated where strangers may call them. The message names the cure."""
+    """Functions would run unisolated on a grid that the network can reach. The message names the cure."""
 
 
 def choose(configured: str, problem: str | None, *, public: bool) -> str:
     """Return the sandbox URL: the configured one, else Docker.
 
-    Where Docker has a problem functions run as plain child processes, but only on a grid that listens on loopback:
-    IsolationError on one that strangers can reach.
+    Without a working Docker, functions run as plain child processes, but only on a grid that listens on loopback.
+    IsolationError on any other.
     """
     if configured:
         return configured
@@ -30,7 +30,7 @@ def choose(configured: str, problem: str | None, *, public: bool) -> str:
 
 
 def docker_problem() -> str | None:
-    """Say why Docker sandboxes cannot be had here, or None."""
+    """Return why Docker sandboxes cannot be used here, or None."""
     if os.geteuid() != 0:
         return "executors need root for cgroups and quotas; this is not root"
     import docker  # noqa: PLC0415 - an SDK is loaded on use

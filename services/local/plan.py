@@ -1,4 +1,4 @@
-"""The plan of a local grid: which processes, with which environment, and where each serves."""
+"""Plans a local grid: its processes, their environment and their addresses."""
 
 import hashlib
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from services.local import ports
 from services.local.settings import LocalGridSettings
 
-# How long each may take to stop before it is killed, beyond the time it is set to let its calls finish.
+# Time to stop before a process is killed, added to the time that its settings give running calls.
 STOP_WAIT_S = 15.0  # gRPC servers let running calls finish for 10 s
 
 
@@ -26,7 +26,7 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where each part listens (host:port, ports chosen) and is reached from this machine."""
+    """Listen addresses of the services (host:port, ports chosen), and their addresses from this machine."""
 
     gateway_listen: str
     registry_listen: str
@@ -38,12 +38,12 @@ class Addresses:
 
     @property
     def url(self) -> str:
-        """Return the public API."""
+        """Return the URL of the public API."""
         return f"http://{ports.reachable(self.gateway_listen)}"
 
 
 def addresses(settings: LocalGridSettings) -> Addresses:
-    """Settle every address. A configured one is kept, or refused with PortTakenError. The rest avoids taken ports."""
+    """Choose every address: the configured one, PortTakenError when it is taken, else one with a free port."""
     listens, reached = {}, {}
     for name in ("registry", "artifacts", "invoker"):
         listen = getattr(settings, f"{name}_listen")
@@ -71,7 +71,7 @@ def environment(
     sandbox_url: str,
     token: str,
 ) -> dict[str, str]:
-    """Return the environment of every process: the caller's, and the decisions of the local grid."""
+    """Return the environment of every process: the inherited one with the local grid's choices on top."""
     return {
         **inherited,
         "NANOGRID_DATA_DIR": str(data_dir),
@@ -91,10 +91,7 @@ def environment(
 
 
 def stages(env: Mapping[str, str], settings: LocalGridSettings) -> Iterator[list[Child]]:
-    """Return the services, stage by stage as they start.
-
-    Stages stop in the opposite order, so that no call is made in vain.
-    """
+    """Yield the services in the order in which they start. They stop in reverse, callers before the services called."""
     yield [Child("registry", _module("services.registry"), env)]
     yield [Child("artifacts", _module("services.artifacts"), env)]
     yield list(_executors(env, settings.executors, STOP_WAIT_S + settings.executor_drain_s))
@@ -104,19 +101,19 @@ def stages(env: Mapping[str, str], settings: LocalGridSettings) -> Iterator[list
 
 def _executors(env: Mapping[str, str], executors: int, stop_wait_s: float) -> Iterator[Child]:
     for number in range(1, executors + 1):
-        # Stable, so that a restarted executor finds and sweeps what its predecessor left behind.
+        # A stable id lets a restarted executor find and sweep its predecessor's leftovers.
         own = {"NANOGRID_EXECUTOR_ID": executor_id(env["NANOGRID_DATA_DIR"], number)}
         if executors == 1:
             yield Child("executor", _module("services.executor"), own | dict(env), stop_wait_s)
-        else:  # what was set for one cannot hold for several
+        else:  # one configured id or port cannot serve several executors
             own["NANOGRID_EXECUTOR_LISTEN"] = "127.0.0.1:0"
             yield Child(f"executor-{number}", _module("services.executor"), dict(env) | own, stop_wait_s)
 
 
 def executor_id(data_dir: str, number: int) -> str:
-    """Return the same after every restart, different for every executor and data folder of this machine."""
+    """Return an id that is stable over restarts and unique among the executors and data folders of this machine."""
     return f"local-{hashlib.sha256(data_dir.encode()).hexdigest()[:8]}-{number}"
 
 
 def _module(name: str) -> tuple[str, ...]:
-    return (sys.executable, "-P", "-m", name)  # -P: a folder called `services` where the user stands is not ours
+    return (sys.executable, "-P", "-m", name)  # -P ignores a folder `services` in the working directory

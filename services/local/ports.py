@@ -1,4 +1,4 @@
-"""Ports for a grid that must not collide with another one on the same machine."""
+"""Chooses ports that do not collide with another grid on the same machine."""
 
 import socket
 
@@ -6,11 +6,11 @@ from nanogrid.errors import StartError
 
 
 class PortTakenError(StartError):
-    """Another process listens there. The message says how to choose another port."""
+    """Another process listens on the port. The message says how to choose another one."""
 
 
 def split(address: str) -> tuple[str, int]:
-    """Host and port of `host:port`. Brackets around an IPv6 host are dropped. ValueError otherwise."""
+    """Split `host:port` and drop brackets around an IPv6 host. ValueError otherwise."""
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError(f"{address!r} is not host:port")
@@ -18,18 +18,18 @@ def split(address: str) -> tuple[str, int]:
 
 
 def join(host: str, port: int) -> str:
-    """`host:port`, with brackets around an IPv6 host."""
+    """Return `host:port`, with brackets around an IPv6 host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def reachable(listen: str) -> str:
-    """Tell where a server that listens there is reached from this machine."""
+    """Return the address at which this machine reaches a server listening on `listen`."""
     host, port = split(listen)
-    return join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared with, not bound to
+    return join({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - compared, not bound
 
 
 def choose_ports(listen: str, setting: str) -> str:
-    """Return the address with its port chosen: 0 becomes a free one. PortTakenError when the port is taken."""
+    """Return the address with port 0 replaced by a free one. PortTakenError when its port is taken."""
     host, port = split(listen)
     if not (found := _bind(host, port)):
         raise PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
@@ -37,15 +37,15 @@ def choose_ports(listen: str, setting: str) -> str:
 
 
 def prefer(listen: str) -> str:
-    """Return the address itself while it is free, else a free port on its host."""
+    """Return the address if its port is free, else its host with a free port."""
     host, port = split(listen)
     return join(host, _bind(host, port) or _bind(host, 0))
 
 
 def _bind(host: str, port: int) -> int:
-    """Return the port bound for a moment, 0 when it is taken. The caller must listen there soon."""
+    """Bind the port for a moment and return it, or 0 when it is taken. The caller must listen there soon."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free enough
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT counts as free
         try:
             probe.bind((host, port))
         except OSError:

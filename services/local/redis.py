@@ -1,4 +1,4 @@
-"""The Redis server of a local grid that was given none."""
+"""Runs a Redis server for a local grid that has none configured."""
 
 import asyncio
 import os
@@ -14,13 +14,13 @@ from services.local.plan import Child
 from services.local.settings import LocalGridSettings
 from services.local.supervisor import keeping
 
-START_S = 60.0  # a long append-only file takes a while to read
+START_S = 60.0  # reading a long append-only file takes a while
 _POLL_S = 0.02
 
 
 @asynccontextmanager
 async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> AsyncIterator[str]:
-    """Return the URL of the Redis that was configured, or of one of our own for as long as the block lasts."""
+    """Yield the URL of the configured Redis, or of a Redis server that runs for the length of the block."""
     if settings.redis_url or settings.redis_host:
         try:
             await check_redis(settings.jobs_url, may_evict=settings.redis_may_evict)
@@ -41,14 +41,14 @@ async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> Asy
 async def _answers(host: str, port: int, logfile: Path) -> None:
     try:
         async with asyncio.timeout(START_S):
-            while not await _pong(host, port):  # noqa: ASYNC110 - nobody here could set an event
+            while not await _pong(host, port):  # noqa: ASYNC110 - a foreign process sets no event
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
         raise StartError(f"Redis did not answer within {START_S:.0f} s; see {logfile}") from None
 
 
 async def _pong(host: str, port: int) -> bool:
-    """Tell whether Redis has read its file and serves. It answers -LOADING until then."""
+    """Return whether Redis serves. It answers -LOADING while it reads its file."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
     except OSError:

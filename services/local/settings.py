@@ -1,4 +1,4 @@
-"""Settings of the local stack itself. Everything else in the environment passes through to the services."""
+"""Settings of the local grid itself. Everything else in the environment passes through to the services."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from nanogrid.settings import GridSettings
 
 
 class LocalGridSettings(GridSettings):
-    """Where the parts of one local grid listen. A port of 0, and every internal one left out, becomes a free one."""
+    """Settings of one local grid. A port of 0, and every internal address left empty, becomes a free port."""
 
     runtime_stand_ins: bool = True  # as every process of the grid reads it
     gateway_listen: str = "127.0.0.1:8080"
@@ -14,6 +14,6 @@ class LocalGridSettings(GridSettings):
     artifacts_listen: str = ""
     invoker_listen: str = ""
     executors: int = Field(default=1, ge=1, le=64)  # executor processes on this machine
-    gateway_grace_s: float = 30.0  # as the gateway reads it: how long its requests may go on after SIGTERM
-    executor_drain_s: float = 60.0  # as executors read it: how long their jobs may
-    executor_sandbox_url: str = ""  # empty = docker: where it works, else process:
+    gateway_grace_s: float = 30.0  # as the gateway reads it: time for its requests after SIGTERM
+    executor_drain_s: float = 60.0  # as executors read it: time for their jobs after SIGTERM
+    executor_sandbox_url: str = ""  # empty = docker: if it works, else process:

@@ -1,4 +1,4 @@
-"""Supervision: child processes that are restarted when they die and stopped in order, and that never outlive us."""
+"""Supervises child processes: restarts dead ones, stops them in order, and lets none outlive the supervisor."""
 
 import asyncio
 import ctypes
@@ -15,8 +15,8 @@ from services.local.plan import Child
 log = logger()
 
 FIRST_DELAY_S = 0.5
-LONGEST_DELAY_S = 10.0  # what systemd waits between restarts in production
-STEADY_S = 30.0  # who ran for this long did not fail at starting
+LONGEST_DELAY_S = 10.0  # as long as systemd waits between restarts in production
+STEADY_S = 30.0  # a child that ran this long did not fail at start
 LOG_ROTATE_BYTES = 64 * 1024 * 1024
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -24,14 +24,14 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def next_delay(previous_s: float, ran_s: float) -> float:
-    """Tell how long to wait before starting a child again: twice as long every time, anew after a steady run."""
+    """Return the seconds to wait before a restart: doubled each time, reset after a run of `STEADY_S`."""
     if previous_s == 0 or ran_s >= STEADY_S:
         return FIRST_DELAY_S
     return min(previous_s * 2, LONGEST_DELAY_S)
 
 
 class Supervised:
-    """One child, kept running from `start` until `stop`. For one event loop. Each is called once."""
+    """One child, kept running from `start` until `stop`, each called once. For one event loop."""
 
     def __init__(self, child: Child, logs: Path) -> None:
         self._child = child
@@ -39,14 +39,14 @@ class Supervised:
         self._stopping = asyncio.Event()
 
     async def start(self) -> None:
-        """Start the child and begin to watch it. OSError when there is no such program."""
+        """Start the child and its supervision. OSError when the program does not exist."""
         if self._log.exists() and self._log.stat().st_size > LOG_ROTATE_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         self._process = await self._spawn()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._child.name}")
 
     async def stop(self) -> None:
-        """End the child: politely, then after its time with force, together with the rest of its session."""
+        """Stop the child with SIGTERM, after `stop_wait_s` with SIGKILL to its whole session."""
         self._stopping.set()
         await self._end()
         await self._keeper
@@ -88,9 +88,9 @@ class Supervised:
                 return
         try:
             self._process = await self._spawn()
-        except OSError:  # out of processes, or its program is just being replaced: another try follows
+        except OSError:  # no free process, or the program is being replaced: another try follows
             log.exception("could not be started", child=self._child.name)
-        if self._stopping.is_set():  # asked to stop while it was starting
+        if self._stopping.is_set():  # `stop` was called during the start
             await self._end()
 
     async def _spawn(self) -> Process:
@@ -102,7 +102,7 @@ class Supervised:
                 stdout=output,
                 stderr=output,
                 pass_fds=self._child.pass_fds,
-                start_new_session=True,  # Ctrl-C is for the supervisor: it knows the order
+                start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops children in order
                 preexec_fn=_dies_with(os.getpid()),
             )
         log.info("started", child=self._child.name, pid=process.pid)
@@ -111,7 +111,7 @@ class Supervised:
 
 @asynccontextmanager
 async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[None]:
-    """Start the stages in order and keep their children running. At the end stop the stages in the opposite order."""
+    """Start the stages in order, keep their children running, and stop the stages in reverse order at the end."""
     logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     async with AsyncExitStack() as started:
         for stage in stages:
@@ -125,7 +125,7 @@ async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterato
 
 @asynccontextmanager
 async def _stage() -> AsyncIterator[list[Supervised]]:
-    """Children that stop side by side: executors may all have long jobs to finish."""
+    """Collect children that stop in parallel, because all executors may have long jobs to finish."""
     together: list[Supervised] = []
     try:
         yield together
@@ -134,11 +134,11 @@ async def _stage() -> AsyncIterator[list[Supervised]]:
 
 
 def _dies_with(parent: int) -> Callable[[], None]:
-    """Prepare a child between fork and exec: ask the kernel for SIGTERM when the supervisor dies, however it does."""
+    """Return a function to run between fork and exec, so that the kernel sends SIGTERM when the supervisor dies."""
 
     def ask() -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # it died before we asked
+        if os.getppid() != parent:  # it died before the prctl call
             os._exit(1)
 
     return ask

@@ -60,7 +60,7 @@ class Ending:
 
     @property
     def crowded(self) -> bool:
-        """Tell whether so many endings wait for artifacts that no more jobs should be begun."""
+        """Return whether so many endings wait for artifacts that no more jobs should be begun."""
         return len(self._behind) >= _CROWD
 
     async def end(self, end: EndedJob, token: int) -> None:
@@ -89,7 +89,7 @@ class Ending:
         self._go_on(end, b"" if kept else encoded)
 
     async def found(self, end: EndedJob) -> bool:
-        """Tell whether the job has a durable result already, said by an owner that died.
+        """Return whether the job has a durable result already, said by an owner that died.
 
         Then it is recorded, and ended.
         """

@@ -65,7 +65,7 @@ class JobOwner:
         self._outage = False  # whether the job store was down when last asked
 
     async def ready(self) -> bool:
-        """Tell whether jobs should be begun now: a message received during an outage would only be put back."""
+        """Return whether jobs should be begun now: a message received during an outage would only be put back."""
         if self._outage:
             try:
                 await self._jobs.ping()

@@ -23,7 +23,7 @@ class Datum:
 
     @property
     def size_bytes(self) -> int:
-        """Tell how long it is on the wire, at most."""
+        """Return how long it is on the wire, at most."""
         return _DATUM_BYTES + len(self.function_id) + len(self.runtime) + _VALUE_BYTES * len(self.counts)
 
     @property

@@ -122,7 +122,7 @@ class CloudWatchPeaks:
         self._client.put_metric_data(Namespace=self._namespace, MetricData=[_told(datum) for datum in call])
 
     def _is_refused(self, error: Exception, call: list[Datum]) -> bool:
-        """Tell whether the call is lost. Else it may go later. An outage is told once, when it begins."""
+        """Return whether the call is lost. Else it may go later. An outage is told once, when it begins."""
         code = aws.code_of(error) if isinstance(error, ClientError) else ""
         if code in _REFUSED or isinstance(error, ParamValidationError):
             dropped = sum(datum.calls for datum in call)

@@ -15,7 +15,7 @@ class SlotView(Protocol):
 
     @property
     def is_resting(self) -> bool:
-        """Tell whether it could be taken or evicted."""
+        """Return whether it could be taken or evicted."""
 
     @property
     def used_at(self) -> float:
@@ -35,7 +35,7 @@ def warmest(slots: Iterable[S]) -> S | None:
 
 
 def may_grow(serving: int, max_concurrency: int) -> bool:
-    """Tell whether a function with so many sandboxes may have another. 0 = no limit of its own."""
+    """Return whether a function with so many sandboxes may have another. 0 = no limit of its own."""
     return max_concurrency == 0 or serving < max_concurrency
 
 
@@ -51,7 +51,7 @@ def ready_target(least: int, most: int, recent_takes: int) -> int:
 
 
 def retry_delay_s(attempt: int) -> float:
-    """Tell how long to leave a message alone after its `attempt`-th try failed: 1, 2, 4 … s, at most a minute."""
+    """Return how long to leave a message alone after its `attempt`-th try failed: 1, 2, 4 … s, at most a minute."""
     return float(min(_MOST_DELAY_S, _FIRST_DELAY_S * 2 ** (attempt - 1)))
 
 

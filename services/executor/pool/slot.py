@@ -50,7 +50,7 @@ class Slot:
 
     @property
     def is_resting(self) -> bool:
-        """Tell whether it could be taken or evicted."""
+        """Return whether it could be taken or evicted."""
         return self.state in (SlotState.GENERIC, SlotState.IDLE, SlotState.FROZEN)
 
     @property

@@ -57,7 +57,7 @@ class Capture:
 
     @property
     def is_tail_cut(self) -> bool:
-        """Tell whether stdout began before its `tail`."""
+        """Return whether stdout began before its `tail`."""
         return self._seen[OutputStream.STDOUT] > self._tail_bytes
 
     def tail(self) -> bytes:

@@ -36,7 +36,7 @@ class OutputRefusedError(Exception):
 
 
 def is_empty(folder: Path) -> bool:
-    """Tell whether a call left nothing: most calls, so it is looked at first and costs one system call."""
+    """Return whether a call left nothing: most calls, so it is looked at first and costs one system call."""
     with os.scandir(folder) as entries:
         return next(entries, None) is None
 

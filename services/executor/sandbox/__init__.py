@@ -111,7 +111,7 @@ class Sandbox(Protocol):
 
     @property
     def alive(self) -> bool:
-        """Tell whether its resident runtime is still there. One that died between calls is only good for destroy."""
+        """Return whether its resident runtime is still there. One that died between calls is only good for destroy."""
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]

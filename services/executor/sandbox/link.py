@@ -41,7 +41,7 @@ class ControlConnection(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        """Tell whether a question could still be answered."""
+        """Return whether a question could still be answered."""
         return self._end is None
 
     async def ask(self, frame: bytes | None, limit: int, timeout_s: float | None = None) -> Frame:

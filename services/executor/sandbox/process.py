@@ -256,7 +256,7 @@ def _major(path: str, modified_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - an
 
 
 def _is_script(path: str) -> bool:
-    """Tell whether it is a version manager's shim, which would cost every sandbox a shell."""
+    """Return whether it is a version manager's shim, which would cost every sandbox a shell."""
     with Path(path).open("rb") as file:
         return file.read(2) == b"#!"
 

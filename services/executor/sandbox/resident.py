@@ -61,12 +61,12 @@ class Resident:
 
     @property
     def alive(self) -> bool:
-        """Tell whether its runtime is still connected. False between calls means that it died idle: take another."""
+        """Return whether its runtime is still connected. False between calls means that it died idle: take another."""
         return self._ended is None and self._link.alive
 
     @property
     def destroyed(self) -> bool:
-        """Tell whether nothing of it is left."""
+        """Return whether nothing of it is left."""
         return self._ended is not None and self._ended.done()
 
     async def greet(self) -> None:
