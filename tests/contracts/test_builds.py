@@ -2,13 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from nanogrid.runtimes import Runtime
-from services.executor.code.builds import BuildFailedError
-from services.executor.sandbox import CallError, Sandbox
+from services.executor.sandbox import Sandbox
 from support.programs import CPP, GO, Builder, Kept, require
 from support.sandboxes import Bench
 
@@ -52,20 +50,6 @@ def made(docker_bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[Sandbox]:
     return made
 
 
-async def failure(builder: Builder, runtime: Runtime, files: dict[str, str]) -> CallError:
-    with pytest.raises(BuildFailedError) as caught:
-        async with builder.built(runtime, files):
-            pass
-    assert caught.value.error.type == "BuildError"
-    return caught.value.error
-
-
-async def printed(builder: Builder, runtime: Runtime, files: dict[str, str], event: Any = None) -> str:
-    called = await (await builder.load(runtime, files)).call(event)
-    assert called.result.error is None, called.result.error
-    return called.printed.out + called.printed.err
-
-
 @pytest.mark.parametrize(("runtime", "files"), [(CPP, HELLO_CPP), (GO, HELLO_GO)])
 async def test_calls_that_come_together_share_one_build_and_another_executor_needs_none(
     docker_bench: Bench, made: list[Sandbox], tmp_path: Path, runtime: Runtime, files: dict[str, str]
@@ -98,89 +82,22 @@ async def test_the_same_code_makes_the_same_program(docker_bench: Bench, tmp_pat
         assert found[0] == found[1]
 
 
-@pytest.mark.parametrize(
-    ("runtime", "code", "message", "stack"),
-    [
-        (CPP, "int main() { return nowhere; }\n", "main.cpp:1:21: error: ", "was not declared"),
-        (CPP, '#include "nowhere.h"\n', "main.cpp:1:10: fatal error: nowhere.h: No such file", "nowhere.h"),
-        (CPP, "int f(); int main() { return f(); }\n", "undefined reference to `f()'", "f()"),
-        (GO, "package main\nfunc main() { nowhere() }\n", "main.go:2:15: undefined: nowhere", "nowhere"),
-        (
-            GO,
-            'package main\nimport "example.com/x"\nfunc main() {}\n',
-            "main.go:2:8: no required module",
-            "go mod vendor",
-        ),
-    ],
-)
-async def test_what_the_compiler_says_is_the_error(
-    builder: Builder, runtime: Runtime, code: str, message: str, stack: str
-) -> None:
-    error = await failure(builder, runtime, {f"main{runtime.suffixes[0]}": code})
-
-    assert error.message.startswith("the code cannot be built: ")
-    assert message in error.message + error.stack
-    assert stack in error.stack
-
-
 async def test_a_failed_build_is_not_tried_again_for_a_while(
     docker_bench: Bench, made: list[Sandbox], tmp_path: Path
 ) -> None:
     builder = Builder(docker_bench, tmp_path, Kept())
     broken = {"main.cpp": "int main() {\n"}
 
-    first, *rest = await asyncio.gather(*(failure(builder, CPP, broken) for _ in range(3)))
+    first, *rest = await asyncio.gather(*(builder.failure(CPP, broken) for _ in range(3)))
 
     assert rest == [first, first]
     assert len(made) == 1
 
 
-async def test_code_without_a_source_file_says_so(docker_bench: Bench, tmp_path: Path) -> None:
-    builder = Builder(docker_bench, tmp_path, Kept())
-
-    assert "no .cpp file" in (await failure(builder, CPP, {"readme.txt": "x"})).message
-    assert "no Go files" in (await failure(builder, GO, {"readme.txt": "x"})).stack
-
-
-async def test_a_cpp_project_is_every_cpp_file_of_the_tree(docker_bench: Bench, tmp_path: Path) -> None:
-    files = {
-        "main.cpp": '#include "lib/greet.h"\n#include <iostream>\nint main() { std::cout << greet() << std::endl; }\n',
-        "lib/greet.h": "#include <string>\nstd::string greet();\n",
-        "lib/greet.cpp": '#include "lib/greet.h"\nstd::string greet() { return "안녕"; }\n',
-        "lib/sub dir/$(touch x) 'quoted'.cpp": "int unused() { return 1; }\n",
-        "-x.cpp": "int dashed() { return 1; }\n",
-        ".hidden/broken.cpp": "not c++",
-    }
-
-    assert await printed(Builder(docker_bench, tmp_path, Kept()), CPP, files) == "안녕\n"
-
-
-async def test_a_go_module_brings_its_dependencies(docker_bench: Bench, tmp_path: Path) -> None:
-    files = {
-        "go.mod": "module example.com/app\n\ngo 1.19\n\nrequire example.com/dep v1.0.0\n",
-        "main.go": 'package main\n\nimport (\n\t"example.com/app/greet"\n)\n\nfunc main() { println(greet.Greet()) }\n',
-        "greet/greet.go": 'package greet\n\nimport "example.com/dep"\n\nfunc Greet() string { return dep.Word }\n',
-        "vendor/example.com/dep/dep.go": 'package dep\n\nconst Word = "안녕"\n',
-        "vendor/modules.txt": "# example.com/dep v1.0.0\n## explicit; go 1.19\nexample.com/dep\n",
-    }
-
-    assert await printed(Builder(docker_bench, tmp_path, Kept()), GO, files) == "안녕\n"
-
-
-async def test_go_files_without_a_module_are_given_one_with_their_folders(docker_bench: Bench, tmp_path: Path) -> None:
-    files = {
-        "main.go": 'package main\n\nimport "function/greet"\n\nfunc main() { println(greet.Word, other()) }\n',
-        "other.go": "package main\n\nfunc other() int { return 7 }\n",
-        "greet/greet.go": 'package greet\n\nconst Word = "안녕"\n',
-    }
-
-    assert await printed(Builder(docker_bench, tmp_path, Kept()), GO, files) == "안녕 7\n"
-
-
 async def test_a_compile_without_end_is_cut_off(docker_bench: Bench, made: list[Sandbox], tmp_path: Path) -> None:
     builder = Builder(docker_bench, tmp_path, Kept(), timeout_s=1.5)
 
-    error = await failure(builder, CPP, ENDLESS_CPP)
+    error = await builder.failure(CPP, ENDLESS_CPP)
 
     assert error.message == "the build was cut off after 1.5 s"
     assert made[0].destroyed  # type: ignore[attr-defined]
@@ -189,7 +106,7 @@ async def test_a_compile_without_end_is_cut_off(docker_bench: Bench, made: list[
 async def test_a_compile_that_needs_too_much_memory_is_stopped(docker_bench: Bench, tmp_path: Path) -> None:
     builder = Builder(docker_bench, tmp_path, Kept(), memory_mb=128)
 
-    error = await failure(builder, CPP, ENDLESS_CPP)
+    error = await builder.failure(CPP, ENDLESS_CPP)
 
     assert error.message == "the build ran out of memory; the limit is 128 MB"
 
@@ -199,7 +116,7 @@ async def test_a_program_over_the_limit_is_refused_with_both_numbers(docker_benc
     builder = Builder(docker_bench, tmp_path, kept, program_bytes=100_000)
     large = {"main.cpp": "char data[1 << 20] = {1};\nint main() { return data[0] - 1; }\n"}
 
-    error = await failure(builder, CPP, large)
+    error = await builder.failure(CPP, large)
 
     assert error.message.endswith("bytes; the limit is 100000 bytes")
     assert kept.builds == {}
@@ -208,7 +125,7 @@ async def test_a_program_over_the_limit_is_refused_with_both_numbers(docker_benc
 async def test_what_a_compiler_says_is_bounded(docker_bench: Bench, tmp_path: Path) -> None:
     noisy = {"main.cpp": "".join(f"#warning {'x' * 100} {number}\n" for number in range(5_000)) + "int main() { no }\n"}
 
-    error = await failure(Builder(docker_bench, tmp_path, Kept()), CPP, noisy)
+    error = await Builder(docker_bench, tmp_path, Kept()).failure(CPP, noisy)
 
     assert 60_000 < len(error.stack.encode()) < 70_000
     assert "more bytes]" in error.stack
@@ -218,7 +135,7 @@ async def test_a_build_has_no_network_and_reads_nothing_of_the_host(docker_bench
     (tmp_path / "treasure").write_text("treasure")
     snooping = {"main.cpp": f'#include "{tmp_path}/treasure"\n#include "/var/run/docker.sock"\nint main() {{}}\n'}
 
-    error = await failure(Builder(docker_bench, tmp_path, Kept()), CPP, snooping)
+    error = await Builder(docker_bench, tmp_path, Kept()).failure(CPP, snooping)
 
     assert "No such file or directory" in error.stack
 
@@ -227,7 +144,7 @@ async def test_a_build_given_up_leaves_nothing_and_the_next_one_builds(
     docker_bench: Bench, made: list[Sandbox], tmp_path: Path
 ) -> None:
     builder = Builder(docker_bench, tmp_path, Kept())
-    given_up = asyncio.create_task(printed(builder, CPP, HELLO_CPP))
+    given_up = asyncio.create_task(builder.printed(CPP, HELLO_CPP))
     while not made:
         await asyncio.sleep(0.01)
     given_up.cancel()
@@ -235,4 +152,4 @@ async def test_a_build_given_up_leaves_nothing_and_the_next_one_builds(
 
     assert given_up.cancelled()
     assert made[0].destroyed  # type: ignore[attr-defined]
-    assert await printed(builder, CPP, HELLO_CPP) == '"hello"\n'
+    assert await builder.printed(CPP, HELLO_CPP) == '"hello"\n'

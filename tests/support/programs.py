@@ -13,10 +13,10 @@ import pytest
 from nanogrid.bundle import BundleLimits
 from nanogrid.errors import NotFoundError
 from nanogrid.runtimes import RUNTIMES, Runtime
-from services.executor.code.builds import Builds
+from services.executor.code.builds import BuildFailedError, Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
-from services.executor.sandbox import Sandbox, Specialisation
+from services.executor.sandbox import CallError, Sandbox, Specialisation
 from support.program_sources import ACTORS
 from support.sandboxes import Bench, Loaded, Printed
 
@@ -55,22 +55,38 @@ class Builder:
         self.builds = Builds(bench.provider, cache, kept, self.limits, folder / "building")
 
     @asynccontextmanager
-    async def built(self, runtime: Runtime, files: Mapping[str, str]) -> AsyncIterator[tuple[Path, Path]]:
+    async def built(self, runtime: Runtime, files: Mapping[str, str | bytes]) -> AsyncIterator[tuple[Path, Path]]:
         """The code's folder, named by what is in it, and its program."""
         code = self._write(files)
         async with self.builds.program_of(runtime, code) as program:
             assert program is not None
             yield code, program
 
-    def _write(self, files: Mapping[str, str]) -> Path:
+    def _write(self, files: Mapping[str, str | bytes]) -> Path:
         code = self._folder / "sources" / hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest()
-        for name, text in files.items():
+        for name, content in files.items():
             path = code / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         return code
 
-    async def load(self, runtime: Runtime, files: Mapping[str, str], memory_mb: int = 256) -> Loaded:
+    async def failure(self, runtime: Runtime, files: Mapping[str, str | bytes]) -> CallError:
+        """The error of code that cannot be built."""
+        with pytest.raises(BuildFailedError) as caught:
+            async with self.built(runtime, files):
+                pass
+        assert caught.value.error.type == "BuildError"
+        return caught.value.error
+
+    async def printed(self, runtime: Runtime, files: Mapping[str, str | bytes], event: Any = None) -> str:
+        """What the program prints, to either stream."""
+        loaded = await self.load(runtime, files)
+        called = await loaded.call(event)
+        await loaded.sandbox.destroy()
+        assert called.result.error is None, called.result.error
+        return called.printed.out + called.printed.err
+
+    async def load(self, runtime: Runtime, files: Mapping[str, str | bytes], memory_mb: int = 256) -> Loaded:
         """A sandbox that runs the program."""
         async with self.built(runtime, files) as (code, program):
             sandbox: Sandbox = await self.bench.provider.create(runtime)

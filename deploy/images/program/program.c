@@ -132,9 +132,9 @@ static void become_program(int failure) {
     _exit(127);
 }
 
-/* The program's exit code, 128 + signal when it was killed; -1 with errno when it could not be started. */
-static int run(void) {
-    int failure[2], why = 0, status = 0;
+/* Runs the program; 0 and its wait status when it has ended, -1 with errno when it could not be started. */
+static int run(int *status) {
+    int failure[2], why = 0;
     if (pipe2(failure, O_CLOEXEC) < 0) return -1;
     pid_t child = fork();
     if (child == 0) become_program(failure[1]);
@@ -142,25 +142,27 @@ static int run(void) {
     if (child < 0 || read(failure[0], &why, sizeof why) != sizeof why) why = child < 0 ? errno : 0;
     close(failure[0]);
     if (child > 0) {
-        while (waitpid(child, &status, 0) < 0 && errno == EINTR) {}
+        while (waitpid(child, status, 0) < 0 && errno == EINTR) {}
         kill(-child, SIGKILL); /* nothing a call starts outlives it */
         if (own_pids) kill(-1, SIGKILL);
         while (waitpid(-1, NULL, WNOHANG) > 0) {}
     }
     errno = why;
-    if (why) return -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    return why ? -1 : 0;
 }
 
 static void answer_call(void) {
     char answer[MESSAGE_BYTES];
-    int code = run();
-    if (code >= 0)
-        snprintf(answer, sizeof answer, "{\"exit_code\":%d}", code);
-    else
+    int status = 0;
+    if (run(&status) < 0) {
         snprintf(answer, sizeof answer,
                  "{\"error\":{\"type\":\"InitError\",\"message\":\"the program cannot be started: %s\",\"stack\":\"\"}}",
                  strerror(errno));
+    } else {
+        int killer = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+        int code = killer ? 128 + killer : WEXITSTATUS(status);
+        snprintf(answer, sizeof answer, "{\"exit_code\":%d,\"signal\":%d}", code, killer);
+    }
     send_frame('D', answer, 1);
 }
 

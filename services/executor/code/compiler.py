@@ -9,11 +9,23 @@ from pathlib import Path
 
 from services.executor.sandbox import CallError, OutputStream
 
-_KEPT_BYTES = 64 * 1024  # of what a compiler says; its first errors are the ones that matter
+_KEPT_BYTES = 64 * 1024  # of what a compiler says; its first errors are the ones that matter …
+_END_BYTES = 4 * 1024  # … and its last lines, where a linker speaks
 _LINE_CHARS = 500
+_HINT = "hint: "  # begins a line by which the builder itself says what to do
 
-# `main.cpp:3:5: error: …`, `./main.go:3:2: …`: a place in the code, and not a mere remark about it.
-_COMPLAINT = re.compile(r"^(?!.*: (?:warning|note): )\S+?:\d+:.*\S")
+# What a build failed of, the plainest first; a mere remark is none of them.
+_COMPLAINTS = (
+    re.compile(r"^(?!collect2: ).*: (?:fatal error|error|Error): "),  # g++ and the assembler
+    re.compile(r"^(?!.*: (?:warning|note): )\S+?:\d+:.*\S"),  # `./main.go:3:2: …`: a place in the code
+    re.compile(r"^(?!.*: warning: ).*(?:undefined reference to|multiple definition of|cannot find) "),  # the linker
+    re.compile(r"^go: "),
+)
+# In a linker's lines: its own name, the object file that it speaks of, a section of one, the source beside one.
+_LINKER = re.compile(r"^/\S*ld: ")
+_CONTEXT = re.compile(r"^\./(.*)\.o: in function ")
+_SECTION = re.compile(r":?\(\.[^)]*\)")
+_OBJECT = re.compile(r"\.o(?::[^:;]+)?(?=: )")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +39,29 @@ class BuildLimits:
 
 
 class Transcript:
-    """The output of a build, both streams in order of arrival. Holds at most 64 KiB."""
+    """The output of a build, both streams in order of arrival. Holds the first 64 KiB and the last lines."""
 
     def __init__(self) -> None:
         self._kept = bytearray()
+        self._end = bytearray()
         self._seen = 0
 
     def take(self, stream: OutputStream, data: bytes) -> None:  # noqa: ARG002 - compilers write to either
         """Keep the next piece, as far as it fits."""
         self._seen += len(data)
-        self._kept += data[: _KEPT_BYTES - len(self._kept)]
+        room = _KEPT_BYTES - len(self._kept)
+        self._kept += data[:room]
+        self._end += data[room:]
+        del self._end[:-_END_BYTES]
 
     def text(self) -> str:
         """Return all of it as text, with a mark where it was cut."""
-        text = self._kept.decode(errors="replace")
-        cut = self._seen - len(self._kept)
-        return f"{text}\n[cut: {cut} more bytes]" if cut else text
+        text, end = self._kept.decode(errors="replace"), self._end.decode(errors="replace")
+        cut = self._seen - len(self._kept) - len(self._end)
+        if not cut:
+            return text + end
+        torn, _, lines = end.partition("\n")
+        return f"{text}\n[cut: {cut + len(torn.encode()) + 1} more bytes]\n{lines}"
 
 
 def why_it_failed(error: CallError, said: str, limits: BuildLimits) -> CallError:
@@ -52,16 +71,36 @@ def why_it_failed(error: CallError, said: str, limits: BuildLimits) -> CallError
     elif error.type == "OutOfMemory":
         message = f"the build ran out of memory; the limit is {limits.memory_mb} MB"
     elif error.type == "ExitError":
-        message = f"the code cannot be built: {_first_complaint(said) or error.message}"
+        message = f"the code cannot be built: {_complaint(said) or error.message}"
     else:
         message = f"the build failed: {error.message}"
     return CallError("BuildError", message, said)
 
 
-def _first_complaint(said: str) -> str:
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    complaint = next((line for line in lines if _COMPLAINT.match(line)), lines[-1] if lines else "")
-    return complaint.removeprefix("./")[:_LINE_CHARS]
+def _complaint(said: str) -> str:
+    """Find the line that says why, and add the builder's hints."""
+    lines = [_LINKER.sub("", line.strip()) for line in said.splitlines() if line.strip()]
+    hints = [line.removeprefix(_HINT) for line in lines if line.startswith(_HINT)]
+    lines = [line for line in lines if not line.startswith(_HINT)]
+    if not lines:
+        return "; ".join(hints)
+    found = (at for pattern in _COMPLAINTS for at, line in enumerate(lines) if pattern.match(line))
+    at = next(found, len(lines) - 1)
+    line = lines[at]
+    if " of `" in line or " to `" in line:
+        line = _linkers(line, lines[at - 1] if at else "")
+    elif line.endswith(":") and at + 1 < len(lines):
+        line = f"{line} {lines[at + 1]}"
+    return "; ".join([line.removeprefix("./")[:_LINE_CHARS], *hints])
+
+
+def _linkers(line: str, before: str) -> str:
+    """Speak of sources, where the linker speaks of object files and their sections."""
+    line = _OBJECT.sub("", _SECTION.sub("", line)).replace(" ./", " ").lstrip(": ")
+    source, colon, rest = line.partition(": ")
+    if (context := _CONTEXT.match(before)) and context[1].endswith(f"/{source}"):
+        return f"{context[1]}{colon}{rest}"
+    return line
 
 
 def take_program(output: Path, to: Path, limit: int) -> CallError | None:

@@ -48,15 +48,31 @@ def test_a_complaint_without_end_is_cut():
     assert len(why_it_failed(EXIT_1, said, BuildLimits()).message) < 600
 
 
-def test_a_transcript_keeps_the_beginning_and_says_what_it_cut():
+def test_a_transcript_keeps_the_beginning_and_the_last_lines_and_says_what_it_cut():
     transcript = Transcript()
     for _ in range(100):
         transcript.take(OutputStream.STDERR, "가나다\n".encode() * 100)
+    transcript.take(OutputStream.STDOUT, b"the end\n")
 
     text = transcript.text()
 
-    assert text.startswith("가나다\n")
-    assert text.endswith("\n[cut: 34464 more bytes]")
+    beginning, _, rest = text.partition("\n[cut: ")
+    cut, _, end = rest.partition(" more bytes]\n")
+    assert beginning.startswith("가나다\n")
+    assert end.startswith("가나다\n")
+    assert end.endswith("가나다\nthe end\n")
+    assert len(end.encode()) <= 4096
+    # One character was torn, and its bytes are replaced by a mark.
+    assert abs(64 * 1024 + int(cut) + len(end.encode()) - (100 * 1000 + 8)) <= 4
+
+
+@pytest.mark.parametrize("size", [0, 10, 64 * 1024, 64 * 1024 + 4096])
+def test_a_transcript_that_fits_is_whole(size: int):
+    transcript = Transcript()
+    for _ in range(size):
+        transcript.take(OutputStream.STDERR, b"x")
+
+    assert transcript.text() == "x" * size
 
 
 def test_the_program_is_taken_as_it_is(tmp_path: Path):
