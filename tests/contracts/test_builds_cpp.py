@@ -19,7 +19,7 @@ def builder(docker_bench: Bench, tmp_path: Path) -> Builder:
 @pytest.mark.parametrize(
     ("files", "message"),
     [
-        ({"main.cpp": "int main() { return nowhere; }\n"}, "main.cpp:1:21: error: ‘nowhere’ was not declared"),
+        ({"main.cpp": "int main() { return nowhere; }\n"}, "main.cpp:1:21: error: "),
         ({"main.cpp": '#include "nowhere.h"\n'}, "main.cpp:1:10: fatal error: nowhere.h: No such file or directory"),
         (
             {"main.cpp": "#include <vector>\nstruct A { A(int); };\nint main() { std::vector<A> all(2); }\n"},
@@ -32,11 +32,16 @@ def builder(docker_bench: Bench, tmp_path: Path) -> Builder:
         ),
         (
             {"src/a.cpp": "int main() {}\n", "src/b c.cpp": "int main() {}\n"},
-            "src/b c.cpp: multiple definition of `main'; src/a.cpp: first defined here; every .cpp file of the code is "
-            "part of one program, which has one main()",
+            (
+                "src/b c.cpp: multiple definition of `main'; src/a.cpp: first defined here; "
+                "every .cpp file of the code is part of one program, which has one main()"
+            ),
         ),
         ({"a.cpp": "int x;\nint main() {}\n", "b.cpp": "int x;\n"}, "b.cpp: multiple definition of `x'; a.cpp: first"),
-        ({"lib.cpp": "int f() { return 1; }\n"}, "undefined reference to `main'; no .cpp file of the code has a main()"),
+        (
+            {"lib.cpp": "int f() { return 1; }\n"},
+            "undefined reference to `main'; no .cpp file of the code has a main()",
+        ),
         ({"readme.txt": "x"}, "the code has no .cpp file"),
         ({"src/main.cc": "int main() {}\n"}, "the code has no .cpp file; src/main.cc is not built: rename it to .cpp"),
         ({"main.cpp": "int main() {}\n".encode("utf-16")}, "; main.cpp is UTF-16: save it as UTF-8"),

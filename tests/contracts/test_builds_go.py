@@ -78,7 +78,11 @@ async def test_local_modules_of_any_go_are_found_by_workspace_and_replacement(bu
     main = 'package main\n\nimport "example.com/lib"\n\nfunc main() { println(lib.Word) }\n'
     library = {"lib/lib.go": 'package lib\n\nconst Word = "lib"\n', "lib/go.mod": "module example.com/lib\n\ngo 1.99\n"}
     replacing = "module x\n\ngo 1.99\n\nrequire example.com/lib v0.0.0\n\nreplace example.com/lib => ./lib\n"
-    workspace = library | {"main.go": main, "go.mod": "module x\n\ngo 1.22\n", "go.work": "go 1.99\n\nuse .\nuse ./lib\n"}
+    workspace = library | {
+        "main.go": main,
+        "go.mod": "module x\n\ngo 1.22\n",
+        "go.work": "go 1.99\n\nuse .\nuse ./lib\n",
+    }
 
     assert await builder.printed(GO, library | {"main.go": main, "go.mod": replacing}) == "lib\n"
     assert await builder.printed(GO, workspace) == "lib\n"
@@ -108,8 +112,10 @@ async def test_the_only_file_is_meant_whatever_go_thinks_of_its_name(builder: Bu
         ({"x_test.go": "package main\nfunc main() { nowhere() }\n"}, "x_test.go:2:15: undefined: nowhere"),
         (
             {"main.go": 'package main\nimport "example.com/x"\nfunc main() {}\n'},
-            "main.go:2:8: no required module provides package example.com/x; to add it: go get example.com/x; "
-            "there is no network in a build: put dependencies into the zip with `go mod vendor`",
+            (
+                "main.go:2:8: no required module provides package example.com/x; to add it: go get example.com/x; "
+                "there is no network in a build: put dependencies into the zip with `go mod vendor`"
+            ),
         ),
         (
             {"main.go": "package hello\n\nfunc Hello() {}\n"},
@@ -124,8 +130,10 @@ async def test_the_only_file_is_meant_whatever_go_thinks_of_its_name(builder: Bu
         ({"readme.txt": "x"}, "there are no Go files at the root of the code"),
         (
             {"go.mod": "module x\n", "cmd/app/main.go": HELLO},
-            "there are no Go files at the root of the code; cmd/app/main.go is of package main: put its folder at the "
-            "root, or zip from inside it",
+            (
+                "there are no Go files at the root of the code; cmd/app/main.go is of package main: "
+                "put its folder at the root, or zip from inside it"
+            ),
         ),
         (
             {"main.go": 'package main\nimport "C"\nfunc main() {}\n'},
