@@ -72,7 +72,7 @@ class Talk:
         head = json.dumps(header, ensure_ascii=ascii_only).encode()
         self.send(b"C", LENGTH.pack(len(head)) + head + payload)
         printed = json.loads(self._out.readline())
-        assert self.hear() == (b"D", LENGTH.pack(15) + b'{"exit_code":0}')
+        assert self.hear() == (b"D", LENGTH.pack(26) + b'{"exit_code":0,"signal":0}')
         return printed
 
     def ends(self) -> None:
