@@ -1,4 +1,4 @@
-"""Announces this executor: which runtimes it offers, and where it is reached."""
+"""Announces this executor's runtimes, address and free places to the grid."""
 
 from collections.abc import Callable
 
@@ -13,13 +13,13 @@ from services.executor.sandbox import SandboxProvider, SandboxStartError
 log = logger()
 
 _ANNOUNCE_S = 4.0  # three announcements fit into the time after which an executor counts as gone
-_LOOK_S = 10.0  # an image built meanwhile is offered after this long
+_LOOK_S = 10.0  # a new image is offered after this long
 
 
 class RuntimeOffer:
-    """The runtimes that the sandboxes can serve now: looked up in the background, read without waiting.
+    """The runtimes that sandboxes can serve now, refreshed in the background and read without waiting.
 
-    With `stand_ins`, a version that no executor alive offers is served by another of its language.
+    With `stand_ins`, a version that no live executor offers is served by another version of its language.
     """
 
     def __init__(self, provider: SandboxProvider, executors: ExecutorDirectory, *, stand_ins: bool) -> None:
@@ -30,7 +30,7 @@ class RuntimeOffer:
         self.problem = ""  # for operators: why the offer may be out of date
 
     async def resolve(self, name: str) -> Runtime:
-        """Find the runtime that serves a job of `name` here.
+        """Return the runtime that serves a job of `name` here.
 
         RuntimeNotSupportedError when there is none, UnavailableError when the offers of other executors are unknown.
         """
@@ -42,7 +42,7 @@ class RuntimeOffer:
         return resolve(name, self.runtimes, stand_ins=True)
 
     async def look(self) -> None:
-        """Ask the provider once. While it cannot tell, the offer stays as it is."""
+        """Ask the provider once. While it fails, the offer stays as it is."""
         try:
             found = frozenset(await self._provider.runtimes())
         except SandboxStartError as error:
@@ -55,17 +55,17 @@ class RuntimeOffer:
         self.runtimes = found
 
     async def keep_looking(self) -> None:
-        """Ask for ever."""
+        """Call `look` every `_LOOK_S` seconds for ever."""
         await repeat(self.look, _LOOK_S, "the runtimes cannot be looked up")
 
 
 async def announce(executors: ExecutorDirectory, describe: Callable[[], ExecutorInfo]) -> None:
-    """Announce for ever. An outage only postpones."""
+    """Announce every `_ANNOUNCE_S` seconds for ever. An outage postpones a round."""
     await repeat(lambda: executors.announce(describe()), _ANNOUNCE_S, "not announced")
 
 
 async def withdraw(executors: ExecutorDirectory, executor_id: str) -> None:
-    """Say goodbye. Without it the announcement runs out by itself."""
+    """Withdraw the announcement, which would otherwise expire by itself."""
     try:
         await executors.withdraw(executor_id)
     except UnavailableError as error:

@@ -1,4 +1,4 @@
-"""Puts the executor together."""
+"""Composition root of the executor: opens its backends, starts its loops and serves."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 log = logger()
 
 _MIB = 1024 * 1024
-_ANSWER_S = 5.0  # deadline of questions to the registry
+_ANSWER_S = 5.0  # deadline of calls to the registry
 
 
 async def serve(settings: ExecutorSettings) -> None:
-    """Run until SIGTERM, then drain."""
+    """Run the executor until SIGTERM, then drain it."""
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         registry, artifacts = await _open_services(stack, settings)
@@ -138,7 +138,7 @@ async def _open_services(
 async def _work_until_stopped(
     poller: Poller, ending: Ending, beside: list[Coroutine[Any, Any, None]], drain_s: float
 ) -> None:
-    """Poll, with the other loops beside it. A loop that ends by itself is a fault and ends the executor."""
+    """Poll until SIGTERM while the other loops run. A loop that ends by itself is a fault and stops the executor."""
     polling = asyncio.create_task(poller.run(), name="poller")
     stopped = asyncio.create_task(until_stopped(), name="until stopped")
     loops = [asyncio.create_task(loop) for loop in beside]
@@ -148,7 +148,7 @@ async def _work_until_stopped(
         again = asyncio.create_task(until_stopped(), name="until told to hurry")
         loops.append(again)
         await asyncio.wait([polling, again], return_when=asyncio.FIRST_COMPLETED)
-        polling.cancel()  # it has ended, unless we were told to hurry
+        polling.cancel()  # it has ended, unless a second signal came
         await poller.drain(drain_s, again)
         await ending.close(0 if again.done() else drain_s)
     finally:

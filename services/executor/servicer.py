@@ -1,4 +1,4 @@
-"""The gRPC edge of the executor."""
+"""Implements the gRPC service of the executor."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -28,7 +28,7 @@ _STATES = {
 
 
 class ExecutorServicer(ExecutorServiceServicer):
-    """Tells the state of the executor, and streams the output of its jobs."""
+    """Reports the executor's state and streams the output of its jobs."""
 
     def __init__(self, pool: Pool, live: OutputLogs, describe: Callable[[], ExecutorInfo]) -> None:
         self._pool = pool

@@ -1,4 +1,4 @@
-"""Deletes functions: in an order that leaves no moment in which one could be called whose code may go."""
+"""Deletes functions in an order that never lets a call be accepted for code that may be deleted."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,7 +11,7 @@ DeleteFunction = Callable[[str], Awaitable[object]]
 class Retirement:
     """Deletes functions for the current caller. Safe to use concurrently.
 
-    `read` and `delete` ask the registry, which knows whose a function is.
+    `read` and `delete` call the registry, which checks the owner.
     """
 
     def __init__(self, read: ReadFunction, delete: DeleteFunction, jobs: Retirements, functions: Functions) -> None:
@@ -21,9 +21,9 @@ class Retirement:
         self._functions = functions
 
     async def retire(self, function_id: str) -> None:
-        """Refuse jobs of a function from now on, on every invoker, then forget it; its code goes after its last job.
+        """Refuse new jobs of a function on every invoker, then delete it. Its code is deleted after its last job.
 
-        NotFoundError when it is not there, or another owner's. Where a step failed, all may be done again.
+        NotFoundError when it is unknown or another owner's. After a failed step the whole may be repeated.
         """
         function = await self._read(function_id)
         await self._jobs.retire_function(function_id, function.created_at.ToMicroseconds())

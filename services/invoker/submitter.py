@@ -202,7 +202,7 @@ class Submitter:
         return None
 
     async def _of_the_newer_function(self, message: Message) -> Message:
-        """Make the message anew where another function took the retired one's id. NotFoundError where none did."""
+        """Rebuild the message for a newer function with the retired one's id. NotFoundError when there is none."""
         job, earlier = message.job, message.function
         self._functions.forget(job.function_id)
         function = await self._functions.get(job.function_id)

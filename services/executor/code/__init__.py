@@ -1,1 +1,1 @@
-"""Code on this machine: fetched, built and cached."""
+"""Fetches, builds and caches functions' code on this machine."""

@@ -1,4 +1,4 @@
-"""Programs of compiled runtimes: built once per code digest, in a sandbox of their own, and shared by all executors."""
+"""Builds programs of compiled runtimes, once per code digest, in a sandbox, and shares them among executors."""
 
 import asyncio
 import os
@@ -30,10 +30,8 @@ from services.executor.sandbox import (
 
 log = logger()
 
-_AT_ONCE = 2  # builds: each is given processors of its own
-_FAILED_S = (
-    600.0  # how long a failure is believed: the same code fails again, unless the machine was short of something
-)
+_AT_ONCE = 2  # builds at a time, each with processors of its own
+_FAILED_S = 600.0  # a failure is remembered this long: the same code fails again, unless the machine lacked resources
 _FAILURES = 100  # failures remembered, of at most 64 KiB each
 _KNOWN = 10_000  # builds whose digest is remembered
 _CHUNK = 1024 * 1024
@@ -41,7 +39,7 @@ _PROGRAM = "program"
 
 
 class BuildFailedError(Exception):
-    """The code cannot be built. Carries the job's error."""
+    """The code cannot be built. `error` is the job's error."""
 
     def __init__(self, error: CallError) -> None:
         super().__init__(error.message)
@@ -49,14 +47,14 @@ class BuildFailedError(Exception):
 
 
 def key_of_build(runtime: Runtime, toolchain: str, code_sha256: str) -> str:
-    """Return the key of a build. Pure."""
+    """Return the key of a build in the cache and in artifacts. Pure."""
     return f"{runtime.name}/{toolchain}/{code_sha256}"
 
 
 class Builds:
-    """Safe to use concurrently: calls of one digest wait for one build. A failed one is not tried again for a while.
+    """Builds and finds programs. Safe to use concurrently: calls of one digest share one build.
 
-    `scratch` is a folder of this object alone. Leftovers of a crash in it are removed.
+    A failed build is not repeated for `_FAILED_S`. `scratch` is used by this object alone, and emptied at the start.
     """
 
     def __init__(
@@ -69,7 +67,7 @@ class Builds:
         self._scratch = scratch
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._building: dict[str, asyncio.Lock] = {}
-        self._callers: Counter[str] = Counter()  # who holds or awaits which lock
+        self._callers: Counter[str] = Counter()  # holders and waiters of each lock
         self._failures: TTLCache[str, CallError] = TTLCache(_FAILURES, _FAILED_S)
         self._digests: LRUCache[str, str] = LRUCache(_KNOWN)  # of the builds that were in the cache
         shutil.rmtree(scratch, ignore_errors=True)
@@ -77,7 +75,7 @@ class Builds:
 
     @asynccontextmanager
     async def program_of(self, runtime: Runtime, code: Path) -> AsyncIterator[Path | None]:
-        """Return the program built of a folder, safe from eviction inside the block, or None without a build.
+        """Yield the program built from a folder, safe from eviction inside the block, or None without a build.
 
         `code` is named by the digest of its bundle, as in the code cache. BuildFailedError when the code is at fault,
         SandboxStartError when the platform is.

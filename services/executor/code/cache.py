@@ -1,4 +1,4 @@
-"""Code on this machine's disk: unpacked bundles by digest, bounded, least recently used goes first."""
+"""Caches unpacked bundles on disk by digest, bounded, and evicts the least recently used ones."""
 
 import asyncio
 import hashlib
@@ -38,10 +38,10 @@ class CodeCache:
 
     @asynccontextmanager
     async def checked_out(self, s3_key: str, digest: str) -> AsyncIterator[Path]:
-        """Return the folder of a bundle's code, safe from eviction inside the block.
+        """Yield the folder of a bundle's code, safe from eviction inside the block.
 
-        `digest` may be "" where the message did not say. Then artifacts is asked every time. NotFoundError when there
-        is no such bundle, ArchiveRejectedError when it is hostile.
+        Without a `digest`, "", artifacts is asked every time. NotFoundError when there is no such bundle,
+        ArchiveRejectedError when it is hostile.
         """
         lock = self._fetching.setdefault(s3_key, asyncio.Lock())
         async with AsyncExitStack() as held:
@@ -56,8 +56,8 @@ class CodeCache:
 
     @asynccontextmanager
     async def written(self, name: str, source: bytes) -> AsyncIterator[Path]:
-        """Return a folder with one source file at the relative path `name`, safe from eviction inside the block."""
-        # A digest of a digest: no bundle that is a zip can have the same.
+        """Yield a folder with one source file at the relative path `name`, safe from eviction inside the block."""
+        # The hash of a hash, which no bundle can share, because bundles are zips.
         inner = hashlib.sha256(name.encode() + b"\n" + source).digest()
         digest = hashlib.sha256(b"inline" + inner).hexdigest()
         if digest not in self._sizes:
@@ -68,7 +68,7 @@ class CodeCache:
 
     @contextmanager
     def _in_use_here(self, digest: str) -> Iterator[Path]:
-        """Enter without awaiting anything after the folder was found: unused entries may be evicted."""
+        """Protect a folder from eviction. Enter without an await after it was found, or it may be evicted before."""
         self._in_use[digest] = self._in_use.get(digest, 0) + 1
         self._sizes.move_to_end(digest)
         try:
@@ -85,7 +85,7 @@ class CodeCache:
             self._keep(digest, code, len(source))
 
     def _keep(self, digest: str, folder: Path, size: int) -> None:
-        if digest not in self._sizes:  # somebody else may have brought the same code meanwhile
+        if digest not in self._sizes:  # another download may have added the same code
             folder.rename(self._root / digest)
             self._sizes[digest] = size
 
@@ -117,7 +117,7 @@ class CodeCache:
                 return
             if digest in self._sizes and digest not in self._in_use:
                 del self._sizes[digest]
-                # Under another name first: the same code may be wanted again before it is gone.
+                # Renamed first, because the same code may be needed again before it is deleted.
                 gone = (self._root / digest).rename(self._root / f"gone-{secrets.token_hex(8)}")
                 await asyncio.to_thread(shutil.rmtree, gone)
                 log.info("code evicted", digest=digest)
@@ -127,7 +127,7 @@ def _write(folder: Path, name: str, source: bytes) -> None:
     path = folder / name
     path.parent.mkdir(parents=True)
     path.write_bytes(source)
-    for made in (folder, *folder.rglob("*")):  # whatever the umask
+    for made in (folder, *folder.rglob("*")):  # independent of the umask
         made.chmod(0o755 if made.is_dir() else 0o644)
 
 

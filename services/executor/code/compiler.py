@@ -1,4 +1,4 @@
-"""The limits of a build, its transcript and its program: everything in its sandbox was written by hostile code."""
+"""Bounds a build, records its output and takes its program out of the sandbox, as output of hostile code."""
 
 import os
 import re
@@ -9,19 +9,19 @@ from pathlib import Path
 
 from services.executor.sandbox import CallError, OutputStream
 
-_KEPT_BYTES = 64 * 1024  # of what a compiler says; its first errors are the ones that matter …
-_END_BYTES = 4 * 1024  # … and its last lines, where a linker speaks
+_KEPT_BYTES = 64 * 1024  # of a compiler's first lines, where the errors that matter are
+_END_BYTES = 4 * 1024  # of its last lines, where a linker's are
 _LINE_CHARS = 500
-_HINT = "hint: "  # begins a line by which the builder itself says what to do
+_HINT = "hint: "  # begins a line of advice from the builder itself
 
-# What a build failed of, the plainest first; a mere remark is none of them.
+# Lines that name the cause of a failed build, the clearest kind first. Warnings and notes never match.
 _COMPLAINTS = (
     re.compile(r"^(?!collect2: ).*: (?:fatal error|error|Error): "),  # g++ and the assembler
-    re.compile(r"^(?!.*: (?:warning|note): )\S+?:\d+:.*\S"),  # `./main.go:3:2: …`: a place in the code
+    re.compile(r"^(?!.*: (?:warning|note): )\S+?:\d+:.*\S"),  # `./main.go:3:2: …`, a place in the code
     re.compile(r"^(?!.*: warning: ).*(?:undefined reference to|multiple definition of|cannot find) "),  # the linker
     re.compile(r"^go: "),
 )
-# In a linker's lines: its own name, the object file that it speaks of, a section of one, the source beside one.
+# Parts of a linker's lines: its own name, an object file, a section, the source file of an object.
 _LINKER = re.compile(r"^/\S*ld: ")
 _CONTEXT = re.compile(r"^\./(.*)\.o: in function ")
 _SECTION = re.compile(r":?\(\.[^)]*\)")
@@ -46,8 +46,8 @@ class Transcript:
         self._end = bytearray()
         self._seen = 0
 
-    def take(self, stream: OutputStream, data: bytes) -> None:  # noqa: ARG002 - compilers write to either
-        """Keep the next piece, as far as it fits."""
+    def take(self, stream: OutputStream, data: bytes) -> None:  # noqa: ARG002 - compilers write to both
+        """Add the next piece, as far as it fits."""
         self._seen += len(data)
         room = _KEPT_BYTES - len(self._kept)
         self._kept += data[:room]
@@ -55,7 +55,7 @@ class Transcript:
         del self._end[:-_END_BYTES]
 
     def text(self) -> str:
-        """Return all of it as text, with a mark where it was cut."""
+        """Return the output as text, with a mark where it was cut."""
         text, end = self._kept.decode(errors="replace"), self._end.decode(errors="replace")
         cut = self._seen - len(self._kept) - len(self._end)
         if not cut:
@@ -78,7 +78,7 @@ def why_it_failed(error: CallError, said: str, limits: BuildLimits) -> CallError
 
 
 def _complaint(said: str) -> str:
-    """Find the line that says why, and add the builder's hints."""
+    """Return the line that names the cause, with the builder's hints."""
     lines = [_LINKER.sub("", line.strip()) for line in said.splitlines() if line.strip()]
     hints = [line.removeprefix(_HINT) for line in lines if line.startswith(_HINT)]
     lines = [line for line in lines if not line.startswith(_HINT)]
@@ -95,7 +95,7 @@ def _complaint(said: str) -> str:
 
 
 def _linkers(line: str, before: str) -> str:
-    """Speak of sources, where the linker speaks of object files and their sections."""
+    """Replace object files and sections in a linker's line by the source file."""
     line = _OBJECT.sub("", _SECTION.sub("", line)).replace(" ./", " ").lstrip(": ")
     source, colon, rest = line.partition(": ")
     if (context := _CONTEXT.match(before)) and context[1].endswith(f"/{source}"):
@@ -104,10 +104,10 @@ def _linkers(line: str, before: str) -> str:
 
 
 def take_program(output: Path, to: Path, limit: int) -> CallError | None:
-    """Copy `program` out of a sandbox's /output, following no link. Else the job's error. Blocks."""
+    """Copy `program` out of a sandbox's /output without following links. Return the job's error, or None. Blocks."""
     nothing = CallError("BuildError", "the build left no program")
     try:
-        # Not blocking: it may be a FIFO.
+        # O_NONBLOCK, because it may be a FIFO.
         descriptor = os.open(output / "program", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return nothing

@@ -1,1 +1,1 @@
-"""From a message on the queue to its deletion: receiving, owning and ending jobs."""
+"""Handles messages from receipt to deletion: receives them, owns their jobs and ends them."""

@@ -1,4 +1,4 @@
-"""Jobs put on the queue by hand: fills in the fields and the owner that their messages leave out."""
+"""Completes messages put on the queue by hand: fills in the fields and the owner that they leave out."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -14,14 +14,14 @@ from nanogrid.runtimes import ALIASES
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Function, Job
 
-# Reads a function of whatever owner. NotFoundError when the registry has none of this id.
+# Reads a function of any owner. NotFoundError when the registry has none with this id.
 FindFunction = Callable[[str], Awaitable[Function]]
 
 _INLINE_RUNTIME = "python"
 
 
 class MessageCompleter:
-    """Completes such tasks. Safe to use concurrently. `bucket` is the only one that code is taken from."""
+    """Completes messages. Safe to use concurrently. Code is taken from `bucket` only."""
 
     def __init__(self, find: FindFunction, artifacts: Artifacts, bucket: str) -> None:
         self._find = find
@@ -29,9 +29,9 @@ class MessageCompleter:
         self._bucket = bucket
 
     async def complete(self, message: Message) -> Message:
-        """Return the message with nothing left out. One of the invoker's is returned as it is.
+        """Return the complete message. A message of the invoker is returned as it is.
 
-        MalformedError when it can never be run, UnavailableError when a service cannot be asked now.
+        MalformedError when it can never be run, UnavailableError while a service is down.
         """
         if message.code_bucket not in ("", self._bucket):
             raise MalformedError(
@@ -48,7 +48,7 @@ class MessageCompleter:
         return replace(message, job=job, function=function, identity=identify(function, message.inline_code))
 
     async def owner_of(self, function_id: str) -> str:
-        """Find out whose a message by hand is that names this function. UnavailableError when that is not known now."""
+        """Return the owner of a message by hand with this function. UnavailableError while the registry is down."""
         known = await self._known(function_id)
         return known.owner if known is not None else LOCAL_PRINCIPAL
 
@@ -61,7 +61,7 @@ class MessageCompleter:
             raise UnavailableError(f"the registry cannot be asked for the function: {error.message}") from None
 
     async def _digest(self, s3_key: str) -> str:
-        """Return the digest of a bundle as it is now, or "" when there is none, which the run will find."""
+        """Return the current digest of a bundle, or "" when there is no bundle, which the run reports."""
         try:
             async for part in self._artifacts.fetch_bundle(s3_key):
                 if isinstance(part, str):
@@ -74,10 +74,10 @@ class MessageCompleter:
 
 
 def completed(message: Message, known: Function | None) -> Function:
-    """Return the function the message asks for: fields it leaves out are the registry's, then defaults. Pure.
+    """Return the function to run. Fields missing in the message come from the registry, then from the defaults. Pure.
 
-    MalformedError where neither the registry nor the message knows the code. A digest is never taken from the message:
-    it would choose code that is cached here, against the key.
+    MalformedError when neither the registry nor the message names the code. A digest is never taken from the message:
+    it could select cached code that does not match the key.
     """
     function, said = Function(), message.function
     if known is not None:
@@ -114,5 +114,5 @@ def _job(known: Job, function: Function) -> Job:
     job.owner, job.runtime, job.memory_mb = function.owner, function.runtime, function.memory_mb
     job.s3_key, job.code_sha256 = function.s3_key, function.code_sha256
     if not job.created_at.seconds:
-        set_millis(job.created_at, time.time_ns() // 1_000_000)  # records keep milliseconds
+        set_millis(job.created_at, time.time_ns() // 1_000_000)  # records hold milliseconds
     return job

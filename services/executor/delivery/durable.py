@@ -1,4 +1,4 @@
-"""Keeps durable results in artifacts, many in one call."""
+"""Stores durable results in artifacts, in batches."""
 
 from collections.abc import Sequence
 
@@ -8,13 +8,13 @@ from nanogrid.errors import NotFoundError
 from nanogrid.v1.artifacts_pb2 import FinishedRecord
 
 _BATCH = 200  # records in one call
-_BATCH_BYTES = 8_000_000  # and their size, unless one alone is larger
-# Records of this long travel together: nobody waits for them, and under load a record then costs a third.
+_BATCH_BYTES = 8_000_000  # their total size, unless one record alone is larger
+# Records of this period share a call: no caller waits for them, and under load a record then costs a third.
 _LINGER_S = 0.02
 
 
 class ResultKeeper:
-    """Keeps records in one call at a time: the slower artifacts is, the more a call carries."""
+    """Stores records with one call at a time, so that slower calls carry more. Safe to use concurrently."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self._artifacts = artifacts
@@ -23,14 +23,14 @@ class ResultKeeper:
         )
 
     async def keep(self, record: FinishedRecord, *, at_once: bool = False) -> bytes:
-        """Keep a record. B"", or the different one that was kept earlier and stays. UnavailableError: not kept yet.
+        """Store a record. Return b"", or the different record that was stored earlier and stays.
 
-        `at_once` where a caller waits for it.
+        `at_once` skips the wait for a batch. UnavailableError when it is not stored yet.
         """
         return await self._batches.add(record, len(record.record), at_once=at_once)
 
     async def find(self, job_id: str) -> bytes | None:
-        """Read the record kept earlier, if there is one. UnavailableError."""
+        """Return the record stored earlier, or None. UnavailableError while artifacts is down."""
         try:
             return await self._artifacts.read_result(job_id)
         except NotFoundError:

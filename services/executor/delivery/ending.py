@@ -1,4 +1,4 @@
-"""The one order in which a job ends: recorded and published, then kept durably, then its message goes."""
+"""Ends jobs in one order: records and publishes the outcome, stores it durably, then deletes the message."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -19,17 +19,14 @@ from services.executor.delivery.news import ResultNews
 log = logger()
 
 _RETRY_S = 0.5  # between tries while a backend is down
-_CROWD = 500  # endings under way behind their answers, above which no more jobs are begun
+_CROWD = 500  # unfinished endings above which no new jobs are begun
 
 Say = Callable[[], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
 class EndedJob:
-    """A job at its end: the message and its job.
-
-    `buried` is why the message is dead-lettered, "" where it just goes.
-    """
+    """A job at its end, with its delivery. `buried` is the reason to dead-letter the message, "" to delete it."""
 
     delivery: Delivery
     job: Job
@@ -38,7 +35,10 @@ class EndedJob:
 
 
 class Ending:
-    """Ends jobs. Work after the answer goes on in tasks of its own. If we die, the next receiver does it."""
+    """Ends jobs. Safe to use concurrently.
+
+    Work after the answer runs in background tasks. If the executor dies, the next receiver of the message does it.
+    """
 
     def __init__(
         self,
@@ -60,14 +60,14 @@ class Ending:
 
     @property
     def crowded(self) -> bool:
-        """Return whether so many endings wait for artifacts that no more jobs should be begun."""
+        """Return whether too many endings wait for artifacts to begin more jobs."""
         return len(self._behind) >= _CROWD
 
     async def end(self, end: EndedJob, token: int) -> None:
-        """Record and publish. On return the answer is out. LeaseLostError when it is not ours to say.
+        """Record and publish the outcome before returning. LeaseLostError when another executor owns the job.
 
-        While the job store is down the result is kept durably first, and recorded when the store is back. A record too
-        large for the store is kept first, too: the stored record refers to it.
+        While the job store is down the result is stored durably first, and recorded when the store is back. A record
+        too large for the store is stored durably first, too: the stored record refers to it.
         """
         encoded = record.encode(end.job)
         large = len(encoded) > self._record_bytes
@@ -89,10 +89,7 @@ class Ending:
         self._go_on(end, b"" if kept else encoded)
 
     async def found(self, end: EndedJob) -> bool:
-        """Return whether the job has a durable result already, said by an owner that died.
-
-        Then it is recorded, and ended.
-        """
+        """Record the durable result of an owner that died, and end the job. Return False when there is none."""
         earlier = await self._keeper.find(end.job.job_id)
         if earlier is None:
             return False
@@ -102,13 +99,13 @@ class Ending:
         return True
 
     async def complete(self, end: EndedJob) -> None:
-        """Finish the ending of a recorded job: its owner may have died right after recording it."""
+        """Finish the ending of a recorded job, in case its owner died right after recording it."""
         recorded = await self._jobs.finished_record(end.job.job_id) or b""
         in_artifacts = bool(recorded) and record.decode(recorded).kept_in_artifacts
         self._go_on(end, b"" if in_artifacts else recorded)
 
     async def close(self, grace_s: float) -> None:
-        """Wait for the endings behind the answers. Unfinished ones are left to the next receiver."""
+        """Wait up to `grace_s` for the background tasks. Unfinished ones are left to the next receiver."""
         if self._behind:
             _, left = await asyncio.wait(self._behind, timeout=grace_s)
             for task in left:
@@ -116,7 +113,7 @@ class Ending:
             await asyncio.gather(*left, return_exceptions=True)
 
     async def _saying(self, kept: bytes) -> Say:
-        """Prepare to record a durable result."""
+        """Return the call that records a durable result."""
         job, large = record.decode(kept), len(kept) > self._record_bytes
         stored = record.encode_stub(job) if large else kept
         return partial(self._jobs.adopt, job, stored, await self._news_of(job, large=large))
@@ -125,7 +122,7 @@ class Ending:
         return b"" if large else await self._news.write(job)
 
     async def _try_to_keep(self, end: EndedJob, encoded: bytes, *, at_once: bool = False) -> bytes | None:
-        """Keep the durable result. None while artifacts is down, else the keeper's answer."""
+        """Store the durable result. Return None while artifacts is down, else as `ResultKeeper.keep`."""
         try:
             return await self._keep(end, encoded, at_once=at_once)
         except UnavailableError as error:
@@ -143,14 +140,14 @@ class Ending:
         task.add_done_callback(self._behind.discard)
 
     async def _finish_behind(self, end: EndedJob, encoded: bytes) -> None:
-        """Keep the record where there is one to keep, then let the message go."""
+        """Store the record unless it is empty, then delete or dead-letter the message."""
         with self._heartbeat.holding(end.delivery):
             if encoded:
                 await until_available(lambda: self._keep_and_correct(end, encoded), "the result waits to be kept")
             await until_available(lambda: self._let_go(end), "the message waits for its queue")
 
     async def _keep_and_correct(self, end: EndedJob, encoded: bytes) -> None:
-        """Keep the record and, where another was kept earlier, record that one."""
+        """Store the record. If a different one was stored earlier, record that one."""
         if earlier := await self._keep(end, encoded):
             await (await self._saying(earlier))()
 

@@ -1,4 +1,4 @@
-"""Keeping running jobs ours: the lease in the job store, the message's visibility on the queue."""
+"""Renews the leases of running jobs and the visibility of their messages."""
 
 import asyncio
 import math
@@ -18,7 +18,7 @@ log = logger()
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """How long the lease and the message's visibility last without a heartbeat. Both are renewed every third of it."""
+    """Seconds that a lease and a message's visibility last. Each is renewed after a third of its time."""
 
     lease_s: float
     visibility_s: float
@@ -37,7 +37,7 @@ class _Held:
 
 
 class Heartbeat:
-    """Beats for every job and message this executor holds. A job that ends before its first beat costs nothing."""
+    """Sends heartbeats for every job and message held here. For one event loop. Short jobs end before the first one."""
 
     def __init__(self, jobs: JobStore, queue: TaskQueue, pace: LeaseTimes) -> None:
         self._jobs = jobs
@@ -46,9 +46,9 @@ class Heartbeat:
         self._held: dict[int, _Held] = {}  # by identity
 
     def beating(self, delivery: Delivery, job: Job, token: int) -> AbstractContextManager[None]:
-        """Renew lease and visibility inside the block. LeaseLostError leaves the block the moment one is refused.
+        """Renew lease and visibility inside the block. LeaseLostError interrupts the block when the lease is lost.
 
-        An outage is no refusal: no other executor can take the job from a store that is down.
+        An outage does not: no other executor can claim the job while the store is down.
         """
         return self._holding(delivery, job, token)
 
@@ -68,7 +68,7 @@ class Heartbeat:
             owner,
             renew_at=now + self.pace.lease_s / 3 if job else math.inf,
             extend_at=now + self.pace.visibility_s / 3,
-            # Where the queue lets nobody hold a message for longer, a copy is put in its place in good time.
+            # The queue limits the time a message is held, so a copy replaces it in good time.
             set_aside_at=now + self._queue.hold_s - self.pace.visibility_s,
         )
         self._held[id(held)] = held
@@ -83,7 +83,7 @@ class Heartbeat:
             del self._held[id(held)]
 
     async def run(self) -> None:
-        """Beat for ever."""
+        """Send due heartbeats for ever."""
         while True:
             await asyncio.sleep(min(self.pace.lease_s, self.pace.visibility_s) / 12)
             now = time.monotonic()
@@ -100,7 +100,7 @@ class Heartbeat:
         except UnavailableError as error:
             log.warning("heartbeat missed", receipt=held.delivery.receipt, error=error.message)
         except ReceiptLostError:
-            # Somebody else has the message. The lease, not the receipt, says who owns the job: they find it alive.
+            # Another executor has the message. The lease decides about the job, and that executor finds it alive.
             held.extend_at = math.inf
         except LeaseLostError:
             if id(held) in self._held:  # it may have ended meanwhile
@@ -112,6 +112,6 @@ class Heartbeat:
             held.extend_at = now + self.pace.visibility_s / 3
             await self._queue.extend(held.delivery)
         else:
-            # Whoever receives the copy finds the job's lease alive and sets it aside again, or finds the job ended.
+            # The receiver of the copy finds the lease alive and sets the copy aside again, or finds the job ended.
             held.extend_at = math.inf
             await self._queue.set_aside(held.delivery, self.pace.visibility_s)

@@ -1,4 +1,4 @@
-"""Writes the news of an ended job: its record as published on `result:{job_id}`, output files as URLs."""
+"""Builds the record published on `result:{job_id}` when a job ends, with URLs of its output files."""
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NanoGridError
@@ -10,16 +10,16 @@ log = logger()
 
 
 class ResultNews:
-    """Safe to use concurrently. `public_url` is the gateway's address for browsers. "" leaves URLs relative."""
+    """Builds news of results. Safe to use concurrently. `public_url` is the gateway's address, "" = relative URLs."""
 
     def __init__(self, artifacts: Artifacts, public_url: str = "") -> None:
         self._artifacts = artifacts
         self._public_url = public_url.rstrip("/")
 
     async def write(self, job: Job) -> bytes:
-        """Write the news of a job. B"" where they say the same as its record.
+        """Return the news of a job, or b"" when its record says the same.
 
-        While artifacts is down they do: object keys instead of URLs, which `GET /status` makes when it is asked.
+        While artifacts is down that is the case: the record has object keys, and `GET /status` makes the URLs.
         """
         if not job.output_files:
             return b""

@@ -1,4 +1,4 @@
-"""One delivery from the queue: owned, run and ended, or handed back."""
+"""Handles one delivery from the queue: claims its job, runs and ends it, or hands it back."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -32,13 +32,13 @@ from services.executor.sandbox import CallError, SandboxStartError
 
 log = logger()
 
-_OUTAGE_DELAY_S = 2.0  # how long a message is left alone when a backend is down
+_OUTAGE_DELAY_S = 2.0  # before a message is received again while a backend is down
 
 
 class JobOwner:
-    """Handles deliveries. Safe to use concurrently. Never raises but CancelledError, and then hands the job back.
+    """Handles deliveries. Safe to use concurrently. Raises only CancelledError, after it has handed the job back.
 
-    `who` is the executor's announcement: running jobs name it.
+    `who` is the executor's announcement, which running jobs name.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class JobOwner:
         self._completer = completer
         self._refusal = Refusal(completer, jobs, queue, heartbeat, ending)
         self._artifacts = artifacts
-        self._outage = False  # whether the job store was down when last asked
+        self._outage = False  # the job store was down at the last call
 
     async def ready(self) -> bool:
-        """Return whether jobs should be begun now: a message received during an outage would only be put back."""
+        """Return whether jobs should be begun now. During an outage a message would only be put back."""
         if self._outage:
             try:
                 await self._jobs.ping()
@@ -75,7 +75,7 @@ class JobOwner:
         return not self._ending.crowded
 
     async def handle(self, delivery: Delivery) -> None:
-        """See the class. A message that cannot be handled now stays on the queue."""
+        """Handle one delivery. A message that cannot be handled now stays on the queue."""
         try:
             message = await self._completer.complete(decode(delivery.body))
         except UnavailableError as error:
@@ -85,13 +85,13 @@ class JobOwner:
         except MalformedError as error:
             await self._quietly(delivery, self._refusal.refuse(delivery, error))
             return
-        # For good, because every delivery is handled in a task of its own.
+        # Bound for the rest of the task, which handles only this delivery.
         structlog.contextvars.bind_contextvars(job_id=message.job.job_id, function_id=message.function.function_id)
         set_caller(Caller(None, internal=True, request_id=message.request_id))
         await self._quietly(delivery, self._own(delivery, message))
 
     async def _quietly(self, delivery: Delivery, step: Awaitable[None]) -> None:
-        """Await a step; put the message back where a backend is down, and let it go where it is another's."""
+        """Await a step. Put the message back when a backend is down, and drop it when another executor has it."""
         try:
             await step
         except LeaseLostError:
@@ -104,7 +104,7 @@ class JobOwner:
             await self.refuse(delivery, _OUTAGE_DELAY_S)
 
     async def refuse(self, delivery: Delivery, delay_s: float = 0) -> None:
-        """Put back a message that cannot be run here now."""
+        """Put a message back on the queue, to be received after `delay_s` seconds."""
         try:
             await self._queue.set_aside(delivery, delay_s)
         except (ReceiptLostError, UnavailableError):
@@ -152,12 +152,12 @@ class JobOwner:
             await self._queue.release(end.delivery, retry_delay_s(job.attempt))
 
     async def _hand_back(self, delivery: Delivery, job_id: str, token: int, *, delay_s: float) -> None:
-        """Give it to another executor. No try of the job's is used up."""
+        """Hand the job to another executor without counting a try."""
         await self._jobs.hand_back(job_id, token, count_try=False)
         await self._queue.set_aside(delivery, delay_s)
 
     async def _attempt(self, message: Message) -> CallError | None:
-        """Fetch the payload that did not fit into the message, and run the job. Answers and raises as `_run`."""
+        """Fetch a payload that was stored apart, and run the job. Returns and raises as `_run`."""
         try:
             if message.payload_elsewhere:
                 message = replace(message, payload=await self._artifacts.read_payload(message.job.job_id))
@@ -166,12 +166,12 @@ class JobOwner:
         return await self._run(message)
 
     async def _run(self, message: Message) -> CallError | None:
-        """Run the job. The fault of the platform that kept it from running, if any. UnavailableError in an outage."""
+        """Run the job. Return the platform's fault that prevented it, or None. UnavailableError in an outage."""
         try:
             await self._work.run(message)
         except UnavailableError:
             raise
-        except Exception as error:  # noqa: BLE001 - a mistake of ours must not make the job go round for ever
+        except Exception as error:  # noqa: BLE001 - a bug here must not make the job go round for ever
             return _fault(error, message.function.s3_key)
         return None
 
@@ -199,7 +199,7 @@ def _log(message: Message) -> None:
 
 
 def _fault(error: Exception, s3_key: str) -> CallError:
-    """Return the error of a job for a fault of the platform."""
+    """Return the job's error for a fault of the platform."""
     match error:
         case RuntimeNotSupportedError():
             return CallError("RuntimeNotSupported", error.message)

@@ -1,4 +1,4 @@
-"""Takes as many jobs from the queue as there are free places, the sync lane first, and runs each."""
+"""Receives as many messages as there are free places, the sync lane first, and runs their jobs."""
 
 import asyncio
 import time
@@ -14,12 +14,12 @@ from services.executor.pool.choices import async_room
 log = logger()
 
 _OUTAGE_S = 0.5  # between tries while a backend is down
-_CALLS_COME_S = 0.05  # a call this recent is followed by another, as far as we know
-_FULL_S = 0.01  # while only calls may be begun: how often it is looked whether others may be again
+_CALLS_COME_S = 0.05  # after a sync call this recent another one is expected
+_FULL_S = 0.01  # while only sync jobs may be begun: between checks for room for async ones
 
 
 class Poller:
-    """One per executor. `wait_s` is one wait for messages, and how long stopping may take when none comes."""
+    """Receives for one executor. `wait_s` bounds one wait for messages, and so the time that stopping takes."""
 
     def __init__(self, queue: TaskQueue, runner: JobOwner, places: int, wait_s: float) -> None:
         self._queue = queue
@@ -27,18 +27,18 @@ class Poller:
         self._places = places
         self._wait_s = wait_s
         self._running: set[asyncio.Task[None]] = set()
-        self._async = 0  # of them, those that nobody waits for
+        self._async = 0  # running async jobs
         self._called_at = float("-inf")  # monotonic seconds
         self._changed = asyncio.Event()
         self._stopping = False
 
     @property
     def free(self) -> int:
-        """Tell how many jobs could be taken now."""
+        """Return the number of free places."""
         return self._places - len(self._running)
 
     async def run(self) -> None:
-        """Take and run until `stop`."""
+        """Receive messages and run their jobs until `stop`."""
         while not self._stopping:
             if not self.free:
                 self._changed.clear()
@@ -66,7 +66,7 @@ class Poller:
             return []
 
     async def _receive_calls(self) -> list[Delivery]:
-        """Only calls may be begun, and none came lately: look, then wait for another job to end or to look again."""
+        """Receive sync jobs only. When none is there, wait up to `_FULL_S` for a job to end."""
         self._changed.clear()
         found = await self._queue.receive(self.free, 0, async_count=0)
         if not found:
@@ -100,12 +100,12 @@ class Poller:
             log.error("a delivery failed; it stays on the queue", exc_info=error)
 
     def stop(self) -> None:
-        """Take no more."""
+        """Stop receiving messages."""
         self._stopping = True
         self._changed.set()
 
     async def drain(self, grace_s: float, hurry: Awaitable[None] | None = None) -> None:
-        """Let running jobs finish for `grace_s`, or until told to `hurry`, then hand the rest back to the queue."""
+        """Let running jobs finish for `grace_s` or until `hurry` ends, then hand the rest back to the queue."""
         if not self._running:
             return
         running = list(self._running)

@@ -1,4 +1,4 @@
-"""Ends the jobs of messages that can never be run, so that their waiters are told the reason."""
+"""Fails the jobs of messages that can never be run, so that waiting callers learn the reason."""
 
 from nanogrid.errors import NotFoundError
 from nanogrid.jobs import ClaimOutcome, JobStore
@@ -30,7 +30,7 @@ class Refusal:
         self._ending = ending
 
     async def refuse(self, delivery: Delivery, error: MalformedError) -> None:
-        """Give a message up. A job that was submitted under the same id is left alone."""
+        """Fail the message's job and dead-letter the message. A submitted job with the same id is left alone."""
         job = decode_refused(delivery.body)
         log.warning("message refused", reason=str(error), job_id=job.job_id if job else "")
         if job is None or not await self._is_its_own(job):
@@ -52,7 +52,7 @@ class Refusal:
                 await self._ending.end(end, claim.token)
 
     async def _is_its_own(self, job: Job) -> bool:
-        """Tell whether the id means this message: not where a job that was submitted otherwise still waits under it."""
+        """Return whether the id belongs to this message, not to a submitted job that still waits."""
         try:
             known = await self._jobs.get(job.job_id)
         except NotFoundError:

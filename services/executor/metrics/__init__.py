@@ -1,4 +1,4 @@
-"""The port PeakSink: where the peak memory of every call is noted for the operator's graphs."""
+"""The port PeakSink, which records the peak memory of every call for the operator's graphs."""
 
 import re
 from collections.abc import AsyncIterator
@@ -9,18 +9,18 @@ __all__ = ["NAMESPACE", "PeakSink", "open_peaks"]
 
 NAMESPACE = "NanoGrid/FunctionRunner"
 
-_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/-][A-Za-z0-9._/:-]{0,254}")  # CloudWatch's own rule, without `#`
+_NAMESPACE = re.compile(r"(?!AWS/)[A-Za-z0-9._/-][A-Za-z0-9._/:-]{0,254}")  # CloudWatch's rule, without `#`
 
 
 class PeakSink(Protocol):
-    """Forgets rather than delays: undeliverable peaks are dropped, and counted in the log."""
+    """Records peaks without ever delaying a call: undeliverable peaks are dropped, and counted in the log."""
 
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
-        """Note the peak of one call. 0 means not measured, and is not noted. Returns at once, and never fails."""
+        """Record the peak of one call. 0 means not measured, and is skipped. Returns at once and never fails."""
 
 
 class _Nowhere:
-    """For grids that have no such graphs."""
+    """A sink that drops all peaks, for grids without such graphs."""
 
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
         """See the port."""
@@ -28,9 +28,9 @@ class _Nowhere:
 
 @asynccontextmanager
 async def open_peaks(url: str, flush_s: float) -> AsyncIterator[PeakSink]:
-    """Open the sink behind `url`: "" for none, `cloudwatch:` or `cloudwatch://Namespace`.
+    """Open the sink of `url`: "" for none, `cloudwatch:` or `cloudwatch://Namespace`.
 
-    Peaks are sent every `flush_s`, and once more at the end, within a short time.
+    Peaks are sent every `flush_s` seconds, and once more, for a short time, at the end.
     """
     if not url:
         yield _Nowhere()

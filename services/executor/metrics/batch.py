@@ -1,20 +1,20 @@
-"""Collects observations since the last delivery, bounded, and cuts them into calls that CloudWatch accepts."""
+"""Collects a bounded number of observations and splits them into calls that CloudWatch accepts."""
 
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-MOST_POINTS = 20_000  # distinct values remembered: some 10 MB where each is another function's
-_VALUES = 150  # distinct values in one datum, CloudWatch's most
-_CALL_DATA = 1_000  # data in one call, likewise
-_CALL_BYTES = 900_000  # of one call, whose most is 1 MB
-_DATUM_BYTES, _VALUE_BYTES = 600, 120  # of their spelling, names not counted, the longest there is
+MOST_POINTS = 20_000  # distinct values remembered, some 10 MB when each is of another function
+_VALUES = 150  # distinct values in one datum, CloudWatch's limit
+_CALL_DATA = 1_000  # data in one call, CloudWatch's limit
+_CALL_BYTES = 900_000  # of one call, below CloudWatch's limit of 1 MB
+_DATUM_BYTES, _VALUE_BYTES = 600, 120  # their longest form on the wire, without the names
 
 
 @dataclass(slots=True)
 class Datum:
-    """Values of one function, each with how often it was seen, from `began_at` on."""
+    """Values of one function and their counts, from `began_at` on."""
 
     function_id: str
     runtime: str
@@ -23,17 +23,17 @@ class Datum:
 
     @property
     def size_bytes(self) -> int:
-        """Return how long it is on the wire, at most."""
+        """Return an upper bound of its size on the wire."""
         return _DATUM_BYTES + len(self.function_id) + len(self.runtime) + _VALUE_BYTES * len(self.counts)
 
     @property
     def calls(self) -> int:
-        """Tell how many observations it stands for."""
+        """Return the number of observations."""
         return sum(self.counts.values())
 
 
 class Batch:
-    """Data by age. For one thread at a time. `dropped` counts the observations that there was no room for."""
+    """Data by age, bounded. For one thread at a time. `dropped` counts the observations dropped for lack of room."""
 
     def __init__(self, most_points: int = MOST_POINTS) -> None:
         self._most_points = most_points
@@ -43,7 +43,7 @@ class Batch:
         self.dropped = 0
 
     def add(self, function_id: str, runtime: str, value: int) -> None:
-        """Count an observation in, if need be at the price of the oldest."""
+        """Add an observation, and drop the oldest data when full."""
         key = (function_id, runtime)
         datum = self._open.get(key)
         if datum is None or (len(datum.counts) == _VALUES and value not in datum.counts):
@@ -54,7 +54,7 @@ class Batch:
         self._keep_within_bounds()
 
     def take(self) -> list[Datum]:
-        """Return all of it. The batch is empty afterwards."""
+        """Return all data and empty the batch."""
         taken = list(self._data)
         self._data.clear()
         self._open.clear()
@@ -77,7 +77,7 @@ class Batch:
 
 
 def calls_of(data: list[Datum]) -> Iterator[list[Datum]]:
-    """Return the same data in order, cut into calls within CloudWatch's bounds. Pure."""
+    """Split data, in order, into calls within CloudWatch's limits. Pure."""
     call: list[Datum] = []
     size = 0
     for datum in data:

@@ -1,4 +1,4 @@
-"""PeakSink on CloudWatch: observations are collected in memory and delivered by a thread of their own."""
+"""Implements PeakSink on CloudWatch: collects observations in memory and sends them from a thread."""
 
 import asyncio
 import contextvars
@@ -16,13 +16,13 @@ from services.executor.metrics.batch import MOST_POINTS, Batch, Datum, calls_of
 log = logger()
 
 _METRIC = "PeakMemoryBytes"
-_CLOSE_S = 3.0  # for the last delivery: an executor that stops is waited for
-_READ_S = 5.0  # for an answer; nobody waits for it, but nothing else is delivered meanwhile
-_EARLY_POINTS = MOST_POINTS // 3  # so many are delivered at once, long before any is dropped
-_PAUSE_S = 1.0  # between two deliveries at least, however much comes
-_DIMENSION = 255  # characters of a dimension's value that are sent; ids are shorter
+_CLOSE_S = 3.0  # for the last delivery, because it delays the executor's end
+_READ_S = 5.0  # for an answer: no call waits for it, but it delays the next delivery
+_EARLY_POINTS = MOST_POINTS // 3  # this many are sent at once, long before any is dropped
+_PAUSE_S = 1.0  # minimum between two deliveries
+_DIMENSION = 255  # characters sent of a dimension's value. Ids are shorter
 
-# CloudWatch understood the call and will never take it: sent again it would hold up what comes after it.
+# CloudWatch will never accept the call, and repeating it would block the following ones.
 _REFUSED = frozenset(
     {
         "InvalidParameterCombination",
@@ -40,7 +40,7 @@ _REFUSED = frozenset(
 
 @asynccontextmanager
 async def open_cloudwatch(namespace: str, flush_s: float) -> AsyncIterator["CloudWatchPeaks"]:
-    """Start the thread. Whether CloudWatch can be reached shows there."""
+    """Start the thread, which logs when CloudWatch cannot be reached. Stop it after the block."""
     peaks = CloudWatchPeaks(namespace, flush_s)
     peaks.start()
     try:
@@ -50,7 +50,7 @@ async def open_cloudwatch(namespace: str, flush_s: float) -> AsyncIterator["Clou
 
 
 class CloudWatchPeaks:
-    """See the port. Any thread may observe. The lock is held for moments, never during a call to AWS."""
+    """Sends peaks to CloudWatch. Any thread may observe. The lock is never held during a call to AWS."""
 
     def __init__(self, namespace: str, flush_s: float, most_points: int = MOST_POINTS) -> None:
         self._namespace = namespace
@@ -61,12 +61,12 @@ class CloudWatchPeaks:
         self._closing = threading.Event()
         self._client: Any = None
         self._failing = False
-        logged = contextvars.copy_context()  # what it logs names the service, as everything else does
-        # A daemon: the process never waits for it longer than `close` does.
+        logged = contextvars.copy_context()  # so that its log lines name the service, too
+        # A daemon thread, so that the process waits for it no longer than `close` does.
         self._thread = threading.Thread(target=logged.run, args=(self._run,), name="cloudwatch", daemon=True)
 
     def start(self) -> None:
-        """Begin to deliver."""
+        """Start sending."""
         self._thread.start()
 
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
@@ -80,7 +80,7 @@ class CloudWatchPeaks:
             self._wake.set()
 
     async def close(self) -> None:
-        """Deliver the rest, if that takes only moments."""
+        """Send the rest within `_CLOSE_S` seconds, or drop it."""
         self._closing.set()
         self._wake.set()
         await asyncio.to_thread(self._thread.join, _CLOSE_S)
@@ -96,14 +96,14 @@ class CloudWatchPeaks:
         self._flush()
 
     def _flush(self) -> None:
-        """Deliver all there is, oldest first. Undelivered data wait for the next time."""
+        """Send all data, oldest first. Data that could not be sent wait for the next time."""
         with self._lock:
             data = self._batch.take()
         calls = list(calls_of(data))
         while calls:
             try:
                 self._deliver(calls[0])
-            except Exception as error:  # noqa: BLE001 - the thread must outlive whatever the SDK meets on its way
+            except Exception as error:  # noqa: BLE001 - the thread must survive any error of the SDK
                 if not self._is_refused(error, calls[0]):
                     break
             calls.pop(0)
@@ -122,7 +122,7 @@ class CloudWatchPeaks:
         self._client.put_metric_data(Namespace=self._namespace, MetricData=[_told(datum) for datum in call])
 
     def _is_refused(self, error: Exception, call: list[Datum]) -> bool:
-        """Return whether the call is lost. Else it may go later. An outage is told once, when it begins."""
+        """Return whether CloudWatch refused the call for good. An outage is logged once, when it begins."""
         code = aws.code_of(error) if isinstance(error, ClientError) else ""
         if code in _REFUSED or isinstance(error, ParamValidationError):
             dropped = sum(datum.calls for datum in call)
@@ -150,6 +150,6 @@ def _told(datum: Datum) -> dict[str, Any]:
 
 
 def _dimension(text: str) -> str:
-    """As CloudWatch will have it: ASCII, neither empty nor beginning with a colon."""
+    """Return the text as CloudWatch accepts it: ASCII, not empty, without a leading colon."""
     ascii_only = text.encode("ascii", "replace").decode()[:_DIMENSION].strip().lstrip(":")
     return ascii_only or "none"

@@ -1,1 +1,1 @@
-"""Sandboxes: kept ready, chosen for calls, reused and evicted."""
+"""Keeps sandboxes ready, chooses them for calls, reuses and evicts them."""

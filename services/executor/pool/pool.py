@@ -1,4 +1,4 @@
-"""Chooses a sandbox for every call: the function's own if one rests, else a ready generic one, else a new one."""
+"""Chooses a sandbox for every call: the function's own if one is idle, else a ready generic one, else a new one."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ class PoolLimits:
 
 
 class Pool:
-    """Safe to use concurrently within one event loop. A sandbox serves one function for its whole life.
+    """Hands out sandboxes, each of which serves one function for its whole life. For one event loop.
 
     Resting sandboxes also go when a newcomer needs their place, or when the machine runs short of memory.
     """
@@ -50,8 +50,8 @@ class Pool:
     async def take(self, identity: str, runtime: Runtime, max_concurrency: int = 0) -> Slot:
         """Return a slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
 
-        Calls of one identity share sandboxes of a runtime. Waits while they have `max_concurrency` of them (0 = no
-        limit) or every place is taken. SandboxStartError when none could be made. Give it back in every case.
+        Calls of one identity share the sandboxes of a runtime. Waits while they use `max_concurrency` of them (0 = no
+        limit) or the pool is full. SandboxStartError when none can be started. `give_back` it in every case.
         """
         key = f"{runtime.name}/{identity}"
         while True:
@@ -65,7 +65,7 @@ class Pool:
             await self._until_freed()
 
     async def _wake(self, slot: Slot) -> bool:
-        """Take a resting slot. False, and it is gone, when its sandbox died while it rested."""
+        """Take a resting slot. Drop it and return False when its sandbox died at rest."""
         if slot.sandbox.alive:
             with contextlib.suppress(SandboxStartError):
                 await slot.take()
@@ -98,7 +98,7 @@ class Pool:
         return slot
 
     async def give_back(self, slot: Slot) -> None:
-        """Done with a slot that `take` gave: a sound one rests, any other is destroyed in the background."""
+        """Return a slot from `take` to the pool. A reusable one rests, any other is destroyed in the background."""
         try:
             if slot.state is SlotState.BUSY:
                 await slot.rest()
@@ -117,13 +117,13 @@ class Pool:
             self._drop(oldest)
 
     async def keep_house(self) -> None:
-        """Freeze and evict resting sandboxes, for ever."""
+        """Call `tidy` every `_HOUSEKEEPING_S` seconds for ever."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_S)
             await self.tidy(time.monotonic())
 
     async def tidy(self, now: float) -> None:
-        """Do one round of housekeeping. `now` in monotonic seconds."""
+        """Freeze and evict resting sandboxes in one round. `now` is in monotonic seconds."""
         for slot in self._serving():
             rested_s = now - slot.used_at
             if slot.state not in (SlotState.IDLE, SlotState.FROZEN):
@@ -134,7 +134,7 @@ class Pool:
                 await slot.freeze()
 
     async def close(self) -> None:
-        """Destroy everything."""
+        """Destroy all sandboxes."""
         for slot in self._serving():
             self._drop(slot)
         await asyncio.gather(self.ready.close(), *self._background)
@@ -159,7 +159,7 @@ class Pool:
             self._waiting.discard(waiting)
 
     def _tell(self) -> None:
-        """Let all waiting callers look again."""
+        """Wake all waiting callers."""
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)

@@ -1,4 +1,4 @@
-"""Generic sandboxes made ahead, so that the first call of a function waits for no container."""
+"""Keeps generic sandboxes ready, so that the first call of a function waits for no container."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ from services.executor.sandbox import SandboxProvider, SandboxStartError
 
 log = logger()
 
-_RECENT_S = 20.0  # arrivals of this long ago still count as demand
-_PARALLEL = 4  # sandboxes made at a time: more would take the processors from the calls
-_LOOK_S = 1.0  # how often demand is looked at when nothing was taken
-_LET_GO_FIRST_S = 0.15  # ten first calls' worth
-_FAULT_S = 5.0  # pause after one that could not be made
+_RECENT_S = 20.0  # sandboxes taken within this time count as demand
+_PARALLEL = 4  # sandboxes started at a time: more would take the processors from the calls
+_LOOK_S = 1.0  # between checks of demand while nothing is taken
+_LET_GO_FIRST_S = 0.15  # the time of ten first calls
+_FAULT_S = 5.0  # pause after a failed start
 
 
 @dataclass(slots=True)
 class _Shelf:
-    """One runtime's ready sandboxes."""
+    """The ready sandboxes of one runtime."""
 
     slots: deque[Slot] = field(default_factory=deque)
     taken_at: deque[float] = field(default_factory=lambda: deque(maxlen=1000))
@@ -33,9 +33,9 @@ class _Shelf:
 
 
 class Ready:
-    """Keeps generic sandboxes per runtime: at least `least(runtime)`, at most `most`, by recent arrivals in between.
+    """Keeps generic sandboxes per runtime, as many as were taken recently, between `least` and `most`.
 
-    `offered` says which runtimes there are now.
+    `offered` returns the runtimes that can be served now. For one event loop.
     """
 
     def __init__(
@@ -55,11 +55,11 @@ class Ready:
         self._making: set[asyncio.Task[None]] = set()
 
     def slots(self) -> list[Slot]:
-        """Those waiting."""
+        """Return the ready slots of all runtimes."""
         return [slot for shelf in self._shelves.values() for slot in shelf.slots]
 
     def take(self, runtime: Runtime) -> Slot | None:
-        """Return one of them, or None. Either way the demand is noted and refilled in the background."""
+        """Take a ready slot, or None. Either way demand is counted, and refilled in the background."""
         shelf = self._shelves.setdefault(runtime.name, _Shelf())
         shelf.taken_at.append(time.monotonic())
         self._taken.set()
@@ -71,7 +71,7 @@ class Ready:
         return None
 
     async def keep_filled(self) -> None:
-        """Refill for ever."""
+        """Refill for ever, after each take and every `_LOOK_S` seconds."""
         while True:
             for name in self._offered():
                 self._fill(RUNTIMES[name])
@@ -79,7 +79,7 @@ class Ready:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._taken.wait()
-                    # Making a container takes the processors from the very call that took one: let that call go first.
+                    # Starting a container would slow down the call that took this one: let that call run first.
                     await asyncio.sleep(_LET_GO_FIRST_S)
 
     def _fill(self, runtime: Runtime) -> None:
@@ -105,7 +105,7 @@ class Ready:
             self._taken.set()
 
     async def close(self) -> None:
-        """Destroy all that wait. Nothing is made any more."""
+        """Stop refilling and destroy all ready sandboxes."""
         for task in self._making:
             task.cancel()
         await asyncio.gather(*self._making, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""A slot owns one sandbox's life as a closed state machine. Only the slot calls the sandbox."""
+"""Drives one sandbox through its life as a closed state machine. Only the slot calls the sandbox."""
 
 import asyncio
 import time
@@ -12,14 +12,14 @@ log = logger()
 
 
 class SlotState(Enum):
-    """Where a sandbox is in its life."""
+    """States of a sandbox."""
 
     GENERIC = "generic"  # waits for a function
-    SPECIALISING = "specialising"  # is being made one function's
-    IDLE = "idle"  # its function's, waits for a call
+    SPECIALISING = "specialising"  # loads its function
+    IDLE = "idle"  # has loaded its function, waits for a call
     FROZEN = "frozen"  # idle, and stopped by the cgroup's freezer
     BUSY = "busy"  # serves a call
-    DEAD = "dead"  # only to be destroyed; final
+    DEAD = "dead"  # final, to be destroyed
 
 
 _NEXT = {
@@ -33,9 +33,9 @@ _NEXT = {
 
 
 class Slot:
-    """One sandbox. The pool decides when, the slot does and keeps the states honest.
+    """One sandbox and its state. The pool decides when to change it.
 
-    Not to be shared between calls: its taker (BUSY) is alone with it until `rest` or `destroy`.
+    Not for concurrent calls: a BUSY slot belongs to one call until `rest` or `destroy`.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -50,18 +50,18 @@ class Slot:
 
     @property
     def is_resting(self) -> bool:
-        """Return whether it could be taken or evicted."""
+        """Return whether it may be taken or evicted."""
         return self.state in (SlotState.GENERIC, SlotState.IDLE, SlotState.FROZEN)
 
     @property
     def sandbox(self) -> Sandbox:
-        """For reading its id, runtime and output folder."""
+        """Return the sandbox, to read its id, runtime and output folder."""
         return self._sandbox
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | None:
-        """Make it one function's and take it: BUSY on success, DEAD with the user's error otherwise."""
+        """Load a function and take the slot: BUSY on success, DEAD with the user's error otherwise."""
         self._become(SlotState.SPECIALISING)
         self.function_id, self.memory_mb = what.function_id, what.memory_mb
         outcome = await self._sandbox.specialise(what, on_output)
@@ -73,7 +73,7 @@ class Slot:
         return None
 
     async def take(self) -> None:
-        """IDLE or FROZEN to BUSY. The state changes before anything is awaited, so that no other caller takes it."""
+        """Change IDLE or FROZEN to BUSY, before the first await, so that no other call takes the slot."""
         was = self.state
         self._become(SlotState.BUSY)
         if was is SlotState.FROZEN or self._lock.locked():
@@ -81,7 +81,7 @@ class Slot:
                 await self._sandbox.thaw()
 
     async def call(self, request: CallRequest) -> CallResult:
-        """Serve one call. BUSY before and after, or DEAD when the call was cut off or broke the sandbox."""
+        """Run one call. The slot stays BUSY, or is DEAD when the call was cut off or broke the sandbox."""
         assert self.state is SlotState.BUSY, self.state
         try:
             result = await self._sandbox.call(request)
@@ -95,19 +95,19 @@ class Slot:
         return result
 
     async def resize(self, memory_mb: int) -> None:
-        """Give a BUSY slot another memory limit."""
+        """Change the memory limit of a BUSY slot."""
         if memory_mb != self.memory_mb:
             await self._sandbox.resize(memory_mb)
             self.memory_mb = memory_mb
 
     async def rest(self) -> None:
-        """BUSY to IDLE, its output emptied."""
+        """Empty the output folder and change BUSY to IDLE."""
         await self._sandbox.clear_output()
         self.used_at = time.monotonic()
         self._become(SlotState.IDLE)
 
     async def freeze(self) -> None:
-        """IDLE to FROZEN. Nothing when it was taken meanwhile."""
+        """Change IDLE to FROZEN. Do nothing when it was taken meanwhile."""
         async with self._lock:
             if self.state is SlotState.IDLE:
                 self._become(SlotState.FROZEN)

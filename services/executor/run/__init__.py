@@ -1,1 +1,1 @@
-"""One call of a function: running it, and collecting its output and its outcome."""
+"""Runs one call of a function and collects its output and outcome."""

@@ -1,4 +1,4 @@
-"""The output of a call: the beginning for the record, the last line for programs."""
+"""Captures the output of a call: its beginning for the record, its end for the result of a program."""
 
 import codecs
 from collections import deque
@@ -7,13 +7,13 @@ from collections.abc import Callable
 from services.executor.sandbox import OutputStream
 
 KEPT_BYTES = 1_000_000  # per stream, in the job's record
-TAIL_BYTES = 1_000_000  # of stdout: a result printed over several lines is found in it
-_SHOWN = 16  # bytes of a line that is not kept
-LINE_BYTES = 32_000_000  # a program's last line is its result, so the result's limit holds for it
+TAIL_BYTES = 1_000_000  # of stdout, searched for a result printed over several lines
+_SHOWN = 16  # bytes kept of a line that is too large
+LINE_BYTES = 32_000_000  # the limit of results, because a program's last line is its result
 
 
 class Capture:
-    """Takes pieces of output as they come. Holds at most KEPT_BYTES a stream and one line, and passes all on."""
+    """Collects output as it arrives and passes it on. Holds at most KEPT_BYTES per stream, one line and the tail."""
 
     def __init__(self, pass_on: Callable[[OutputStream, bytes], None] | None = None) -> None:
         self._pass_on = pass_on
@@ -26,7 +26,7 @@ class Capture:
         self._tail_bytes = 0
 
     def take(self, stream: OutputStream, data: bytes) -> None:
-        """Keep the next piece, as far as it fits."""
+        """Add the next piece, as far as it fits."""
         self._seen[stream] += len(data)
         if (room := KEPT_BYTES - len(self._kept[stream])) > 0:
             self._kept[stream] += data[:room]
@@ -41,27 +41,27 @@ class Capture:
         kept, seen = self._kept[stream], self._seen[stream]
         if seen == len(kept):
             return kept.decode(errors="replace")
-        # Not final: a character torn by the cut is left out.
+        # An incremental decoder leaves out a character that the cut split.
         text = codecs.getincrementaldecoder("utf-8")("replace").decode(bytes(kept))
         return f"{text}\n[cut: {seen - len(kept)} more bytes]"
 
     def last_line(self) -> bytes | None:
-        """Return the last stdout line that is not blank, or None where it is larger than a result may be."""
+        """Return the last stdout line that is not blank, or None when it is larger than LINE_BYTES."""
         if self._line.strip() or self._lost_line is not None:
             return None if self._lost_line is not None else bytes(self._line)
         return self._last or None
 
     def lost_line(self) -> bytes | None:
-        """Return the beginning of the last stdout line where that is larger than LINE_BYTES, else None."""
+        """Return the beginning of the last stdout line when it is larger than LINE_BYTES, else None."""
         return self._lost_line
 
     @property
     def is_tail_cut(self) -> bool:
-        """Return whether stdout began before its `tail`."""
+        """Return whether stdout is longer than its `tail`."""
         return self._seen[OutputStream.STDOUT] > self._tail_bytes
 
     def tail(self) -> bytes:
-        """Return the last TAIL_BYTES of stdout, or some more."""
+        """Return the last TAIL_BYTES of stdout, and up to one piece more."""
         return b"".join(self._tail)
 
     def _follow_tail(self, data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Running a job: code, sandbox, call, outputs and the record."""
+"""Runs a job: gets its code and sandbox, calls the function, stores its outputs and fills in the record."""
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -40,7 +40,7 @@ log = logger()
 
 
 class JobRunner:
-    """Runs one job at a time per call. Safe to use concurrently."""
+    """Runs jobs. Safe to use concurrently."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class JobRunner:
         self._peaks = peaks
 
     async def run(self, message: Message) -> None:
-        """Run the job and write everything but its id into `message.job`. Its state is final afterwards.
+        """Run the job and write its outcome into `message.job`, with a final state.
 
         Only faults of the platform are raised: SandboxStartError and NanoGridError.
         """
@@ -98,7 +98,7 @@ class JobRunner:
         await slot.resize(memory_mb)
         outcome = await slot.call(CallRequest(message.job.job_id, message.payload, message.timeout_s, capture.take))
         if outcome.error is not None and outcome.error.type == "Lost":
-            raise SandboxStartError(outcome.error.message)  # it died idle: nothing of the call was run
+            raise SandboxStartError(outcome.error.message)  # the sandbox died idle, so the call did not run
         return outcome
 
     async def _specialise(self, message: Message, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
@@ -128,7 +128,7 @@ class JobRunner:
         return self._tuner.limit_mb(message.identity, function.memory_mb)
 
     async def _with_outputs(self, job: Job, slot: Slot, outcome: CallResult) -> CallResult:
-        """Return the outcome after its files are stored. Outputs that cannot be stored make it a failure."""
+        """Store the output files and return the outcome. Refused output makes it a failure."""
         folder = slot.sandbox.output_dir
         if is_empty(folder):
             return outcome
@@ -140,10 +140,7 @@ class JobRunner:
         return outcome
 
     async def _stored(self, job_id: str, folder: Path) -> list[OutputFile]:
-        """Store the files that the call left. While artifacts is down it is kept here.
-
-        The job ran, and must not run again.
-        """
+        """Store the output files, waiting while artifacts is down, because the job must not run again."""
         return await until_available(
             lambda: collect(job_id, folder, self._limits, self._artifacts.store_output),
             "output files wait for artifacts",
@@ -163,7 +160,7 @@ class JobRunner:
 
 
 def _name_runtime(job: Job, wanted: str, runtime: Runtime) -> None:
-    """Write which runtime serves the job, and for which other version it stands in."""
+    """Record the runtime that serves the job, and the requested version if it stands in for another."""
     job.runtime = runtime.name
     job.requested_runtime = wanted if wanted in RUNTIMES and wanted != runtime.name else ""
 

@@ -1,4 +1,4 @@
-"""The auto-tuner: the memory a function needs, learnt from the peaks of its calls."""
+"""Advises on a function's memory limit (auto-tuner), from the peak memory of its calls."""
 
 from collections import deque
 from collections.abc import Collection
@@ -11,17 +11,17 @@ from nanogrid.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 _MIB = 1024 * 1024
 _WINDOW = 100  # calls remembered per function
-_FUNCTIONS = 10_000  # functions remembered; the longest unused goes first
-_HEADROOM = 1.25  # over the highest peak seen: what the next call may need more
+_FUNCTIONS = 10_000  # functions remembered, least recently used dropped first
+_HEADROOM = 1.25  # over the highest peak, for a call that needs more
 _STEP_MB = 16
 _TIGHT = 0.9  # a peak above this share of the limit is close to an OutOfMemory
-_SURE_CALLS = 10  # `auto_memory` acts on no fewer
-_BACK_OFF_CALLS = 100  # and after an OutOfMemory leaves the setting alone for so many
+_SURE_CALLS = 10  # measured calls before `auto_memory` acts
+_BACK_OFF_CALLS = 100  # calls that keep the setting after an OutOfMemory
 
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """The sufficient limit, and its saving (percent, 0 when the limit should rise or stay)."""
+    """A sufficient limit, and its saving (percent, 0 when the limit should rise or stay)."""
 
     recommended_memory_mb: int
     saving_percent: int
@@ -33,13 +33,13 @@ NO_ADVICE = Advice(0, 0, 0, "")
 
 
 def needed_mb(peaks: Collection[int]) -> int:
-    """Return the limit that holds these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
+    """Return the limit (MB) for these peaks (bytes, the runtime's share included) with headroom, in whole steps."""
     steps = -(-max(peaks) * _HEADROOM // (_STEP_MB * _MIB))
     return min(MAX_MEMORY_MB, max(MIN_MEMORY_MB, int(steps) * _STEP_MB))
 
 
 def advise(peaks: Collection[int], memory_mb: int, runtime_bytes: int = 0) -> Advice:
-    """Advice from the peak bytes of past calls, the runtime's share included. Pure. Never below the peaks seen."""
+    """Return advice from the peak bytes of past calls, the runtime's share included. Never below the peaks. Pure."""
     return _advise(max(peaks), len(peaks), memory_mb, runtime_bytes) if peaks else NO_ADVICE
 
 
@@ -59,14 +59,14 @@ def _advise(highest: int, count: int, memory_mb: int, runtime_bytes: int) -> Adv
 
 @dataclass(slots=True)
 class _Seen:
-    """One function's past."""
+    """The last calls of one function."""
 
     peaks: deque[int] = field(default_factory=lambda: deque(maxlen=_WINDOW))
-    backing_off: int = 0  # calls for which the setting is left alone
+    backing_off: int = 0  # calls left that keep the setting
 
 
 class MemoryAdvisor:
-    """Remembers the last calls of each function on this executor, by the identity of its messages."""
+    """Remembers the last calls of each function on this executor, by its messages' identity. For one event loop."""
 
     def __init__(self) -> None:
         self._seen: LRUCache[str, _Seen] = LRUCache(_FUNCTIONS)

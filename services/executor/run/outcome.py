@@ -8,10 +8,10 @@ from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
 
 
 def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
-    """Write how the call ended and its output. The job's state is final afterwards."""
+    """Write the outcome of a call and its output into the job, and make its state final."""
     job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
     job.execution_time_ms = round(outcome.duration_ms, 3)
-    fallback = 0 if outcome.error is None else 1  # a handler that returned or raised ended no process
+    fallback = 0 if outcome.error is None else 1  # a handler that returned or raised has no exit code
     job.exit_code = fallback if outcome.exit_code is None else outcome.exit_code
     error, result = outcome.error, outcome.result
     if kind is Kind.PROGRAM and error is None:
@@ -21,7 +21,7 @@ def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
 
 
 def conclude(job: Job, error: CallError | None, result: bytes | None) -> None:
-    """Make the job's state final."""
+    """Write the error or the result into the job and make its state final."""
     set_now(job.ended_at)
     if error is None:
         job.state = JobState.JOB_STATE_SUCCESS

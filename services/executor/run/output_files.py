@@ -1,4 +1,4 @@
-"""Collects the files that a call left in /output. The folder was written by hostile code: no link is followed."""
+"""Collects the files that a call left in /output. No link is followed, because hostile code wrote the folder."""
 
 import os
 import re
@@ -12,7 +12,7 @@ from services.executor.sandbox import CallError
 
 _CHUNK = 1024 * 1024
 _MAX_DEPTH = 32  # folders inside each other
-_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # artifacts refuses them: stores and browsers disagree about them
+_UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\\]")  # artifacts refuses these: stores and browsers treat them differently
 _PATH_BYTES = 800  # with `outputs/{job_id}/` before it, within the 1024 bytes of an object key
 
 # Stores one file: job id, path below /output, its bytes.
@@ -21,14 +21,14 @@ StoreOutput = Callable[[str, str, AsyncIterator[bytes]], Awaitable[OutputFile]]
 
 @dataclass(frozen=True, slots=True)
 class OutputLimits:
-    """How much one job may leave in /output."""
+    """Limits on the files that one job may leave in /output."""
 
     files: int = 1000
     size_bytes: int = 1_000_000_000
 
 
 class OutputRefusedError(Exception):
-    """The files of the call cannot be stored. Carries the job's error."""
+    """The output files cannot be stored. `error` is the job's error."""
 
     def __init__(self, error: CallError) -> None:
         super().__init__(error.message)
@@ -36,15 +36,15 @@ class OutputRefusedError(Exception):
 
 
 def is_empty(folder: Path) -> bool:
-    """Return whether a call left nothing: most calls, so it is looked at first and costs one system call."""
+    """Return whether a call left nothing, as most calls do. Costs one system call."""
     with os.scandir(folder) as entries:
         return next(entries, None) is None
 
 
 def refuse_if_full(folder: Path, error: CallError | None) -> None:
-    """OutputRefusedError when the volume behind /output is full, so that something written there was lost.
+    """Raise OutputRefusedError when the volume behind /output is full, so that something written there was lost.
 
-    A handler's own error about it is kept as the stack. Any other failure matters more than lost output.
+    The handler's own error becomes the stack. Any other failure takes precedence over lost output.
     """
     if is_empty(folder) or (error is not None and error.type not in ("HandlerError", "ExitError")):
         return
@@ -56,9 +56,9 @@ def refuse_if_full(folder: Path, error: CallError | None) -> None:
 
 
 async def collect(job_id: str, folder: Path, limits: OutputLimits, store: StoreOutput) -> list[OutputFile]:
-    """Store every regular file below `folder`, sub-folders kept. Links, sockets and devices are left out.
+    """Store every regular file below `folder` under its relative path. Skip links, sockets and devices.
 
-    OutputRefusedError (`OutputTooLarge`, `ResultInvalid`) before anything is stored. Blocks only on the local disk.
+    OutputRefusedError (`OutputTooLarge`, `ResultInvalid`) before anything is stored. Blocks on the local disk only.
     """
     if is_empty(folder):
         return []
@@ -96,13 +96,13 @@ def _checked(path: str) -> str:
 
 
 async def _read(folder: Path, path: str) -> AsyncIterator[bytes]:
-    with open(_open_below(folder, path), "rb") as file:  # noqa: ASYNC230 - a descriptor of the local disk
+    with open(_open_below(folder, path), "rb") as file:  # noqa: ASYNC230 - a file on the local disk
         while chunk := file.read(_CHUNK):
             yield chunk
 
 
 def _open_below(folder: Path, path: str) -> int:
-    """Open without following a link in any part: the call's leftovers may still be at work."""
+    """Open a file without following a link in any part of its path, because leftover processes may still change it."""
     *parents, name = path.split("/")
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -110,7 +110,7 @@ def _open_below(folder: Path, path: str) -> int:
             below = os.open(parent, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
             os.close(at)
             at = below
-        # Not blocking: a file may have become a FIFO meanwhile.
+        # O_NONBLOCK, because the file may have been replaced by a FIFO.
         return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=at)
     finally:
         os.close(at)

@@ -1,4 +1,4 @@
-"""The output of running jobs, readable from its beginning while it is written."""
+"""Holds the output of running jobs, readable from its beginning while it is written."""
 
 import asyncio
 import struct
@@ -14,18 +14,15 @@ from nanogrid.caller import Caller
 from nanogrid.errors import NotFoundError
 from services.executor.sandbox import OutputStream
 
-LOG_BYTES = 64_000_000  # of one job; what comes later is cut with a mark
-_IN_MEMORY = 256 * 1024  # a job that prints more goes to disk
+LOG_BYTES = 64_000_000  # per job, after which a mark replaces the rest
+_IN_MEMORY = 256 * 1024  # more output goes to disk
 _HEADER = struct.Struct(">QBI")  # milliseconds since 1970, stream, length
 _STREAMS = tuple(OutputStream)
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One piece of output. `sequence` counts from 0 within the job.
-
-    `written_at_ms` is the time of reading, since 1970.
-    """
+    """One piece of output. `sequence` counts from 0 within the job. `written_at_ms` is the time it was read."""
 
     sequence: int
     written_at_ms: int
@@ -34,7 +31,7 @@ class Piece:
 
 
 class OutputLog:
-    """One job's output: one writer, any number of readers, each from the beginning. Bounded on disk and in memory."""
+    """The output of one job, bounded on disk and in memory. One writer, any number of readers from the beginning."""
 
     def __init__(self, owner: str, folder: Path, limit: int = LOG_BYTES) -> None:
         self.owner = owner
@@ -45,10 +42,10 @@ class OutputLog:
         self._cut = False
         self._ended = False
         self._readers = 0
-        self._grown: asyncio.Event | None = None  # made by who waits
+        self._grown: asyncio.Event | None = None  # created by a waiting reader
 
     def take(self, stream: OutputStream, data: bytes) -> None:
-        """Append a piece. Beyond the limit a mark, then nothing."""
+        """Append a piece. At the limit append a mark, then drop the rest."""
         if self._cut:
             return
         if self._size + len(data) > self._limit:
@@ -61,13 +58,13 @@ class OutputLog:
         self._wake()
 
     def end(self) -> None:
-        """Nothing more comes."""
+        """Mark the output as complete."""
         self._ended = True
         self._wake()
         self._close_if_done()
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """Return everything from the beginning, as it comes, until the end."""
+        """Yield everything from the beginning until the end, as it arrives."""
         self._readers += 1
         try:
             async for piece in self._read():
@@ -104,11 +101,11 @@ class OutputLog:
     def _wake(self) -> None:
         if self._grown is not None:
             self._grown.set()
-            self._grown = None  # who waits holds it
+            self._grown = None  # waiting readers hold their own reference
 
 
 class OutputLogs:
-    """The outputs of the jobs that run on this executor now."""
+    """The outputs of the jobs that run on this executor now. For one event loop."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -117,7 +114,7 @@ class OutputLogs:
 
     @contextmanager
     def of(self, job_id: str, owner: str) -> Iterator[OutputLog]:
-        """Collect a job's output inside the block. Its readers get the rest afterwards."""
+        """Collect a job's output inside the block. Readers may finish reading after it."""
         output = self._jobs[job_id] = OutputLog(owner, self._folder)
         try:
             yield output
@@ -127,7 +124,7 @@ class OutputLogs:
                 del self._jobs[job_id]
 
     def find(self, job_id: str, who: Caller) -> OutputLog:
-        """Return the output of a job that runs here and that this caller may see. NotFoundError otherwise."""
+        """Return the output of a job that runs here, if `who` may see it, else NotFoundError."""
         output = self._jobs.get(job_id)
         if output is None or not who.may_see(output.owner):
             raise NotFoundError(f"job {job_id} does not run on this executor", field="job_id")

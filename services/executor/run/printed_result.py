@@ -1,4 +1,4 @@
-"""Finds the result of a program in its standard output: the JSON it printed last."""
+"""Finds the result of a program: the last JSON in its standard output."""
 
 import ast
 import json
@@ -11,16 +11,16 @@ from services.executor.sandbox import CallError
 _BLANKS = b" \t\r\n"
 _OPENING, _CLOSING = (b"{", b"["), (b"}", b"]")
 _OPENING_LINE = re.compile(rb"^[{\[]", re.MULTILINE)
-_TRIES = 64  # places looked at where a printed document may begin, from each end of the tail
-_NOTATION_BYTES = 65_536  # of text that is read to tell why it is not JSON
+_TRIES = 64  # possible beginnings of a document that are tried, from each end of the tail
+_NOTATION_BYTES = 65_536  # of text examined to tell why it is not JSON
 _CURE = "print JSON as the last output: double quotes, no NaN, no trailing commas"
 
 
 def printed_result(capture: Capture) -> bytes | CallError | None:
-    """Find the result: the last line where that is JSON, else a JSON document over several lines that ends the output.
+    """Return the last line if it is JSON, else a JSON document over several lines that ends the output.
 
-    None where the output ends in anything else. A CallError (`ResultInvalid`) where it is JSON that NanoGrid does not
-    pass on, or JSON in all but name: objects and lists in another language's notation, NaN and infinities.
+    None when the output ends in anything else. A CallError (`ResultInvalid`) for JSON that NanoGrid does not
+    accept, and for near-JSON: objects and lists in another language's notation, NaN and infinities.
     """
     if (lost := capture.lost_line()) is not None:
         return _invalid(f"has more than {LINE_BYTES} bytes on one line") if lost.startswith(_OPENING) else None
@@ -35,7 +35,7 @@ def printed_result(capture: Capture) -> bytes | CallError | None:
 
 
 def _document(capture: Capture, line: bytes) -> bytes | CallError | None:
-    """Find a document over several lines, or None where the output ends in none."""
+    """Return a document over several lines, or None when the output ends in none."""
     if not line.endswith(_CLOSING):
         return None
     tail = capture.tail().rstrip(_BLANKS)
@@ -55,7 +55,7 @@ def _document(capture: Capture, line: bytes) -> bytes | CallError | None:
 
 
 def _complaint(text: bytes, error: JsonError | None) -> CallError | None:
-    """Say why `text` is not JSON, where it was meant to be."""
+    """Return the reason why `text` is not JSON, or None when it was not meant to be."""
     if error is not None and "levels" in str(error):
         return _invalid(str(error))
     if not _is_nearly_json(text[:_NOTATION_BYTES].decode(errors="replace")):
@@ -71,7 +71,7 @@ def _is_nearly_json(text: str) -> bool:
     if text.startswith("{") and text.endswith("}") and ":" in text:
         return True
     try:
-        json.loads(text)  # takes NaN and infinities
+        json.loads(text)  # accepts NaN and infinities
     except (ValueError, RecursionError):
         pass
     else:
