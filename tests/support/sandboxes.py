@@ -101,18 +101,18 @@ class Bench:
         self._code_root = code_root
         self._made = 0
 
-    def write(self, files: Mapping[str, str]) -> Path:
+    def write(self, files: Mapping[str, str | bytes]) -> Path:
         self._made += 1
         folder = self._code_root / str(self._made)
-        for name, text in files.items():
+        for name, content in files.items():
             path = folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
         return folder
 
     async def load(
         self,
-        code: str | Mapping[str, str],
+        code: str | Mapping[str, str | bytes],
         *,
         handler: str = "main.handler",
         memory_mb: int = 256,

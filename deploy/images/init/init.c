@@ -5,9 +5,10 @@
  *   nanogrid-init PROGRAM [ARGUMENT...]
  *
  * In /run/nanogrid the executor has put the FIFOs stdout, stderr and status. When PROGRAM ends, everything else in the
- * sandbox is killed, its exit status (128 + signal when killed) is written to `status` as decimal digits and a newline,
- * and this process waits to be killed: ending now would take the control group and its counters (was it out of
- * memory?) away before the executor has read them. Without an executor at the other end it ends at once.
+ * sandbox is killed, its exit status (128 + signal when killed) and the signal (0 when it exited) are written to
+ * `status`, a line of decimal digits each, and this process waits to be killed: ending now would take the control group
+ * and its counters (was it out of memory?) away before the executor has read them. Without an executor at the other end
+ * it ends at once.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -73,6 +74,7 @@ static int reap(pid_t runtime, int *status) {
     return found;
 }
 
+/* The wait status of the runtime, once it has ended. */
 static int run(pid_t runtime, int signals) {
     struct pollfd watched[1 + FORWARD_POLLED] = {{.fd = signals, .events = POLLIN}};
     for (;;) {
@@ -89,7 +91,7 @@ static int run(pid_t runtime, int signals) {
             continue;
         }
         int status;
-        if (reap(runtime, &status)) return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        if (reap(runtime, &status)) return status;
     }
 }
 
@@ -114,12 +116,14 @@ int main(int argc, char **argv) {
     if (signals < 0) die("signalfd");
     if (forward_open() < 0) die("127.0.0.1:11434");
 
-    int code = run(start(argv + 1, &unblocked), signals);
+    int status = run(start(argv + 1, &unblocked), signals);
+    int killer = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    int code = killer ? 128 + killer : WEXITSTATUS(status);
 
     if (getpid() == 1) kill(-1, SIGKILL); /* by hand on a developer's machine, -1 would be everything */
     while (waitpid(-1, NULL, 0) > 0 || errno == EINTR) {}
     signal(SIGPIPE, SIG_IGN);
-    if (dprintf(report, "%d\n", code) < 0) return code; /* the executor is gone */
+    if (dprintf(report, "%d\n%d\n", code, killer) < 0) return code; /* the executor is gone */
     close(0), close(1), close(2);
     struct pollfd ends[] = {{.fd = report, .events = 0}, {.fd = signals, .events = POLLIN}};
     while (!(ends[0].revents & (POLLERR | POLLHUP))) { /* until the last reader of `status` goes away */

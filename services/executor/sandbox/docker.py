@@ -31,6 +31,7 @@ from services.executor.sandbox.cage import (
     parent_of,
 )
 from services.executor.sandbox.cgroup import Cgroup, cgroup_of
+from services.executor.sandbox.etc import HOME, HOST_NAME, USER, container_files
 from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
 from services.executor.sandbox.opening import open_resident
 from services.executor.sandbox.relay import Relay
@@ -96,6 +97,7 @@ class DockerCage:
 
     async def prepare(self) -> None:
         """Create the container."""
+        self._folder.write_etc(container_files(self._folder.uid))
         await self._daemon.ask(partial(self._daemon.api.create_container, **self._container()))
 
     async def start(self) -> None:
@@ -128,7 +130,7 @@ class DockerCage:
         return {
             "image": self._runtime.image,
             "name": self._name,
-            "hostname": "nanogrid",
+            "hostname": HOST_NAME,
             "entrypoint": ["/sbin/nanogrid-init"],
             "command": self._runtime.program.command(Path("/opt/nanogrid")),
             "user": f"{uid}:{uid}",
@@ -136,9 +138,9 @@ class DockerCage:
             "network_disabled": True,
             "labels": {_EXECUTOR: settings.executor_id, _SANDBOX: self._folder.path.name},
             "environment": {
-                "HOME": "/tmp",  # noqa: S108 - the sandbox's own
-                "USER": "nanogrid",
-                "LOGNAME": "nanogrid",
+                "HOME": HOME,
+                "USER": USER,
+                "LOGNAME": USER,
                 "LANG": "C.UTF-8",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 # One thread per processor of the machine would only wait for our share of one.
@@ -180,6 +182,7 @@ class DockerCage:
             ("/opt/nanogrid", RUNTIMES_DIR, True),
             ("/tmp", folder.tmp, False),  # noqa: S108 - the sandbox's own
             ("/output", folder.output, False),
+            *((f"/etc/{file.name}", file, True) for file in folder.etc.iterdir()),
         ]
         return [Mount(there, str(here), type="bind", read_only=read_only) for there, here, read_only in places]
 

@@ -5,6 +5,8 @@ import errno
 import os
 import shutil
 import subprocess
+import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +37,11 @@ class SandboxFolder:
         return self.path / "io"
 
     @property
+    def etc(self) -> Path:
+        """Its files stand where /etc has them."""
+        return self.path / "etc"
+
+    @property
     def tmp(self) -> Path:
         """Becomes /tmp."""
         return self.path / "tmp"
@@ -55,6 +62,13 @@ class SandboxFolder:
         if os.geteuid() == 0:
             os.chown(self.io, 0, self.uid)  # to read, not to write: the sandbox is its group
 
+    def write_etc(self, files: Mapping[str, str]) -> None:
+        """Write the files of /etc that are the sandbox's own. Everybody in it may read them."""
+        self.etc.mkdir()
+        for name, text in files.items():
+            (self.etc / name).write_text(text, errors="surrogateescape")
+            (self.etc / name).chmod(0o644)  # whatever the umask
+
     def make_volumes(self, settings: SandboxSettings) -> None:
         """Give /tmp and /output their sizes. VolumeError. Needs root."""
         files = settings.output_files * _OUTPUT_FILES_FACTOR
@@ -64,6 +78,7 @@ class SandboxFolder:
     def place_code(self, source: Path, program: Path | None) -> None:
         """Put the tree `source` at /code by hard links, so without copying. Symbolic links are left out.
 
+        Names are composed (NFC), as they are typed: macOS stores Korean or é in parts, and would find both.
         The program that was built of it, if any, becomes /run/nanogrid/program.
         """
         _link_tree(source, self.code)
@@ -115,15 +130,17 @@ def write_payload(descriptor: int, payload: bytes) -> None:
 
 
 def _link_tree(source: Path, target: Path) -> None:
-    with os.scandir(source) as entries:
-        for entry in entries:
-            there = target / entry.name
-            if entry.is_dir(follow_symlinks=False):
-                there.mkdir()
-                there.chmod(0o755)
-                _link_tree(Path(entry.path), there)
-            elif entry.is_file(follow_symlinks=False):
-                _link_file(entry, there)
+    with os.scandir(source) as scan:
+        entries = {entry.name: entry for entry in scan}
+    for name, entry in entries.items():
+        composed = unicodedata.normalize("NFC", name)
+        there = target / (name if composed in entries else composed)
+        if entry.is_dir(follow_symlinks=False):
+            there.mkdir()
+            there.chmod(0o755)
+            _link_tree(Path(entry.path), there)
+        elif entry.is_file(follow_symlinks=False):
+            _link_file(entry, there)
 
 
 def _link_file(entry: Path | os.DirEntry[str], there: Path) -> None:

@@ -18,6 +18,7 @@ LENGTH = struct.Struct(">I")
 HEADER_BYTES = 256 * 1024  # a message, a stack, and room for their JSON escapes
 _TEXT_CHARS = 128 * 1024  # of a message or a stack that we keep
 _EXIT_CODES = range(256)
+_SIGNALS = range(65)  # Linux has 64; 0 = none
 _BLANKS = b" \t\r\n"  # what JSON allows around a value, and does not belong to it
 
 # Error types a runtime may report; the others are the executor's to find.
@@ -38,11 +39,15 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The runtime's account of a call. `exit_code` is set when the process that ran it has ended."""
+    """The runtime's account of a call. `exit_code` is set when the process that ran it has ended.
+
+    `signal` is then the number of the signal that killed it, 0 when it exited, None when the runtime does not tell.
+    """
 
     result: bytes
     error: CallError | None
     exit_code: int | None
+    signal: int | None = None
 
 
 def pack(kind: bytes, body: bytes) -> bytes:
@@ -93,10 +98,9 @@ def parse_done(frame: Frame) -> Done:
     if length > HEADER_BYTES or end > len(frame.body):
         raise ProtocolError("the header of D is longer than it may be")
     header = _object(frame.body[LENGTH.size : end])
-    error, code = header.get("error"), header.get("exit_code")
-    if code is not None and (type(code) is not int or code not in _EXIT_CODES):
-        raise ProtocolError("exit_code of D is no exit code")
-    return Done(frame.body[end:].strip(_BLANKS), None if error is None else _error(error), code)
+    error = header.get("error")
+    code, signal = _number(header, "exit_code", _EXIT_CODES), _number(header, "signal", _SIGNALS)
+    return Done(frame.body[end:].strip(_BLANKS), None if error is None else _error(error), code, signal)
 
 
 def check_result(result: bytes) -> CallError | None:
@@ -116,6 +120,13 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ProtocolError("a header is not a JSON object")
     return found
+
+
+def _number(header: Mapping[str, Any], name: str, allowed: range) -> int | None:
+    number = header.get(name)
+    if number is None or (type(number) is int and number in allowed):
+        return number
+    raise ProtocolError(f"{name} of D is not a number from {allowed.start} to {allowed.stop - 1}")
 
 
 def _error(found: Any) -> CallError:

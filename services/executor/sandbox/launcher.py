@@ -90,6 +90,8 @@ def _enter_own_root(folder: Path, runtimes: Path) -> None:
     _bind(folder / "code", root / "code", read_only=True)
     _bind(folder / "tmp", root / "tmp")
     _bind(folder / "output", root / "output")
+    for file in (folder / "etc").iterdir():
+        _mount(str(file), root / "etc" / file.name, flags=_MS_BIND)
     (root / "proc").mkdir()
     _mount("proc", root / "proc", "proc")
     os.chdir(root)
@@ -123,17 +125,18 @@ def _become_runtime(config: dict[str, Any]) -> NoReturn:
     os.execvpe(config["command"][0], config["command"], config["env"])  # noqa: S606 - no shell is wanted
 
 
-def _wait(child: int) -> int:
-    """Reap ended processes until `child` ends. Its exit status."""
+def _wait(child: int) -> tuple[int, int]:
+    """Reap whatever ends until `child` does; its exit status, and the signal that killed it or 0."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
-            return os.WEXITSTATUS(status) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)
+            number = os.WTERMSIG(status)
+            return (128 + number if number else os.WEXITSTATUS(status)), number
 
 
-def _report(report: int, code: int) -> NoReturn:
+def _report(report: int, code: int, killer: int) -> NoReturn:
     """Say how it ended and wait to be killed: the counters of our control group are still to be read."""
-    os.write(report, b"%d\n" % code)
+    os.write(report, b"%d\n%d\n" % (code, killer))
     for number in (0, 1, 2):
         os.close(number)
     gone = select.poll()
@@ -145,12 +148,12 @@ def _report(report: int, code: int) -> NoReturn:
 def _init(config: dict[str, Any]) -> NoReturn:
     folder = Path(config["folder"])
     report = _open_streams(folder / "io")
-    code = _FAILED
+    code, killer = _FAILED, 0
     try:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if config["isolate"]:
             _enter_own_root(folder, Path(config["runtimes"]))
-        code = _wait(_start(config))
+        code, killer = _wait(_start(config))
         if config["isolate"]:
             os.kill(-1, signal.SIGKILL)  # the namespace is ours: this is everything the function left running
     except ProcessLookupError:
@@ -158,14 +161,14 @@ def _init(config: dict[str, Any]) -> NoReturn:
     except OSError:
         traceback.print_exc()
         sys.stderr.flush()
-    _report(report, code)
+    _report(report, code, killer)
 
 
 def _probe() -> None:
     _unshare()
     child = os.fork()
     if child:
-        os._exit(_wait(child))
+        os._exit(_wait(child)[0])
     _mount("", Path("/"), flags=_MS_REC | _MS_PRIVATE)
     _mount("tmpfs", Path("/proc/sys"), "tmpfs")
     _mount("proc", Path("/proc"), "proc")
@@ -185,7 +188,7 @@ def main() -> None:
     child = os.fork()
     if child == 0:
         _init(config)
-    os._exit(_wait(child))
+    os._exit(_wait(child)[0])
 
 
 if __name__ == "__main__":

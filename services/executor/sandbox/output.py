@@ -9,6 +9,7 @@ from pathlib import Path
 
 from services.executor.sandbox import OutputStream
 from services.executor.sandbox.cage import hand_over
+from services.executor.sandbox.verdict import Exited
 
 Sink = Callable[[OutputStream, bytes], None]
 
@@ -44,7 +45,7 @@ class Output:
         self._pipes: dict[OutputStream, Pipe] = {}
         self._sink: Sink | None = None
         self._loop = asyncio.get_running_loop()
-        self.exit_status: asyncio.Future[int | None] = self._loop.create_future()
+        self.exit_status: asyncio.Future[Exited] = self._loop.create_future()
         for stream in OutputStream:
             pipe = self._pipes[stream] = Pipe(folder / stream.value, uid)
             self._loop.add_reader(pipe.fd, self._pass_on, stream, pipe)
@@ -91,6 +92,9 @@ class Output:
     def _learn_status(self) -> None:
         said = self._status.read()[:_STATUS_BYTES]
         if said and not self.exit_status.done():
-            digits = said.partition(b"\n")[0]
-            code = int(digits) if digits.isdigit() and len(digits) <= len("255") else None
-            self.exit_status.set_result(code)
+            code, number, *_ = (*said.split(b"\n"), b"")
+            self.exit_status.set_result(Exited(_number(code), _number(number)))
+
+
+def _number(digits: bytes) -> int | None:
+    return int(digits) if digits.isdigit() and len(digits) <= len("255") else None

@@ -30,6 +30,7 @@ from services.executor.sandbox.cage import (
     parent_of,
 )
 from services.executor.sandbox.cgroup import Cgroup, cgroup_of
+from services.executor.sandbox.etc import HOME, USER, machine_files
 from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
 from services.executor.sandbox.opening import open_resident
 from services.executor.sandbox.process_group import OwnGroups, SignalGroup, executor_groups, kill_all
@@ -75,7 +76,9 @@ class ProcessCage:
         )
 
     async def prepare(self) -> None:
-        """Make the control groups."""
+        """Make the control groups, and what is to be found in /etc."""
+        if self._isolate:
+            self._folder.write_etc(machine_files(self._folder.uid))
         if self._groups is not None:
             self._procs = self._groups.make()
 
@@ -92,9 +95,9 @@ class ProcessCage:
             "command": self._command(runtimes),
             "env": {
                 "PATH": "/usr/local/bin:/usr/bin:/bin",
-                "HOME": "/tmp" if self._isolate else str(folder.tmp),  # noqa: S108 - the sandbox's own
-                "USER": "nanogrid",
-                "LOGNAME": "nanogrid",
+                "HOME": HOME if self._isolate else str(folder.tmp),
+                "USER": USER,
+                "LOGNAME": USER,
                 "LANG": "C.UTF-8",
                 "PYTHONDONTWRITEBYTECODE": "1",
                 "NANOGRID_IO": "/run/nanogrid" if self._isolate else str(folder.io),

@@ -195,7 +195,7 @@ class Resident:
         except TimeoutError:
             return TimedOut(timeout_s or 0)
         except Gone:
-            return Exited(await self._exit_status())
+            return await self._exit_status()
         except TooLarge as large:
             return Oversized(large.size, self._settings.result_bytes)
         except frames.ProtocolError as error:
@@ -211,11 +211,11 @@ class Resident:
                     await self._link.closed.wait()
         return usage
 
-    async def _exit_status(self) -> int | None:
+    async def _exit_status(self) -> Exited:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_SETTLE_S):
                 return await asyncio.shield(self._output.exit_status)
-        return None
+        return Exited(None)
 
     async def _write_payload(self, payload: bytes) -> None:
         if len(payload) <= _INLINE_BYTES:

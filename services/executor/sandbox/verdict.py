@@ -9,13 +9,18 @@ from services.executor.sandbox.frames import Done
 
 KILLED = 128 + signal.SIGKILL
 _SIGNALLED = 128
+_LAST_SIGNAL = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The runtime ended without an answer. `code` is None when it only hung up."""
+    """The runtime ended without an answer. `code` is None when it only hung up.
+
+    `signal` is the number of the signal that killed it, 0 when it exited, None when that is not known.
+    """
 
     code: int | None
+    signal: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +68,13 @@ def judge(ending: Ending, kind: Kind, usage: Usage, memory_mb: int) -> Verdict:
 
 def _judge(ending: Ending, kind: Kind) -> Verdict:
     match ending:
-        case Done(error=error, exit_code=code):
+        case Done(error=error, exit_code=code, signal=number):
             returned = code is None or (code == 0 and kind is Kind.PROGRAM)
             if error is None and not returned:
-                error = CallError("ExitError", exit_sentence(code))
+                error = CallError("ExitError", exit_sentence(code, number))
             return Verdict(error, code, spent=False)
-        case Exited(code):
-            return Verdict(CallError("ExitError", exit_sentence(code)), code, spent=True)
+        case Exited(code, number):
+            return Verdict(CallError("ExitError", exit_sentence(code, number)), code, spent=True)
         case TimedOut(limit_s):
             return Verdict(CallError("Timeout", f"timed out after {limit_s:g} s"), KILLED, spent=True)
         case Oversized(size, limit):
@@ -89,14 +94,16 @@ def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, mem
     return CallError("InitError", f"while loading: {error.message}")
 
 
-def exit_sentence(code: int | None) -> str:
-    """Return an exit status as a sentence."""
+def exit_sentence(code: int | None, number: int | None = None) -> str:
+    """Say an exit status as a sentence. `number` is the signal's, 0 = none; unknown, it is guessed from the status."""
     if code is None:
         return "the function closed the runtime's connection"
-    if code <= _SIGNALLED:
+    if number is None:
+        number = code - _SIGNALLED if _SIGNALLED < code <= _SIGNALLED + _LAST_SIGNAL else 0
+    if number == 0:
         return f"the function's process exited with status {code}"
     try:
-        name = signal.Signals(code - _SIGNALLED).name
+        name = signal.Signals(number).name
     except ValueError:
-        name = f"signal {code - _SIGNALLED}"
+        name = f"signal {number}"
     return f"the function's process was killed by {name} (status {code})"

@@ -29,7 +29,7 @@ def test_any_frame_is_parsed_or_a_protocol_error(kind: bytes, body: bytes) -> No
 @given(
     nested(
         st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(),
-        names=st.sampled_from(["error", "exit_code", "type"]),
+        names=st.sampled_from(["error", "exit_code", "signal", "type"]),
     )
 )
 def test_any_header_is_parsed_or_a_protocol_error(header: object) -> None:
@@ -48,6 +48,7 @@ def test_what_a_runtime_says_is_understood() -> None:
     assert frames.parse_ready(Frame(b"X", orjson.dumps(failure))) == CallError("HandlerError", "no", "here")
     assert frames.parse_done(done({}, b"[1]")).result == b"[1]"
     assert frames.parse_done(done({"exit_code": 3})).exit_code == 3
+    assert frames.parse_done(done({"exit_code": 137, "signal": 9})).signal == 9
     assert frames.parse_done(done({"error": failure})).error == CallError("HandlerError", "no", "here")
 
 
@@ -61,6 +62,12 @@ def test_a_runtime_cannot_report_what_is_the_executors_to_find(kind: object) -> 
 def test_an_exit_code_is_a_small_integer(code: object) -> None:
     with pytest.raises(ProtocolError):
         frames.parse_done(done({"exit_code": code}))
+
+
+@pytest.mark.parametrize("number", [-1, 65, True, "9"])
+def test_a_signal_is_one_that_there_is(number: object) -> None:
+    with pytest.raises(ProtocolError):
+        frames.parse_done(done({"exit_code": 137, "signal": number}))
 
 
 @pytest.mark.parametrize("result", [b"", b"NaN", b"{", b"[1,]", b"\xff", b'"\xed\xa0\x80"', b"[" * 2000 + b"]" * 2000])

@@ -55,10 +55,31 @@ def test_a_timeout_stays_one_though_memory_ran_out_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "said"),
-    [(0, "exited with status 0"), (137, "killed by SIGKILL"), (139, "killed by SIGSEGV"), (128 + 99, "signal 99")],
+    ("code", "signal", "said"),
+    [
+        (0, 0, "exited with status 0"),
+        (137, 0, "exited with status 137"),
+        (255, 0, "exited with status 255"),
+        (137, 9, "killed by SIGKILL (status 137)"),
+        (139, 11, "killed by SIGSEGV (status 139)"),
+        (163, 35, "killed by signal 35 (status 163)"),
+    ],
 )
-def test_an_exit_code_becomes_a_sentence(code: int, said: str) -> None:
+@pytest.mark.parametrize("kind", list(Kind))
+def test_an_exit_and_a_death_by_signal_are_told_apart(kind: Kind, code: int, signal: int, said: str) -> None:
+    own, child = Exited(code, signal), Done(b"", None, code or 1, signal)
+
+    for ending in (own, child) if code else (own,):
+        error = judge(ending, kind, FINE, 64).error
+
+        assert error is not None
+        assert said in error.message
+
+
+@pytest.mark.parametrize(
+    ("code", "said"), [(137, "killed by SIGKILL"), (192, "killed by SIGRTMAX"), (193, "with status 193"), (255, "255")]
+)
+def test_without_word_of_a_signal_only_what_can_be_one_is_taken_for_one(code: int, said: str) -> None:
     error = judge(Exited(code), Kind.HANDLER, FINE, 64).error
 
     assert error is not None

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
-import contextlib
 import json
 import os
 import sys
-import time
 
+from nanogrid_runtime.context import Context
 from nanogrid_runtime.environment import set_call
 from nanogrid_runtime.failures import FunctionFailed, describe, users_part
-
-_NO_LIMIT_MS = 2**31 - 1  # what a call without a deadline has left: more than anyone waits for
-
-
-class Context:
-    """What a handler learns about its call; the names are AWS Lambda's where it has one."""
-
-    def __init__(self, header: dict, function: dict) -> None:
-        self.job_id = self.aws_request_id = header["job_id"]
-        self.function_id = function["function_id"]
-        self.function_name = function["function_id"]
-        self.memory_limit_mb = self.memory_limit_in_mb = function["memory_mb"]
-        self._deadline_ms = header.get("deadline_ms")
-
-    def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the call is cut off."""
-        if self._deadline_ms is None:
-            return _NO_LIMIT_MS
-        return max(0, int(self._deadline_ms - time.time() * 1000))
+from nanogrid_runtime.streams import flush
 
 
 class Loop:
@@ -55,19 +37,30 @@ _LOOP = Loop()
 
 
 def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple[dict, bytes]:  # noqa: ANN001
-    """Return the answer's header and the result as JSON. SystemExit comes through: the process is to end."""
+    """The answer's header and the result as JSON. A handler that exits ends the process."""
     try:
         set_call(header["job_id"], payload)
-        result = handler(json.loads(payload), Context(header, function))
+        result = handler(_with_any_digits(json.loads, payload), Context(header, function))
         if hasattr(result, "__await__"):
             result = _LOOP.finish(result)
         answer = {}, _as_json(result, function["result_bytes"])
-    except SystemExit:
-        raise
+    except SystemExit as ended:
+        _exit(ended)
     except BaseException as error:
         answer = {"error": describe(error, "HandlerError")}, b""
     flush()
     return answer
+
+
+def _exit(ended: SystemExit) -> None:
+    """End as Python would, but without waiting for threads: those of a handler need not ever end."""
+    code = ended.code
+    if code is not None and not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    atexit._run_exitfuncs()  # noqa: SLF001 - the public way to run them is to exit
+    flush()
+    os._exit((code or 0) & 0xFF)
 
 
 def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 - a loading.Program
@@ -77,12 +70,7 @@ def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 -
     os.dup2(stdin, 0)
     os.close(stdin)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the program
-    sys.argv = [program.path]
-    main = type(sys)("__main__")
-    main.__file__ = program.path
-    main.__builtins__ = builtins
-    ours, sys.modules["__main__"] = sys.modules["__main__"], main
-    main.__dict__["__nanogrid_runtime__"] = ours  # a module without a reference loses its globals
+    main = _main_module(program.source)
     try:
         exec(program.code, main.__dict__)  # noqa: S102 - running it is what we are for
     except SystemExit:
@@ -94,16 +82,23 @@ def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 -
     return 0
 
 
-def flush() -> None:
-    """Push everything printed so far out of this process, through whatever stands in for the streams now."""
-    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(Exception):  # closed or replaced by the function: then there is nothing to flush
-            stream.flush()
+def _main_module(source):  # noqa: ANN001, ANN202 - a sources.Source; the module
+    """The module `__main__` of a script: its neighbours can be imported, by relative imports too."""
+    sys.argv = [source.path]
+    if source.folder not in sys.path:
+        sys.path.insert(0, source.folder)
+    main = type(sys)("__main__")
+    main.__file__ = source.path
+    main.__builtins__ = builtins
+    main.__package__, main.__spec__ = source.package or None, source.spec
+    ours, sys.modules["__main__"] = sys.modules["__main__"], main
+    main.__dict__["__nanogrid_runtime__"] = ours  # a module without a reference loses its globals
+    return main
 
 
 def _as_json(result: object, limit: int) -> bytes:
     try:
-        encoded = json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        encoded = _with_any_digits(_encoded, result)
     except UnicodeEncodeError:
         raise FunctionFailed(
             "ResultInvalid", "the result has text that is not valid Unicode (lone surrogates)"
@@ -115,3 +110,22 @@ def _as_json(result: object, limit: int) -> bytes:
     if len(encoded) > limit:
         raise FunctionFailed("ResultInvalid", f"the result is {len(encoded)} bytes of JSON; the limit is {limit}")
     return encoded
+
+
+def _encoded(result: object) -> bytes:
+    return json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def _with_any_digits(convert, value):  # noqa: ANN001, ANN202 - json's functions
+    """Convert, and once more where Python's limit of 4,300 digits may have been in the way: JSON has no such limit."""
+    try:
+        return convert(value)
+    except ValueError:
+        limit = getattr(sys, "get_int_max_str_digits", int)()  # came with 3.11, and later fixes of 3.9 and 3.10
+        if not limit:
+            raise
+        sys.set_int_max_str_digits(0)
+        try:
+            return convert(value)
+        finally:
+            sys.set_int_max_str_digits(limit)

@@ -23,10 +23,22 @@ class FunctionFailed(Exception):  # noqa: N818 - it is no error of ours
 def describe(error: BaseException, kind: str) -> dict:
     """Return the failure as it travels to the executor. `kind` is the contract's type for it."""
     if isinstance(error, FunctionFailed):
-        return {"type": error.kind, "message": str(error)[:MESSAGE_CHARS], "stack": ""}
+        return {"type": error.kind, "message": _shown(str(error))[:MESSAGE_CHARS], "stack": ""}
     if isinstance(error, MemoryError):
         kind = "OutOfMemory"
     return {"type": kind, "message": _sentence(error), "stack": stack_of(error)}
+
+
+def as_init_error(error: BaseException) -> dict:
+    """The failure of a function that could not be loaded."""
+    if isinstance(error, SystemExit):
+        error = FunctionFailed("InitError", f"the function exited while it was loaded (status {error.code!r})")
+    return describe(error, "InitError")
+
+
+def _shown(text: str) -> str:
+    """The text as JSON can carry it: half a character (a lone surrogate) is spelt out."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def stack_of(error: BaseException) -> str:
@@ -35,7 +47,7 @@ def stack_of(error: BaseException) -> str:
         lines = traceback.format_exception(type(error), error, users_part(error))
     except Exception:  # an exception whose own attributes raise
         return ""
-    text = "".join(lines)
+    text = _shown("".join(lines))
     if len(text) > STACK_CHARS:
         text = text[: STACK_CHARS // 2] + "\n  […]\n" + text[-STACK_CHARS // 2 :]
     return text
@@ -59,4 +71,4 @@ def _sentence(error: BaseException) -> str:
         text = str(error)
     except Exception:
         text = "its message cannot be shown"
-    return (f"{name}: {text}" if text else name)[:MESSAGE_CHARS]
+    return _shown(f"{name}: {text}" if text else name)[:MESSAGE_CHARS]

@@ -4,78 +4,97 @@ from __future__ import annotations
 
 import importlib
 import os
-import symtable
 import sys
 
+from nanogrid_runtime import logs, sources
+from nanogrid_runtime.definitions import may_define
 from nanogrid_runtime.failures import FunctionFailed
 
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST; the module `ast` itself is not needed
+_DEFAULT = "handler"  # the attribute that a handler nobody chose has
+_STANDS_IN = "lambda_handler"  # what AWS's own examples call it
+_LISTED = 20  # names in a message
 
 
 class Program:
     """A module that is run as `__main__`, once per call, from source compiled once."""
 
-    def __init__(self, path: str, source: bytes) -> None:
-        self.path = path
-        self.code = compile(source, path, "exec", dont_inherit=True)
+    def __init__(self, source: sources.Source, text: bytes) -> None:
+        self.source = source
+        self.code = compile(text, source.path, "exec", dont_inherit=True)
 
 
 def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the function's author made callable
-    """Return the callable behind `handler`, or its Program. Exceptions of user code, while imported, come through."""
-    module_name, _, attribute = handler.replace("/", ".").rpartition(".")
-    if not module_name or not attribute:
+    """The callable behind `handler`, or its Program. Whatever user code raises while it is imported comes through."""
+    module, _, attribute = _composed(handler).rpartition(".")
+    if not module or not attribute:
         raise FunctionFailed("InitError", f"handler: {handler!r} is not of the form module.function")
-    path = _source_of(module_name, code)
-    if path is not None and attribute == "handler":
-        with open(path, "rb") as file:
-            source = file.read()
-        if not _defines(source, path, attribute):
-            return Program(path, source)
-    return _callable(_imported(module_name, code), module_name, attribute)
+    attributes = (_DEFAULT, _STANDS_IN) if attribute == _DEFAULT else (attribute,)
+    source = sources.find(module, code)
+    if source is None and sources.is_taken(module):
+        raise _missing(module, code)
+    if source is not None:
+        sources.make_way(source)
+        text = source.read()
+        if attribute == _DEFAULT and not may_define(text, source.path, source.name, attributes):
+            return Program(source, text)
+    logs.install()
+    return _callable(_imported(module, source, code), module, attributes)
 
 
-def _imported(name: str, code: str):  # noqa: ANN202 - a module
+def _composed(name: str) -> str:
+    """The name as it is typed, and as /code has it: what was copied from a Mac's folder may have é in two parts."""
+    if name.isascii():
+        return name
+    import unicodedata  # noqa: PLC0415 - a library of its own, which few need
+
+    return unicodedata.normalize("NFC", name)
+
+
+def _imported(name: str, source, code: str):  # noqa: ANN001, ANN202 - a Source or None; a module
+    _leave_main()
+    dotted = name.replace("/", ".")
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(dotted) if source is None else source.load()
     except ModuleNotFoundError as missing:
-        if missing.name is not None and (name == missing.name or name.startswith(missing.name + ".")):
-            there = ", ".join(sorted(os.listdir(code))[:20]) or "nothing"
-            raise FunctionFailed("InitError", f"handler: there is no module {name!r}; the code has: {there}") from None
+        if missing.name is not None and (dotted == missing.name or dotted.startswith(missing.name + ".")):
+            raise _missing(name, code) from None
         raise
     except SystemExit as ended:
         raise FunctionFailed("InitError", f"{name} exited while it was imported (status {ended.code!r})") from None
 
 
-def _callable(module, name: str, attribute: str):  # noqa: ANN001, ANN202 - a module and what is in it
-    try:
-        found = getattr(module, attribute)
-    except AttributeError:
-        raise FunctionFailed("InitError", f"handler: module {name!r} has no {attribute!r}") from None
-    if not callable(found):
-        raise FunctionFailed("InitError", f"handler: {name}.{attribute} is not a function but {type(found).__name__}")
-    return found
+def _missing(name: str, code: str) -> FunctionFailed:
+    there = ", ".join(sorted(os.listdir(code))[:_LISTED]) or "nothing"
+    return FunctionFailed("InitError", f"handler: there is no module {name!r}; the code has: {there}")
 
 
-def _source_of(module: str, code: str) -> str | None:
-    stem = os.path.join(code, *module.split("."))
-    for path in (os.path.join(stem, "__init__.py"), stem + ".py"):
-        if os.path.isfile(path):
-            return path
-    return None
+def _callable(module, name: str, attributes: tuple):  # noqa: ANN001, ANN202 - a module and what is in it
+    for attribute in attributes:
+        try:
+            found = getattr(module, attribute)
+        except AttributeError:
+            continue
+        if callable(found):
+            return found
+        hint = f"; call it something else to have {name} run as a program" if attribute == _DEFAULT else ""
+        kind = type(found).__name__
+        raise FunctionFailed("InitError", f"handler: {name}.{attribute} is not a function but {kind}{hint}")
+    there = ", ".join(_functions_of(module)[:_LISTED]) or "no function"
+    raise FunctionFailed("InitError", f"handler: module {name!r} has no {attributes[0]!r}; it defines: {there}")
 
 
-def _defines(source: bytes, path: str, name: str) -> bool:
-    """Whether the module gives `name` a value at top level, as far as reading it can tell."""
-    tree = compile(source, path, "exec", _ONLY_AST, dont_inherit=True)
-    for statement in tree.body:
-        if type(statement).__name__ == "ImportFrom" and statement.names[0].name == "*":
-            return True  # it may come from there; importing will tell
-    table = symtable.symtable(source, path, "exec")
-    try:
-        symbol = table.lookup(name)
-    except KeyError:
-        return False
-    return symbol.is_assigned() or symbol.is_imported()
+def _functions_of(module) -> list:  # noqa: ANN001
+    """The names of a module's own functions and classes; where it has none, of those it imported."""
+    found = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
+    own = [name for name, value in found.items() if getattr(value, "__module__", None) == module.__name__]
+    return own or list(found)
+
+
+def _leave_main() -> None:
+    """Put an empty module in our own place: a spawned process runs the file that `__main__` names."""
+    ours, main = sys.modules["__main__"], type(sys)("__main__")
+    main.__dict__["__nanogrid_runtime__"] = ours  # a module without a reference loses its globals
+    sys.modules["__main__"] = main
 
 
 def prepare(code: str, env: dict) -> None:
@@ -86,6 +105,5 @@ def prepare(code: str, env: dict) -> None:
 
         time.tzset()
     os.chdir(code)
-    sys.path[:0] = [code, *[entry for entry in env.get("PYTHONPATH", "").split(os.pathsep) if entry]]
     sys.argv = [code]
-    importlib.invalidate_caches()
+    sources.extend_path(code, env.get("PYTHONPATH", ""))

@@ -6,6 +6,7 @@ import json
 import os
 import socket
 import struct
+import sys
 
 LENGTH = struct.Struct(">I")
 
@@ -16,14 +17,21 @@ HELLO, READY, FAILED, DONE = b"H", b"R", b"X", b"D"
 class Wire:
     """The runtime's end of the socket. Closed by the executor means that there is nothing left to do."""
 
-    def __init__(self, folder: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
-        descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
-        try:
-            self._socket.connect(f"/proc/self/fd/{descriptor}/control.sock")
-        finally:
-            os.close(descriptor)
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Let go of this process's copy."""
+        self._socket.close()
+
+    def greet(self) -> None:
+        """Say which runtime this is."""
+        version = "{}.{}.{}".format(*sys.version_info[:3])
+        self.send(HELLO, {"runtime": "python", "version": version, "pid": os.getpid()})
 
     def receive(self) -> tuple[bytes, memoryview]:
         """Return the next frame's kind and body. EOFError when the executor is gone."""
@@ -50,8 +58,23 @@ class Wire:
         return buffer
 
 
-def split(body: memoryview) -> tuple[dict, bytes]:
-    """Split a body into its JSON header and the rest."""
+def dial(folder: str) -> Wire:
+    """Connect to the executor, which listens in `folder`."""
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
+    try:
+        connected.connect(f"/proc/self/fd/{descriptor}/control.sock")
+    finally:
+        os.close(descriptor)
+    return Wire(connected)
+
+
+def next_call(wire: Wire) -> tuple[dict, bytes]:
+    """The next call's header and its event as JSON. EOFError when there is none to come."""
+    kind, body = wire.receive()
+    if kind != CALL:
+        raise EOFError
     (length,) = LENGTH.unpack(body[: LENGTH.size])
     end = LENGTH.size + length
     return json.loads(bytes(body[LENGTH.size : end])), bytes(body[end:])

@@ -1,0 +1,47 @@
+"""What a handler learns about its call."""
+
+from __future__ import annotations
+
+import os
+import time
+
+_NO_LIMIT_MS = 2**31 - 1  # what a call without a deadline has left: more than anyone waits for
+# Libraries take an ARN apart by its colons, and look for a region and an account of twelve digits in it.
+_ACCOUNT = "000000000000"
+_REGION = "us-east-1"
+
+
+class Identity:
+    """Who called, where Amazon Cognito knows it; here it never does."""
+
+    cognito_identity_id = None
+    cognito_identity_pool_id = None
+
+
+class Context:
+    """One call. The names are AWS Lambda's where it has one, and what it says is of the same form."""
+
+    function_version = "$LATEST"
+    client_context = None  # what a mobile SDK would have sent
+    tenant_id = None
+
+    def __init__(self, header: dict, function: dict) -> None:
+        self.job_id = self.aws_request_id = header["job_id"]
+        self.function_id = self.function_name = function["function_id"]
+        self.memory_limit_mb = self.memory_limit_in_mb = function["memory_mb"]
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or _REGION
+        self.invoked_function_arn = f"arn:aws:lambda:{region}:{_ACCOUNT}:function:{self.function_name}"
+        self.log_group_name = f"/nanogrid/functions/{self.function_name}"
+        self.log_stream_name = self.job_id
+        self.identity = Identity()
+        self._deadline_ms = header.get("deadline_ms")
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until the call is cut off."""
+        if self._deadline_ms is None:
+            return _NO_LIMIT_MS
+        return max(0, int(self._deadline_ms - time.time() * 1000))
+
+    def log(self, message: object) -> None:
+        """Print a message into the call's log."""
+        print(message, end="")

@@ -1,0 +1,60 @@
+"""Starts the interpreter anew in the same process, where only a new one will do. The control socket stays open.
+
+Some variables are read when a process starts and never again (by the loader, malloc, Python itself), but a generic
+runtime learns its function's environment only later. And a process with threads cannot be forked for a fresh call.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+
+from nanogrid_runtime.wire import Wire
+
+_ENVIRON = dict(os.environ)  # before a function's code could change it
+
+# Read at the start of a process: by the dynamic loader, glibc and its malloc, Python; by Go's runtime when a library
+# of it is loaded, from the process's first environment.
+_READ_AT_START = ("GLIBC_", "LC_", "LD_", "MALLOC_", "PYTHON")
+_READ_AT_START_NAMES = {"LANG", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"}
+# Entries of the path would come before the standard library that the runtime needs itself: `loading` adds them.
+_ADDED_LATER = "PYTHONPATH"
+
+_LOADS_IN_CHILDREN = "children"
+
+
+def is_needed(env: dict) -> bool:
+    """Whether a function's environment has something that this process should have been started with."""
+    return any(
+        (name.startswith(_READ_AT_START) or name in _READ_AT_START_NAMES)
+        and name != _ADDED_LATER
+        and os.environ.get(name) != value
+        for name, value in env.items()
+    )
+
+
+def restart(control: Wire, function: dict, *, loads_in_children: bool = False):  # noqa: ANN201 - it does not return
+    """Become a new interpreter that goes on with `function`."""
+    carried = os.memfd_create("function", 0)
+    with open(carried, "wb", closefd=False) as file:
+        file.write(json.dumps(function).encode())
+    os.lseek(carried, 0, os.SEEK_SET)
+    os.set_inheritable(control.fileno(), True)
+    env = {**_ENVIRON, **function["env"]}
+    env.pop(_ADDED_LATER, None)
+    # The module __main__ may be the function's by now, but the program stays where it was started from.
+    main = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "main.py")
+    how = _LOADS_IN_CHILDREN if loads_in_children else ""
+    os.execve(sys.executable, [sys.executable, main, str(control.fileno()), str(carried), how], env)  # noqa: S606
+
+
+def resume(arguments: list) -> tuple[Wire, dict, bool]:
+    """What `restart` left on the command line: the connection, the function, and whether to load it in children."""
+    connected, carried, how = arguments
+    control = Wire(socket.socket(fileno=int(connected)))
+    os.set_inheritable(control.fileno(), False)
+    with open(int(carried), "rb") as file:
+        function = json.loads(file.read())
+    return control, function, how == _LOADS_IN_CHILDREN

@@ -1,0 +1,133 @@
+"""The function's source files: where a module's name leads, and how it is imported whatever its file is called."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import os
+import site
+import sys
+from importlib.machinery import BuiltinImporter, FrozenImporter, ModuleSpec, PathFinder
+
+_LIBRARY = os.path.dirname(os.__file__)
+_STANDARD = [entry for entry in sys.path if entry == _LIBRARY or entry.startswith(_LIBRARY + "/lib-dynload")]
+_STANDARD += [entry for entry in sys.path if entry.endswith(".zip")]
+
+# What `multiprocessing` calls the file of the main module in a process that it spawns, where it runs it again. Its
+# classes and functions can so be sent there and back, though no import could find them.
+_MAIN = "__mp_main__"
+_MOST_DOTS = 6  # that may be part of a file's name; further ones are taken for folders
+
+_IN_USE = frozenset(sys.modules)  # before any of the function's
+
+
+class Source:
+    """One file below the code's folder. `parts` are its folders and its name, without the suffix."""
+
+    def __init__(self, code: str, parts: list, path: str) -> None:
+        self.path = path
+        self.name = ".".join(parts)
+        self._code = code
+        self._parts = parts
+        self._is_package = os.path.basename(path) == "__init__.py"
+        self._has_dots = any("." in part for part in parts)
+
+    @property
+    def folder(self) -> str:
+        """Where it lies, and its neighbours."""
+        return os.path.dirname(self.path)
+
+    @property
+    def package(self) -> str:
+        """What its relative imports are relative to; empty where there is nothing."""
+        parents = self._parts if self._is_package else self._parts[:-1]
+        return "" if any("." in part for part in parents) or is_taken(self.name) else ".".join(parents)
+
+    @property
+    def spec(self):  # noqa: ANN201 - ModuleSpec | None
+        """Its name for `python -m`, which is how a spawned process finds it; None where its path will do."""
+        return ModuleSpec(self.name, None, origin=self.path) if self.package and not self._has_dots else None
+
+    def read(self) -> bytes:
+        """The source text."""
+        with open(self.path, "rb") as file:
+            return file.read()
+
+    def load(self):  # noqa: ANN201 - a module
+        """Import it, by its name where that means this file to everybody."""
+        if self._has_dots:
+            return self._run()
+        if is_taken(self.name):
+            if len(self._parts) == 1:
+                return self._run()
+            self._borrow_name()
+        return importlib.import_module(self.name)
+
+    def _borrow_name(self) -> None:
+        """Be found as a part of the library's module of the same name, which stays what it is."""
+        library = importlib.import_module(self._parts[0])
+        library.__path__ = [*getattr(library, "__path__", ()), os.path.join(self._code, self._parts[0])]
+
+    def _run(self):  # noqa: ANN202
+        module = type(sys)(_MAIN)
+        module.__file__ = self.path
+        module.__package__ = self.package
+        if self._is_package:
+            module.__path__, module.__package__ = [self.folder], _MAIN
+        module.__dict__["__nanogrid_runtime__"] = sys.modules["__main__"]
+        sys.modules[_MAIN] = sys.modules["__main__"] = module
+        exec(compile(self.read(), self.path, "exec", dont_inherit=True), module.__dict__)  # noqa: S102 - the function
+        return module
+
+
+def find(module: str, code: str):  # noqa: ANN201 - a Source or None
+    """The source file that a handler's module names: dots stand for slashes, or for themselves."""
+    for parts in _readings(module):
+        stem = os.path.join(code, *parts)
+        for path in (os.path.join(stem, "__init__.py"), stem + ".py"):
+            if os.path.isfile(path):
+                return Source(code, parts, path)
+    return None
+
+
+def _readings(module: str):  # noqa: ANN202 - an iterator of lists of parts
+    """Every way to read a module's name as a path, the one with the most folders first."""
+    pieces = module.replace("/", "\0/").replace(".", "\0.").split("\0")
+    dots = [number for number, piece in enumerate(pieces) if piece.startswith(".")]
+    for kept in itertools.product((False, True), repeat=min(len(dots), _MOST_DOTS)):
+        literal = {number for number, keep in zip(reversed(dots), kept) if keep}  # noqa: B905 - shorter on purpose, 3.9
+        parts = [pieces[0]]
+        for number, piece in enumerate(pieces[1:], start=1):
+            if number in literal:
+                parts[-1] += piece
+            else:
+                parts.append(piece[1:])
+        yield parts
+
+
+def is_taken(name: str) -> bool:
+    """Whether a module's first part is the standard library's, or in use by us: importing it would not find a file."""
+    first = name.replace("/", ".").partition(".")[0]
+    if first in _IN_USE or BuiltinImporter.find_spec(first) or FrozenImporter.find_spec(first):
+        return True
+    spec = PathFinder.find_spec(first, _STANDARD)
+    return spec is not None and spec.loader is not None
+
+
+def make_way(source: Source) -> None:
+    """Let a handler that is called like a module of the standard library leave that to everybody else.
+
+    The code's folder usually comes first on the path, as for any script; here, the library does.
+    """
+    if is_taken(source.name):
+        sys.path[:] = [*_STANDARD, *(entry for entry in sys.path if entry not in _STANDARD)]
+
+
+def extend_path(code: str, python_path: str) -> None:
+    """Put the code's folder first on the path, then PYTHONPATH, and run the `sitecustomize` of that."""
+    given = [entry for entry in python_path.split(os.pathsep) if entry]
+    sys.path[:0] = [code, *given]
+    importlib.invalidate_caches()
+    if given and PathFinder.find_spec("sitecustomize", given) is not None:
+        sys.modules.pop("sitecustomize", None)
+        site.execsitecustomize()
