@@ -2,6 +2,7 @@
 
 import re
 import time
+import unicodedata
 import uuid
 from collections.abc import Callable
 
@@ -35,6 +36,7 @@ class Catalog:
         """
         function = Function()
         function.CopyFrom(wanted)
+        function.function_name, function.handler = _composed(wanted.function_name), _composed(wanted.handler)
         fill_defaults(function)
         check(function)
         await self._check_code_is_theirs(function)
@@ -52,7 +54,7 @@ class Catalog:
 
     async def newest(self, name: str) -> Function:
         """Return the caller's newest function of this name. NotFoundError when there is none."""
-        return await self._store.newest_function(caller.caller().owner, name)
+        return await self._store.newest_function(caller.caller().owner, _composed(name))
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[Function], str]:
         """Return the caller's functions, newest first, and the next page's token. All owners' for the grid itself."""
@@ -84,6 +86,11 @@ class Catalog:
                 "is in another function's folder; use a key of a function of yours, leave function_id out to take the "
                 "folder's name as the id, or upload the code",
             ) from None
+
+
+def _composed(name: str) -> str:
+    """Return a name as it is typed: macOS spells the names of files with their letters taken apart."""
+    return unicodedata.normalize("NFC", name)
 
 
 def check(function: Function) -> None:

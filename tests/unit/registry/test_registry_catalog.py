@@ -1,5 +1,6 @@
 """The rules of functions."""
 
+import unicodedata
 import uuid
 
 import pytest
@@ -177,7 +178,7 @@ def test_every_canonical_uuid_is_an_id(function_id: uuid.UUID):
     check(fill_defaults(a_function(function_id=str(function_id))))
 
 
-@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=128))
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=42))  # composed, one may become three
 def test_names_of_any_script_are_names(name):
     check(fill_defaults(a_function(function_name=name)))
 
@@ -220,6 +221,18 @@ async def test_another_owners_function_does_not_exist(catalog):
         assert await catalog.page(0, "") == ([], "")
     with calling("kim"):
         assert await catalog.get(function.function_id) == function
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+async def test_a_name_is_found_however_its_letters_are_composed(catalog, form):
+    name, handler = (unicodedata.normalize("NFD", text) for text in ("인사 é", "모듈/é.함수"))
+    with calling("kim"):
+        created = await catalog.create(a_function(function_name=name, handler=handler))
+
+        found = await catalog.newest(unicodedata.normalize(form, name))
+
+    assert found == created
+    assert (found.function_name, found.handler) == ("인사 é", "모듈/é.함수")
 
 
 async def test_the_grid_sees_everybodys_functions(catalog):
