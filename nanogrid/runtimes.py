@@ -102,6 +102,7 @@ def _python(version: str) -> Runtime:
         f"nanogrid/python:{version}-fat",
         (".py",),
         Program("python3", "python/main.py"),
+        modules=("main", "lambda_function", "main"),  # what AWS calls the file of a function made in its console
         executable=name,
     )
 

@@ -112,6 +112,15 @@ async def test_a_file_called_like_a_standard_module_is_the_handler(python_bench:
     assert value[5].endswith(f"/{name}.py")
 
 
+async def test_a_neighbour_called_like_a_standard_module_does_not_break_the_runtime(python_bench: Bench) -> None:
+    names = ["asyncio", "selectors", "unicodedata", "traceback", "logging", "numpy", "site", "warnings"]
+    code = "async def 처리(event, context):\n    assert event\n    return event\n"
+    loaded = await python_bench.load({"앱.py": code, **{f"{n}.py": "1/0\n" for n in names}}, handler="앱.처리")
+
+    assert (await loaded.call(1)).value == 1
+    assert (await loaded.call(0)).error.message == "AssertionError"
+
+
 async def test_a_program_called_like_a_standard_module_has_the_library(python_bench: Bench) -> None:
     code = (
         "import logging, json, sys\nfrom string import Template\nprint(json.dumps([Template.__name__, sys.argv[0]]))\n"

@@ -84,6 +84,8 @@ def test_a_name_that_is_like_none_is_answered_with_the_list():
         ("python3.11", ["main.py", "other.py"], "main.handler"),
         ("python3.11", ["a.py", "b.py"], "main.handler"),
         ("python3.11", ["hello.py", "data.json"], "hello.handler"),
+        ("python3.11", ["lambda_function.py", "tools.py"], "lambda_function.handler"),
+        ("python3.11", ["lambda_function.py", "main.py"], "main.handler"),
         ("python3.11", [], "main.handler"),
         ("nodejs18.x", ["index.js", "lib.js"], "index.handler"),
         ("nodejs18.x", ["index.js", "main.mjs"], "main.handler"),

@@ -11,6 +11,7 @@ import sys
 from nanogrid_runtime.context import Context
 from nanogrid_runtime.environment import set_call
 from nanogrid_runtime.failures import FunctionFailed, describe, users_part
+from nanogrid_runtime.sources import import_standard
 from nanogrid_runtime.streams import flush
 
 
@@ -22,12 +23,12 @@ class Loop:
 
     def finish(self, awaitable):  # noqa: ANN001, ANN201 - whatever the handler returned
         """Return the awaited result."""
-        import asyncio  # noqa: PLC0415 - most functions never need it
 
         async def wait():  # noqa: ANN202
             return await awaitable
 
         if self._loop is None:
+            asyncio = import_standard("asyncio")  # most functions never need it
             self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self._loop)
         return self._loop.run_until_complete(wait())

@@ -45,9 +45,7 @@ def _composed(name: str) -> str:
     """The name as it is typed, and as /code has it: what was copied from a Mac's folder may have é in two parts."""
     if name.isascii():
         return name
-    import unicodedata  # noqa: PLC0415 - a library of its own, which few need
-
-    return unicodedata.normalize("NFC", name)
+    return sources.import_standard("unicodedata").normalize("NFC", name)
 
 
 def _imported(name: str, source, code: str):  # noqa: ANN001, ANN202 - a Source or None; a module
@@ -64,8 +62,11 @@ def _imported(name: str, source, code: str):  # noqa: ANN001, ANN202 - a Source 
 
 
 def _missing(name: str, code: str) -> FunctionFailed:
-    there = ", ".join(sorted(os.listdir(code))[:_LISTED]) or "nothing"
-    return FunctionFailed("InitError", f"handler: there is no module {name!r}; the code has: {there}")
+    there = sorted(os.listdir(code))
+    modules = [entry[:-3] for entry in there if entry.endswith(".py")]
+    hint = f"; name the one that is meant, such as {modules[0]}.handler" if modules else ""
+    listed = ", ".join(there[:_LISTED]) or "nothing"
+    return FunctionFailed("InitError", f"handler: there is no module {name!r}; the code has: {listed}{hint}")
 
 
 def _callable(module, name: str, attributes: tuple):  # noqa: ANN001, ANN202 - a module and what is in it

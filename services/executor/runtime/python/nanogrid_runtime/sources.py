@@ -123,6 +123,16 @@ def make_way(source: Source) -> None:
         sys.path[:] = [*_STANDARD, *(entry for entry in sys.path if entry not in _STANDARD)]
 
 
+def import_standard(name: str):  # noqa: ANN201 - a module
+    """Import a module of the standard library, whatever of that name the function has."""
+    path = list(sys.path)
+    sys.path[:] = _STANDARD
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path[:] = path
+
+
 def extend_path(code: str, python_path: str) -> None:
     """Put the code's folder first on the path, then PYTHONPATH, and run the `sitecustomize` of that."""
     given = [entry for entry in python_path.split(os.pathsep) if entry]
