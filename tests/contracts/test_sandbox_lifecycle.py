@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nanogrid.runtimes import Runtime
 from services.executor.sandbox import SandboxSettings, SandboxStartError, open_provider
 from services.executor.sandbox.process_group import executor_groups
 from support.sandboxes import PYTHON, Bench, OpenBench, open_bench
@@ -117,7 +117,7 @@ async def test_giving_up_on_a_creation_leaves_nothing(bench: Bench) -> None:
 
 
 async def test_a_sandbox_that_cannot_start_is_an_error_that_leaves_nothing(bench: Bench) -> None:
-    missing = Runtime("python3.0", "python", "nanogrid/python:3.0-fat", (".py",))
+    missing = replace(PYTHON, name="python3.0", image="nanogrid/python:3.0-fat", executable="python3.0")
 
     with pytest.raises(SandboxStartError, match=r"python3\.0"):
         await bench.provider.create(missing)
