@@ -1,4 +1,4 @@
-"""Who a function is and what its machine is called: its uid has an account and a home, its loopback has names."""
+"""Each sandbox's uid has an account and a home, and its loopback has names."""
 
 import json
 from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from services.executor.sandbox import CallError, Kind
 from support.sandboxes import Bench
 
-# Variables that bear each other: name → value, an expression that looks for what it does, what that sees.
+# Variables that bear each other: name → value, an expression that looks for its effect, the effect.
 Looks = dict[str, tuple[str, str, object]]
 SOME: Looks = {
     "LD_LIBRARY_PATH": ("/code/lib", "ctypes.CDLL('libown.so').own()", 7),

@@ -1,4 +1,4 @@
-"""What Python code written for AWS Lambda relies on: its root logger, its context, and AWS's own library of them."""
+"""Python code written for AWS Lambda has its root logger and its context, as AWS's own library expects them."""
 
 import importlib.util
 import json
@@ -236,7 +236,7 @@ REQUEST = {
 
 @pytest.fixture(scope="module")
 def powertools() -> dict[str, str | bytes]:
-    """AWS's library and what it needs, as pip puts them beside a function."""
+    """AWS's library and its dependencies, as pip puts them beside a function."""
     names = ("aws_lambda_powertools", "aws_xray_sdk", "jmespath", "typing_extensions", "wrapt")
     found = [importlib.util.find_spec(name) for name in names]
     files: dict[str, str | bytes] = {"main.py": POWERTOOLS}

@@ -1,4 +1,4 @@
-"""The process a Python function runs in: its start, its threads and children, what C code in it prints, its end."""
+"""The process a Python function runs in: its threads and children, and the output of C code in it."""
 
 import pytest
 
@@ -59,7 +59,7 @@ def handler(event, context):
     assert called.printed.out == "heard\n"
 
 
-# What a module may start when it is imported, and a handler that needs it to be alive.
+# Things that a module starts when it is imported, and a handler that needs them to be alive.
 STARTED = {
     "a thread": """
 import queue, threading

@@ -6,7 +6,7 @@ HOST_NAME = "nanogrid"
 USER = "nanogrid"
 HOME = "/tmp"  # noqa: S108 - the sandbox's own
 
-# What a container has beside its own user; nothing else of its root file system belongs to anybody but root.
+# A container's other accounts; all files of its root file system are root's.
 _USERS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _GROUPS = "root:x:0:\nnogroup:x:65534:\n"
 

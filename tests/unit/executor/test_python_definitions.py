@@ -1,4 +1,4 @@
-"""Whether a Python module may define its handler is read from its source, and in doubt it does."""
+"""A Python module's source tells if it may define its handler, and in doubt it does."""
 
 import importlib.util
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What the resident Python runtime is made of."""
+"""The parts of the resident Python runtime."""

@@ -38,7 +38,7 @@ _LOOP = Loop()
 
 
 def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple[dict, bytes]:  # noqa: ANN001
-    """The answer's header and the result as JSON. A handler that exits ends the process."""
+    """Return the answer's header and the result as JSON. A handler that exits ends the process."""
     try:
         set_call(header["job_id"], payload)
         result = handler(_with_any_digits(json.loads, payload), Context(header, function))
@@ -65,7 +65,7 @@ def _exit(ended: SystemExit) -> None:
 
 
 def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 - a loading.Program
-    """Run the program as Python itself would; call it in a process of its own and exit with what it returns."""
+    """Run the program as Python itself would; call it in a process of its own and exit with its return value."""
     set_call(header["job_id"], payload)
     stdin = os.open(os.environ["PAYLOAD_FILE"], os.O_RDONLY)
     os.dup2(stdin, 0)
@@ -84,7 +84,7 @@ def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 -
 
 
 def _main_module(source):  # noqa: ANN001, ANN202 - a sources.Source; the module
-    """The module `__main__` of a script: its neighbours can be imported, by relative imports too."""
+    """Make the module `__main__` of a script. Its neighbours can be imported, by relative imports too."""
     sys.argv = [source.path]
     if source.folder not in sys.path:
         sys.path.insert(0, source.folder)

@@ -1,28 +1,28 @@
-"""What a handler learns about its call."""
+"""The context that a handler is called with."""
 
 from __future__ import annotations
 
 import os
 import time
 
-_NO_LIMIT_MS = 2**31 - 1  # what a call without a deadline has left: more than anyone waits for
+_NO_LIMIT_MS = 2**31 - 1  # left to a call without a deadline
 # Libraries take an ARN apart by its colons, and look for a region and an account of twelve digits in it.
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
 
 
 class Identity:
-    """Who called, where Amazon Cognito knows it; here it never does."""
+    """The caller as Amazon Cognito knows it. Here there is none."""
 
     cognito_identity_id = None
     cognito_identity_pool_id = None
 
 
 class Context:
-    """One call. The names are AWS Lambda's where it has one, and what it says is of the same form."""
+    """One call. Names and forms are AWS Lambda's where it has them."""
 
     function_version = "$LATEST"
-    client_context = None  # what a mobile SDK would have sent
+    client_context = None  # sent by mobile SDKs only
     tenant_id = None
 
     def __init__(self, header: dict, function: dict) -> None:

@@ -1,7 +1,7 @@
 """Reads a module's source for the names it may define. Nothing is run.
 
 In doubt a name is defined: taking a handler for a program would answer its caller with nothing, and the opposite
-mistake is an error that its author sees. Doubtful is what binds names that are not spelt out: star imports, exec, and
+mistake is an error that its author sees. Doubtful are bindings of names that are not spelt out: star imports, exec, and
 writing to the module or its dictionary by another way than assigning.
 """
 
@@ -26,7 +26,7 @@ _READ_KEYWORDS = {None, "globals", "globalns", "locals", "localns"}  # None = **
 
 
 def may_define(source: bytes, path: str, module: str, names: tuple) -> bool:
-    """Whether importing the source as `module` may bind one of the names. SyntaxError where it is no Python."""
+    """Return whether importing the source as `module` may bind one of the names. SyntaxError where it is no Python."""
     tree = compile(source, path, "exec", _ONLY_AST, dont_inherit=True)
     return _Reader(module, names).finds(tree)
 
@@ -54,7 +54,7 @@ class _Reader:
         )
 
     def _spells(self, node, parent) -> bool:  # noqa: ANN001
-        """Whether a node at module level names what it binds, and it is one of ours."""
+        """Return whether a node at module level spells the name it binds, and it is one of ours."""
         if _kind(node) == "Name" and node.id in {"exec", "globals"} and not _is_called(node, parent):
             return True  # under another name it cannot be followed
         if _kind(parent) == "AnnAssign" and parent.value is None:
@@ -63,7 +63,7 @@ class _Reader:
         return "*" in bound or not self._names.isdisjoint(bound)
 
     def _calls(self, node, outside) -> bool:  # noqa: ANN001
-        """Whether a call binds by itself: exec, or setattr on the module."""
+        """Return whether a call binds by itself: exec, or setattr on the module."""
         given = node.args
         if _is_builtin(node.func, "exec") and given:
             named = [keyword.value for keyword in node.keywords if keyword.arg == "globals"]
@@ -74,14 +74,14 @@ class _Reader:
         return is_setting and self._may_say(given[1])
 
     def _escapes(self, node, parent) -> bool:  # noqa: ANN001
-        """Whether the module is changed or replaced here, or handed to what may change it."""
+        """Return whether the module is changed or replaced here, or handed to a function that may change it."""
         if _kind(parent) == "Attribute":
             changed = _is_stored(parent) and parent.attr in {*self._names, "__class__"}
             return changed or parent.attr == "__setattr__"
         return (_kind(node) == "Subscript" and _is_stored(node)) or self._is_handed_over(node, parent)
 
     def _is_written(self, node, parent, outside) -> bool:  # noqa: ANN001
-        """Whether the module's dictionary is changed here, or handed to what may change it."""
+        """Return whether the module's dictionary is changed here, or handed to a function that may change it."""
         if not self._is_dictionary(node, outside):
             return False
         if _kind(parent) == "Subscript":
@@ -98,13 +98,13 @@ class _Reader:
         return handed and _last_name(parent.func) not in {*_READERS, "globals", "vars", "exec", "setattr"}
 
     def _may_say(self, text, *, within: bool = False) -> bool:  # noqa: ANN001
-        """Whether an expression's value may be one of the names, or have it within."""
+        """Return whether an expression's value may be one of the names, or have it within."""
         if _kind(text) != "Constant":
             return True
         return any(name in str(text.value) if within else name == text.value for name in self._names)
 
     def _is_module(self, node) -> bool:  # noqa: ANN001
-        """Whether an expression is the module itself, by one of the usual ways to get at it."""
+        """Return whether an expression is the module itself, by one of the usual ways to get at it."""
         kind = _kind(node)
         if kind == "Name":
             return node.id in self._selves
@@ -122,7 +122,7 @@ class _Reader:
         return getattr(node, "id", None) == "__name__" or getattr(node, "value", None) == self._module
 
     def _is_dictionary(self, node, outside) -> bool:  # noqa: ANN001
-        """Whether an expression is the module's dictionary."""
+        """Return whether an expression is the module's dictionary."""
         if _kind(node) == "Attribute":
             return node.attr in _DICTIONARY_ATTRIBUTES or (node.attr == "__dict__" and self._is_module(node.value))
         if _kind(node) != "Call":
@@ -133,7 +133,7 @@ class _Reader:
         return _is_builtin(node.func, "globals") or (here and outside)
 
     def _names_of_module(self, node) -> list:  # noqa: ANN001
-        """The variables that a node makes hold the module itself."""
+        """List the variables that a node makes hold the module itself."""
         kind = _kind(node)
         if kind == "Import":
             return [alias.asname or alias.name for alias in node.names if alias.name == self._module]
@@ -161,7 +161,7 @@ def _walk(tree):  # noqa: ANN001, ANN202 - yields each node, its parent, and whe
 
 
 def _names_bound(node) -> set:  # noqa: ANN001
-    """The names that a node binds where it stands, and those that it says are bound. `*` = any."""
+    """Collect the names that a node binds where it stands, and those that it says are bound. `*` = any."""
     kind = _kind(node)
     if kind in _NAMED_BY:
         return {getattr(node, _NAMED_BY[kind])}
@@ -175,7 +175,7 @@ def _names_bound(node) -> set:  # noqa: ANN001
 
 
 def _is_main_guard(node) -> bool:  # noqa: ANN001
-    """Whether a node is `if __name__ == "__main__"`, alone or with further conditions."""
+    """Return whether a node is `if __name__ == "__main__"`, alone or with further conditions."""
     if _kind(node) != "If":
         return False
     test = node.test
@@ -202,7 +202,7 @@ def _is_called(node, parent) -> bool:  # noqa: ANN001
 
 
 def _is_builtin(node, name: str) -> bool:  # noqa: ANN001
-    """Whether an expression is the builtin function `name`."""
+    """Return whether an expression is the builtin function `name`."""
     if _kind(node) == "Attribute":
         return node.attr == name and getattr(node.value, "id", "") in {"builtins", "__builtins__"}
     return getattr(node, "id", "") == name

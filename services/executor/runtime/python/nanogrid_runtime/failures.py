@@ -1,4 +1,4 @@
-"""What went wrong in user code, as data its author can read: type, message, and a stack without our own frames."""
+"""Failures of user code as data for its author: type, message, and a stack without our own frames."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def describe(error: BaseException, kind: str) -> dict:
 
 
 def as_init_error(error: BaseException) -> dict:
-    """The failure of a function that could not be loaded."""
+    """Describe why a function could not be loaded."""
     if isinstance(error, SystemExit):
         error = FunctionFailed("InitError", f"the function exited while it was loaded (status {error.code!r})")
     return describe(error, "InitError")
 
 
 def _shown(text: str) -> str:
-    """The text as JSON can carry it: half a character (a lone surrogate) is spelt out."""
+    """Return the text as JSON can carry it: half a character (a lone surrogate) is spelt out."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

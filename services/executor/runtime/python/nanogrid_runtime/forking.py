@@ -11,19 +11,19 @@ import warnings
 from nanogrid_runtime import calling, loading, streams, wire
 from nanogrid_runtime.failures import as_init_error
 
-# What a child tells its parent: it has loaded the handler, it is sending its answer, it has sent it, it could not load.
+# A child's words to its parent: the handler is loaded, the answer is being sent, it is sent, loading failed.
 _READY, _SENDING, _SENT, _FAILED = b"r", b"<", b">", b"x"
 
 
 def can_fork() -> bool:
-    """Whether a fork would take along all that runs: neither other threads nor child processes are there."""
+    """Return whether a fork would take along all that runs: there are no other threads and no child processes."""
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return False
     if _threads() == 1:
         return True
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Python 3.12 warns of what is tried here
+        warnings.simplefilter("ignore")  # Python 3.12 warns of just this
         child = os.fork()
     if child == 0:
         os._exit(0)
@@ -52,7 +52,7 @@ class Forked:
         self._control = control
         self._function = function
         self._loaded = loaded
-        self._is_ready = loaded is not None  # whether the executor was told
+        self._is_ready = loaded is not None  # as the executor was told
         self._told, self._tell = os.pipe()
         os.set_blocking(self._told, False)
 
@@ -99,7 +99,7 @@ class Forked:
         return call
 
     def _load(self) -> dict | None:
-        """Load the handler in this child, and the failure if it cannot be. What loading prints was heard once."""
+        """Load the handler in this child, unheard: it was heard once. Return the failure if it cannot be."""
         failure = None
         try:
             with streams.silenced():
@@ -116,7 +116,7 @@ class Forked:
         return failure
 
     def _rehearse(self) -> None:
-        """Walk the road of a call once while nobody waits: writing to a page shared with the parent copies it."""
+        """Rehearse a call before one comes: writing to a page shared with the parent copies it."""
         calling.call_handler(lambda event, _: event, {"job_id": ""}, b'{"a": [1, "b"]}', self._function)
 
     def _answer_for(self, status: int) -> None:
@@ -128,7 +128,7 @@ class Forked:
         code = 128 + killer if killer else os.WEXITSTATUS(status)
         self._is_ready = self._is_ready or _READY in told
         if not self._is_ready and _FAILED not in told:
-            os._exit(code)  # while it was loaded: whoever started us knows what to call that
+            os._exit(code)  # while it was loaded, which PID 1 reports
         if told.endswith(_SENT):
             return
         if told.endswith((_SENDING, _FAILED)):

@@ -1,4 +1,4 @@
-"""Finds what a handler's name means: a function to call, or a module to run as a program."""
+"""Finds the function that a handler names, or the module to run as a program."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from nanogrid_runtime import logs, sources
 from nanogrid_runtime.definitions import may_define
 from nanogrid_runtime.failures import FunctionFailed
 
-_DEFAULT = "handler"  # the attribute that a handler nobody chose has
-_STANDS_IN = "lambda_handler"  # what AWS's own examples call it
+_DEFAULT = "handler"  # the attribute of a default handler
+_STANDS_IN = "lambda_handler"  # its name in AWS's own examples
 _LISTED = 20  # names in a message
 
 
@@ -24,7 +24,7 @@ class Program:
 
 
 def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the function's author made callable
-    """The callable behind `handler`, or its Program. Whatever user code raises while it is imported comes through."""
+    """Return the callable behind `handler`, or its Program. Exceptions of user code, while imported, come through."""
     module, _, attribute = _composed(handler).rpartition(".")
     if not module or not attribute:
         raise FunctionFailed("InitError", f"handler: {handler!r} is not of the form module.function")
@@ -42,7 +42,7 @@ def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the f
 
 
 def _composed(name: str) -> str:
-    """The name as it is typed, and as /code has it: what was copied from a Mac's folder may have é in two parts."""
+    """Return the name as it is typed, and as /code has it: copied from a folder on macOS, é may be in two parts."""
     if name.isascii():
         return name
     return sources.import_standard("unicodedata").normalize("NFC", name)
@@ -85,7 +85,7 @@ def _callable(module, name: str, attributes: tuple):  # noqa: ANN001, ANN202 - a
 
 
 def _functions_of(module) -> list:  # noqa: ANN001
-    """The names of a module's own functions and classes; where it has none, of those it imported."""
+    """List the names of a module's own functions and classes; where it has none, of those it imported."""
     found = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
     own = [name for name, value in found.items() if getattr(value, "__module__", None) == module.__name__]
     return own or list(found)

@@ -25,7 +25,7 @@ class ImportHook:
     """Sets logging up right after the function has imported it: most never do."""
 
     def find_spec(self, name, path=None, target=None):  # noqa: ANN001, ANN201 - the import system's protocol
-        """The usual answer for the standard library's logging, with our set-up behind its loader."""
+        """Answer for the standard library's logging: the usual spec, with our set-up behind its loader."""
         if name != "logging":
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -75,7 +75,7 @@ def set_up(logging) -> None:  # noqa: ANN001 - the module, which we do not impor
 
 def _handler(logging):  # noqa: ANN001, ANN202 - a Handler
     class LambdaHandler(logging.StreamHandler):
-        """Prints to what is stderr now."""
+        """Prints to the stderr of the moment."""
 
         @property
         def stream(self):  # noqa: ANN202
@@ -97,7 +97,7 @@ def _handler(logging):  # noqa: ANN001, ANN202 - a Handler
 
 
 def _is_printed(record, ours, logging) -> bool:  # noqa: ANN001 - a LogRecord, our handler
-    """Whether a handler of the function's own prints the record, from its logger up to the root."""
+    """Return whether a handler of the function's own prints the record, from its logger up to the root."""
     logger = logging.Logger.manager.loggerDict.get(record.name, logging.root)
     while isinstance(logger, logging.Logger):
         for handler in logger.handlers:
@@ -108,7 +108,7 @@ def _is_printed(record, ours, logging) -> bool:  # noqa: ANN001 - a LogRecord, o
 
 
 def _prints(handler, logging) -> bool:  # noqa: ANN001
-    """Whether what a handler takes ends in our output. A class that we do not know is taken to print."""
+    """Return whether a handler's lines end in our output. An unknown class is taken to print."""
     if isinstance(handler, logging.NullHandler):
         return False
     if isinstance(handler, logging.FileHandler):

@@ -26,7 +26,7 @@ _LOADS_IN_CHILDREN = "children"
 
 
 def is_needed(env: dict) -> bool:
-    """Whether a function's environment has something that this process should have been started with."""
+    """Return whether a function's environment has variables that this process should have been started with."""
     return any(
         (name.startswith(_READ_AT_START) or name in _READ_AT_START_NAMES)
         and name != _ADDED_LATER
@@ -51,7 +51,7 @@ def restart(control: Wire, function: dict, *, loads_in_children: bool = False): 
 
 
 def resume(arguments: list) -> tuple[Wire, dict, bool]:
-    """What `restart` left on the command line: the connection, the function, and whether to load it in children."""
+    """Take over from `restart`: the connection, the function, and True if it is to be loaded in children."""
     connected, carried, how = arguments
     control = Wire(socket.socket(fileno=int(connected)))
     os.set_inheritable(control.fileno(), False)

@@ -13,8 +13,8 @@ _LIBRARY = os.path.dirname(os.__file__)
 _STANDARD = [entry for entry in sys.path if entry == _LIBRARY or entry.startswith(_LIBRARY + "/lib-dynload")]
 _STANDARD += [entry for entry in sys.path if entry.endswith(".zip")]
 
-# What `multiprocessing` calls the file of the main module in a process that it spawns, where it runs it again. Its
-# classes and functions can so be sent there and back, though no import could find them.
+# `multiprocessing` runs the file of the main module again in a process that it spawns, under this name. Classes and
+# functions of it can so be sent there and back, though no import could find them.
 _MAIN = "__mp_main__"
 _MOST_DOTS = 6  # that may be part of a file's name; further ones are taken for folders
 
@@ -39,7 +39,7 @@ class Source:
 
     @property
     def package(self) -> str:
-        """What its relative imports are relative to; empty where there is nothing."""
+        """The package of its relative imports, empty where there is none."""
         parents = self._parts if self._is_package else self._parts[:-1]
         return "" if any("." in part for part in parents) or is_taken(self.name) else ".".join(parents)
 
@@ -49,7 +49,7 @@ class Source:
         return ModuleSpec(self.name, None, origin=self.path) if self.package and not self._has_dots else None
 
     def read(self) -> bytes:
-        """The source text."""
+        """Return the source text."""
         with open(self.path, "rb") as file:
             return file.read()
 
@@ -64,7 +64,7 @@ class Source:
         return importlib.import_module(self.name)
 
     def _borrow_name(self) -> None:
-        """Be found as a part of the library's module of the same name, which stays what it is."""
+        """Be found as a part of the library's module of the same name, which stays itself."""
         library = importlib.import_module(self._parts[0])
         library.__path__ = [*getattr(library, "__path__", ()), os.path.join(self._code, self._parts[0])]
 
@@ -81,7 +81,7 @@ class Source:
 
 
 def find(module: str, code: str):  # noqa: ANN201 - a Source or None
-    """The source file that a handler's module names: dots stand for slashes, or for themselves."""
+    """Find the source file that a handler's module names. Dots stand for slashes, or for themselves."""
     for parts in _readings(module):
         stem = os.path.join(code, *parts)
         for path in (os.path.join(stem, "__init__.py"), stem + ".py"):
@@ -106,7 +106,7 @@ def _readings(module: str):  # noqa: ANN202 - an iterator of lists of parts
 
 
 def is_taken(name: str) -> bool:
-    """Whether a module's first part is the standard library's, or in use by us: importing it would not find a file."""
+    """Return whether a module's first part is the standard library's, or ours: importing it would not find its file."""
     first = name.replace("/", ".").partition(".")[0]
     if first in _IN_USE or BuiltinImporter.find_spec(first) or FrozenImporter.find_spec(first):
         return True

@@ -1,4 +1,4 @@
-"""What is printed: by Python, by C code in the same process, and what of it belongs to which call."""
+"""Output of Python and of C code in the same process, flushed so that each call has its own."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def set_up() -> None:
     chosen = {} if "PYTHONIOENCODING" in os.environ else {"encoding": "utf-8", "errors": "backslashreplace"}
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, **chosen)
-    # Fortran keeps what it prints in buffers of its own, which nobody else can flush.
+    # Fortran prints through buffers of its own, which cannot be flushed from here.
     os.environ.setdefault("GFORTRAN_UNBUFFERED_PRECONNECTED", "y")
 
 
@@ -36,7 +36,7 @@ def flush() -> None:
 
 @contextlib.contextmanager
 def silenced():  # noqa: ANN201 - an iterator, not worth an import here
-    """Send what is printed meanwhile nowhere, by Python, by C and by child processes."""
+    """Drop the output of Python, of C and of child processes meanwhile."""
     flush()
     kept = [(number, os.dup(number)) for number in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -21,7 +21,7 @@ class Wire:
         self._socket = connected
 
     def fileno(self) -> int:
-        """The socket's descriptor."""
+        """Return the socket's descriptor."""
         return self._socket.fileno()
 
     def close(self) -> None:
@@ -71,7 +71,7 @@ def dial(folder: str) -> Wire:
 
 
 def next_call(wire: Wire) -> tuple[dict, bytes]:
-    """The next call's header and its event as JSON. EOFError when there is none to come."""
+    """Wait for the next call. Return its header and its event as JSON. EOFError when there is none to come."""
     kind, body = wire.receive()
     if kind != CALL:
         raise EOFError
