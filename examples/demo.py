@@ -1,4 +1,4 @@
-"""Uploads the examples to the NanoGrid whose address it is given, calls them over REST and shows what comes back."""
+"""Uploads the examples to the grid at the given URL, calls them over REST and prints the answers."""
 
 import base64
 import io
@@ -121,7 +121,7 @@ def get(api, path):
 
 
 def bundle(folder):
-    """A folder as a zip, for an upload."""
+    """Zip a folder for an upload. Return its name and bytes."""
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as target:
         for file in sorted(folder.glob("*.py")):
@@ -130,7 +130,7 @@ def bundle(folder):
 
 
 def sample_png(width, height):
-    """A picture made of nothing: a colour gradient, as a PNG."""
+    """Return a colour gradient as a PNG."""
     rows = b"".join(
         b"\0" + bytes(value for x in range(width) for value in (x * 255 // width, y * 255 // height, 128))
         for y in range(height)

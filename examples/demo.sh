@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A grid of its own (data folder, ports), the examples on it, and down again, whatever happens.
+# Starts a separate grid (own data folder and ports), runs the examples on it and stops it, also after a failure.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

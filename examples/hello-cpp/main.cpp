@@ -1,4 +1,4 @@
-// The smallest useful C++ function: event in on stdin, result out as the last line.
+// The smallest useful C++ function: reads its event from stdin and prints its result as the last line.
 #include <iostream>
 #include <nlohmann/json.hpp>
 

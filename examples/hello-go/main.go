@@ -1,4 +1,4 @@
-// The smallest useful Go function: event in on stdin, result out as the last line.
+// The smallest useful Go function: reads its event from stdin and prints its result as the last line.
 package main
 
 import (

@@ -1,4 +1,4 @@
-"""Resizes a picture: base64 in, `/output/resized.png` out. What lies in /output comes back as a URL.
+"""Resizes a picture: takes base64 and writes `/output/resized.png`. Files in /output are returned as URLs.
 
 nanogrid upload examples/image-processor
 nanogrid run image-processor @event.json   # {"image": "<base64>", "width": 320, "height": 200}

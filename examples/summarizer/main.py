@@ -1,4 +1,4 @@
-"""Summarises a text with the AI node: text in, a few sentences out.
+"""Summarises a text in a few sentences with the AI node.
 
 nanogrid upload examples/summarizer
 nanogrid run summarizer '{"text": "A long story …"}'   # and "sentences": 5, if three are too few
@@ -9,7 +9,7 @@ import os
 import requests  # every Python image of NanoGrid has it
 
 MODEL = "llama3:8b"
-CONNECT_S, ANSWER_S = 10, 240  # an 8B model on a CPU takes its time; the function's own timeout is 300 s
+CONNECT_S, ANSWER_S = 10, 240  # an 8B model on a CPU is slow, and the function's timeout is 300 s
 
 
 def handler(event, context):
@@ -21,7 +21,7 @@ def handler(event, context):
 
 
 def generate(prompt):
-    """Ask the AI node; what is wrong with it becomes the job's error."""
+    """Ask the AI node. Its failures become the job's error."""
     question = {"model": MODEL, "prompt": prompt, "stream": False}
     try:
         answer = requests.post(

@@ -1,4 +1,4 @@
-"""The grid's stores beside an archive, in folders."""
+"""Sets up the grid's stores and an archive in folders."""
 
 import asyncio
 import hashlib

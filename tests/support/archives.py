@@ -1,4 +1,4 @@
-"""Zips made by hand, byte by byte, so that every lie a zip can tell can be told."""
+"""Builds zips byte by byte, with any field wrong."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ FOLDER = 0o040755
 
 @dataclass
 class Member:
-    """One entry. `local` and `central` override fields of one header only; `after` are bytes behind its content."""
+    """One entry. `local` and `central` override fields of one header, `both` of both. `after` follows its content."""
 
     name: str | bytes
     content: bytes = b"x"
@@ -84,7 +84,7 @@ def end_record(directory: bytes, start: int, count: int, comment: bytes = b"", /
 
 
 def end_record64(directory: bytes, start: int, count: int, /, **over: int) -> bytes:
-    """The zip64 end record and its locator, as they follow the directory."""
+    """Return the zip64 end record and its locator, as they follow the directory."""
     f = {
         "length": 44, "disk": 0, "first": 0, "here": count, "entries": count, "size": len(directory), "offset": start,
         "position": start + len(directory), "disks": 1,
@@ -105,7 +105,7 @@ class Laid:
     count: int
 
     def zip(self, *, middle: bytes = b"", comment: bytes = b"", **over: int) -> bytes:
-        """Put together; `middle` lies between directory and end record."""
+        """Return the zip. `middle` lies between directory and end record."""
         return (
             self.body
             + self.directory
@@ -132,7 +132,7 @@ def archive(*members: Member) -> bytes:
 
 
 def overlap_bomb(copies: int, kernel_bytes: int) -> bytes:
-    """Many entries, each under a name of its own, that share one deflated content: a small file, huge contents."""
+    """Return a zip of many entries that share one deflated content: a small file with huge contents."""
     kernel = Member("kernel", bytes(kernel_bytes), deflate=True).fields()
     body = local_header(kernel) + kernel["data"]
     directory = b"".join(central_header(kernel | {"name": b"%d" % n}, 0) for n in range(copies))
@@ -140,7 +140,7 @@ def overlap_bomb(copies: int, kernel_bytes: int) -> bytes:
 
 
 def quoted_overlap(content: bytes) -> bytes:
-    """Two entries, the first of which contains the second's local header and content as its own stored content."""
+    """Return a zip of two entries, the first storing the second's local header and content as its own content."""
     inner = Member("inner", content).fields()
     quoted = local_header(inner) + inner["data"]
     outer = Member("outer", quoted).fields()

@@ -1,4 +1,4 @@
-"""Speaking to artifacts: whole uploads and downloads in one call each."""
+"""Calls the artifacts service: one function per whole upload or download."""
 
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
@@ -48,7 +48,7 @@ async def upload_output(
 
 
 async def download_code(stub: Any, s3_key: str) -> tuple[pb.CodeInfo, bytes]:
-    """A bundle's description and its bytes."""
+    """Return a bundle's description and its bytes."""
     parts = [part async for part in stub.DownloadCode(pb.DownloadCodeRequest(s3_key=s3_key))]
     assert all(0 < len(part.chunk) <= CHUNK_BYTES for part in parts[1:])
     return parts[0].code, b"".join(part.chunk for part in parts[1:])
@@ -57,7 +57,7 @@ async def download_code(stub: Any, s3_key: str) -> tuple[pb.CodeInfo, bytes]:
 async def download_output(
     stub: Any, key: str, expires_at_s: int = 0, signature: str = ""
 ) -> tuple[pb.OutputInfo, bytes]:
-    """An output file's description and its bytes."""
+    """Return an output file's description and its bytes."""
     request = pb.DownloadOutputRequest(key=key, expires_at_s=expires_at_s, signature=signature)
     parts = [part async for part in stub.DownloadOutput(request)]
     assert all(0 < len(part.chunk) <= CHUNK_BYTES for part in parts[1:])

@@ -1,4 +1,4 @@
-"""Artifacts for tests over real gRPC."""
+"""Settings of the artifacts service for tests over real gRPC."""
 
 from pathlib import Path
 

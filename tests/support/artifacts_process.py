@@ -1,4 +1,4 @@
-"""Artifacts as a process of its own, to be stopped, killed and started again."""
+"""Runs the artifacts service as a process that can be stopped, killed and restarted."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 
 
 class ArtifactsProcess:
-    """`python -m services.artifacts`; what it logs is in `logged`."""
+    """Runs `python -m services.artifacts` and collects its log lines in `logged`."""
 
     def __init__(self, data_dir: Path, environment: Mapping[str, str]) -> None:
         self._environment = {
@@ -54,7 +54,7 @@ class ArtifactsProcess:
         serving.set()
 
     async def stop(self) -> None:
-        """By SIGTERM: it has to end well."""
+        """Stop it with SIGTERM and check that it exits with 0."""
         if self._process and self._process.returncode is None:
             self._process.terminate()
             await self._process.wait()

@@ -1,4 +1,4 @@
-"""What the deployment makes on AWS."""
+"""Creates the resources on AWS that a deployment creates."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ SCRIPT = Path(__file__).parents[2] / "deploy/aws/create.py"
 
 
 def created(env: Mapping[str, str]) -> dict[str, str]:
-    """Run the deployment's script in this environment; the environment it prints."""
+    """Run the deployment's script in this environment and return the environment it prints."""
     done = subprocess.run(
         [sys.executable, SCRIPT], env=os.environ | env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -24,7 +24,7 @@ def created(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def made_tables() -> str:
-    """Make the registry's tables where this process's AWS is; their URL."""
+    """Create the registry's tables on this process's AWS endpoint and return their URL."""
     client: Any = boto3.client("dynamodb")
     for table in (tables.FUNCTIONS, tables.KEYS):
         list(tables.ensure(client, table, table.name))

@@ -1,4 +1,4 @@
-"""Blobs as the suites of object stores put and read them."""
+"""Puts, reads and lists blobs for the suites of object stores."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the gate says of a zip that it refuses."""
+"""Checks that a zip is refused, and returns the reason."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Speaking as somebody: sets the caller that rules see and that stubs pass on."""
+"""Sets the caller that rules see and that stubs pass on."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from nanogrid.caller import Caller
 
 @contextmanager
 def calling(principal: str | None, *, internal: bool = False) -> Iterator[None]:
-    """Within the block the caller is `principal`; None is the grid itself."""
+    """Set the caller to `principal` inside the block. None is the grid itself."""
     before = caller.caller()
     caller.set_caller(Caller(principal, internal=internal or principal is None, request_id="test"))
     try:

@@ -1,4 +1,4 @@
-"""The command line in tests: how it is run, and what a grid answers it."""
+"""Runs the command line in tests, and holds the answers of a grid."""
 
 import io
 
@@ -27,7 +27,7 @@ FAILED = {
 
 
 def run_command(monkeypatch, capsys, *arguments, typed=""):
-    """Run `nanogrid` in this process, `typed` being what it is told at its prompts: (exit code, stdout, stderr)."""
+    """Run `nanogrid` in this process with `typed` on stdin. Return (exit code, stdout, stderr)."""
     monkeypatch.setattr("sys.argv", ["nanogrid", *map(str, arguments)])
     monkeypatch.setattr("sys.stdin", io.StringIO(typed))
     with pytest.raises(SystemExit) as left:

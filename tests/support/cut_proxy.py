@@ -1,4 +1,4 @@
-"""A TCP proxy whose connections can be cut at will."""
+"""A TCP proxy that cuts its connections on demand."""
 
 import contextlib
 import socket
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class CutProxy:
-    """Passes bytes to the port `upstream`; new connections only while `is_open`."""
+    """Passes bytes to the port `upstream`. Accepts new connections only while `is_open`."""
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
@@ -28,7 +28,7 @@ class CutProxy:
                 self._connect(client)
 
     def cut(self) -> None:
-        """Reset every connection there is."""
+        """Cut every open connection."""
         with self._lock:
             ends, self._open = self._open, []
         for end in ends:
@@ -37,7 +37,7 @@ class CutProxy:
             end.close()
 
     def close(self) -> None:
-        """Take no more connections and cut those there are."""
+        """Refuse new connections and cut the open ones."""
         self.is_open = False
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""A stand-in for the artifacts service behind the wire: bytes in memory, links signed with a word."""
+"""A stand-in for the artifacts service over gRPC: holds bytes in memory and signs links with a fixed word."""
 
 import hashlib
 import uuid
@@ -16,7 +16,7 @@ EXPIRES = 2_000_000_000
 
 
 class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
-    """Keeps what the gateway stores, and fails the way a test tells it to."""
+    """Holds the uploads of the gateway, and fails as the test sets it."""
 
     def __init__(self) -> None:
         self.code: dict[str, bytes] = {}
@@ -27,12 +27,12 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self.content_type = "text/plain"
         self.absolute_links = False
         self.breaks_off = False  # downloads end in the middle
-        self.refusal: NanoGridError | None = None  # raised by every call until it is taken away
-        self.begun = 0  # uploads whose header came
+        self.refusal: NanoGridError | None = None  # raised by every call while set
+        self.begun = 0  # uploads that sent their header
         self.deleted = 0
         self.downloads_over = 0
         self.chunks_sent = 0
-        self.ended = 0  # and those that are over, one way or another
+        self.ended = 0  # uploads that are over, complete or not
         self.callers: list[caller.Caller] = []
 
     async def UploadCode(self, request_iterator: AsyncIterator[Any], context_: Any) -> pb.UploadCodeResponse:  # noqa: N802
@@ -70,7 +70,7 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
 
     async def DownloadOutput(self, request: pb.DownloadOutputRequest, _: Any) -> AsyncIterator[Any]:  # noqa: N802
         self._enter()
-        # As the real one, it takes the grid's own word where no signature is given.
+        # Like the real one, it needs no signature from the grid's services.
         good = request.signature in ("", signature(request.key)) and request.expires_at_s in (0, EXPIRES)
         if not good or request.key not in self.outputs:
             raise NotFoundError("no such output")

@@ -1,4 +1,4 @@
-"""A stand-in for the invoker behind the wire: a function's job ends as the test says."""
+"""A stand-in for the invoker over gRPC: a function's job ends as the test sets it."""
 
 import asyncio
 import uuid
@@ -12,7 +12,7 @@ from nanogrid.v1.resources_pb2 import Dialect, ExecutorInfo, Job, JobState
 
 
 class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
-    """Every known function has a job that becomes of its calls; what is missing in it is filled in."""
+    """Answers every call of a known function with the job set for it, completed with ids and times."""
 
     def __init__(self) -> None:
         self.outcomes: dict[str, Job] = {}  # by function id
@@ -23,14 +23,14 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         self.runtimes = ["python3.11"]
         self.asked_for_executors = 0
         self.refusal: NanoGridError | None = None
-        self.finished = asyncio.Event()  # clear it to keep synchronous calls waiting
+        self.finished = asyncio.Event()  # clear it to keep sync calls waiting
         self.finished.set()
         self.arrived = asyncio.Event()
-        self.answered = 0  # synchronous calls that were waited for to the end
+        self.answered = 0  # sync calls that were answered
         self.broken: set[str] = set()  # dependencies that do not work
 
     def probes(self) -> dict[str, Any]:
-        """What the health service asks of the dependencies."""
+        """Return the probes of the dependencies for the health service."""
 
         def probe(name: str) -> Any:
             async def ask() -> None:
@@ -42,7 +42,7 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         return {name: probe(name) for name in ("redis", "queue")}
 
     def will_end(self, function_id: str = "", **fields: Any) -> str:
-        """Say how calls of a function end; SUCCESS with no result unless told otherwise. Returns its id."""
+        """Set the outcome of a function's calls, SUCCESS without a result by default. Return its id."""
         function_id = function_id or str(uuid.uuid4())
         self.outcomes[function_id] = Job(**({"state": JobState.JOB_STATE_SUCCESS} | fields))
         return function_id

@@ -1,4 +1,4 @@
-"""Sandboxes that run nothing: a fake behind the port, for the pool's and the runner's rules."""
+"""Fakes of the sandbox port that run nothing, for the rules of pool and runner."""
 
 import asyncio
 import itertools
@@ -68,7 +68,7 @@ class FakeSandbox:
 
 
 class FakeProvider:
-    """Every knob is public. `gate` holds calls back while it is cleared."""
+    """Creates fakes that behave as its public fields say. `gate` blocks calls while it is cleared."""
 
     isolates = False
 

@@ -1,4 +1,4 @@
-"""An HTTP proxy in front of a stand-in for AWS that fails some requests as AWS does: seeded, and said in AWS's words.
+"""An HTTP proxy in front of a stand-in for AWS that fails some requests as AWS does, repeatable by seed.
 
 Run it with `python -m support.fault_proxy --port 5001 --upstream 127.0.0.1:5000 --seed 7 --errors 0.1`.
 """
@@ -19,9 +19,9 @@ _TARGET = re.compile(rb"\r\nx-amz-target: *DynamoDB", re.IGNORECASE)
 
 @dataclass(slots=True)
 class FaultProxy:
-    """`errors` of the requests are answered 500 or 503 and not passed on; `cut` are, and their answer is lost.
+    """Answers a share `errors` of the requests with 500 or 503, and loses the answers of a share `cut`.
 
-    GET /fault-proxy tells how many of either there were.
+    GET /fault-proxy returns the counts of both.
     """
 
     upstream: str  # host:port
@@ -32,11 +32,11 @@ class FaultProxy:
     lost: int = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, one request: botocore opens another for the next."""
+        """Serve one request per connection: botocore opens a new one for the next."""
         try:
             await self._pass_on(reader, writer)
         except (OSError, EOFError):
-            pass  # whoever hung up does not care for our opinion
+            pass  # the client hung up and expects no answer
         finally:
             writer.close()
 
@@ -72,7 +72,7 @@ class FaultProxy:
 
 
 async def _body(reader: asyncio.StreamReader, head: bytes) -> bytes:
-    """As it came, chunks and all."""
+    """Return the body as received, chunk headers included."""
     if length := _LENGTH.search(head):
         return await reader.readexactly(int(length[1]))
     if not _CHUNKED.search(head):

@@ -1,4 +1,4 @@
-"""A BlobStore in front of another, which fails when it is told to."""
+"""A BlobStore in front of another one, with failures on demand."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
@@ -13,7 +13,7 @@ class FaultyBlobs:
     def __init__(self, real: BlobStore) -> None:
         self.real = real
         self.down = False
-        self.cursed: dict[str, Exception] = {}  # keys that always fail, and how
+        self.cursed: dict[str, Exception] = {}  # keys that always fail, with their errors
         self.counts: Counter[str] = Counter()
 
     def _called(self, method: str, *keys: str) -> None:

@@ -1,4 +1,4 @@
-"""Functions as tests need them."""
+"""Builds functions for tests."""
 
 import uuid
 from typing import Any
@@ -7,7 +7,7 @@ from nanogrid.v1.resources_pb2 import Function
 
 
 def a_function(**fields: Any) -> Function:
-    """A function that the registry takes, but for the fields given."""
+    """Return a function that the registry accepts, with the given fields replaced."""
     function_id = fields.pop("function_id", None) or str(uuid.uuid4())
     known: dict[str, Any] = {
         "function_id": function_id,
@@ -20,7 +20,7 @@ def a_function(**fields: Any) -> Function:
 
 
 def stored(owner: str, name: str, created_us: int, **fields: Any) -> Function:
-    """A function as the catalog hands it to its store."""
+    """Return a function as the catalog passes it to its store."""
     function = a_function(owner=owner, function_name=name, **fields)
     function.created_at.FromMicroseconds(created_us)
     return function

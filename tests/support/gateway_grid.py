@@ -1,4 +1,4 @@
-"""A running gateway: the real application on a real port, the real registry, stand-ins for the services beyond."""
+"""Runs the real gateway and registry on real ports, with stand-ins for artifacts and invoker."""
 
 import asyncio
 import socket
@@ -29,16 +29,16 @@ TOKEN = "the-grids-own"
 
 @dataclass(frozen=True, slots=True)
 class GatewayGrid:
-    """What a test of the gateway holds in its hands. `http` sends the API key of `kim`, where keys are required."""
+    """A running gateway with its backends. `http` sends the API key of `kim`, where keys are required."""
 
     http: httpx.AsyncClient
     artifacts: FakeArtifacts
     invoker: FakeInvoker
-    registry: Any  # the stub, as the grid's own services have it
+    registry: Any  # a stub with the grid's internal token
     url: str
 
     async def clean(self) -> "GatewayGrid":
-        """Forget everything, for the next test of a module that shares one grid."""
+        """Reset everything, for the next test of a module that shares one grid."""
         self.artifacts.__init__()  # type: ignore[misc]
         self.invoker.__init__()  # type: ignore[misc]
         listed = await self.registry.ListFunctions(ListFunctionsRequest(page_size=100))
@@ -47,14 +47,14 @@ class GatewayGrid:
         return self
 
     async def key_of(self, principal: str) -> dict[str, str]:
-        """The headers of a principal with a new key."""
+        """Create an API key for a principal and return the headers with it."""
         made = await self.registry.CreateApiKey(CreateApiKeyRequest(principal=principal))
         return {"authorization": f"Bearer {made.secret}"}
 
 
 @asynccontextmanager
 async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGrid]:
-    """Start everything on free ports. `settings` are the gateway's; authentication is on unless they say otherwise."""
+    """Start everything on free ports. `settings` are the gateway's. Authentication is on by default."""
     artifacts, invoker = FakeArtifacts(), FakeInvoker()
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
@@ -76,7 +76,7 @@ async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGr
         }
         url = await enter(running_gateway(GatewaySettings(**(known | settings))))
         stub = await enter(open_stub(registry_pb2_grpc.RegistryServiceStub, f"127.0.0.1:{registry}", token=TOKEN))
-        # There is no TLS here; loading the certificates for it takes longer than a test.
+        # There is no TLS here, and loading certificates would take longer than a test.
         http = await enter(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False))
         grid = GatewayGrid(http, artifacts, invoker, stub, url)
         http.headers.update(await grid.key_of("kim"))
@@ -85,8 +85,8 @@ async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGr
 
 @asynccontextmanager
 async def running_gateway(settings: GatewaySettings) -> AsyncIterator[str]:
-    """The gateway's own HTTP server on a free port. Yields its URL."""
-    # Said to be TCP, or asyncio leaves Nagle's algorithm on and every answer waits 40 ms.
+    """Run the gateway's HTTP server on a free port and yield its URL."""
+    # Without the protocol number asyncio leaves Nagle's algorithm on, and every answer waits 40 ms.
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listening:
         listening.bind(("127.0.0.1", 0))
         gateway = server(settings)
@@ -106,7 +106,7 @@ def _serving(messages: Any, name: str, rpcs: Any, servicer: Any, probes: dict[st
 
 
 async def _well() -> None:
-    """All is well."""
+    """Succeed always."""
 
 
 async def _nobody(_: str) -> str:

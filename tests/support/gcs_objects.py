@@ -1,4 +1,4 @@
-"""What the Google Cloud Storage stand-in keeps, and the rules that the real one documents for it."""
+"""Holds the objects of the Google Cloud Storage stand-in, by the rules that the real service documents."""
 
 import base64
 import hashlib
@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import google_crc32c
 
-PIECE = 256 * 1024  # all chunks of a resumable upload but the last are multiples of it
+PIECE = 256 * 1024  # chunks of a resumable upload are multiples of it, except the last
 NAME_BYTES = 1024
 PAGE = 1000
 
 
-class Refusal(Exception):  # noqa: N818 - it is an answer
+class Refusal(Exception):  # noqa: N818 - it is an HTTP answer
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -55,7 +55,7 @@ class Stored:
 
 @dataclass
 class Session:
-    """An upload on its way."""
+    """An unfinished upload."""
 
     bucket: str
     query: dict[str, str]
@@ -70,7 +70,7 @@ class Session:
 
 
 class Objects:
-    """Not for several threads at once: the server has the lock."""
+    """All objects by bucket and name. Not thread-safe: the server locks."""
 
     def __init__(self, buckets: Iterable[str]) -> None:
         self.all: dict[tuple[str, str], Stored] = {}
@@ -82,7 +82,7 @@ class Objects:
             raise Refusal(404, "The specified bucket does not exist.")
 
     def check(self, session: Session) -> None:
-        """Before anything is uploaded, and once more when it becomes an object."""
+        """Check bucket, name and preconditions, before the upload and again before the object is stored."""
         self.check_bucket(session.bucket)
         name = session.name
         if not 1 <= len(name.encode()) <= NAME_BYTES or {"\r", "\n"} & set(name) or name in {".", ".."}:

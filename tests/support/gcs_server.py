@@ -25,20 +25,20 @@ RANGE = re.compile(r"bytes (?:(\d+)-(\d+)|\*)/(\d+|\*)")
 
 
 class GcsServer:
-    """Its objects outlive `stop` and `start`; the switches work at once."""
+    """The running server. Its objects survive `stop` and `start`. The fault switches apply at once."""
 
     def __init__(self, *buckets: str) -> None:
         self.objects = Objects(buckets)
-        self.counts: Counter[str] = Counter()  # by operation, whatever became of it
-        self.down = False  # everything is answered 503
-        self.flaky = 0.0  # this share of everything is
-        self.lost_answers = 0  # this many inserts and chunks are taken, and answered 503
-        self.cut_downloads = 0  # this many downloads break off halfway
-        self.damaged_downloads = 0  # this many downloads have a wrong byte
-        self.short_chunks = False  # of a resumable chunk, only half is taken
-        self.token = ""  # what callers must bear; whoever brings an assertion to /token gets it
-        self.issuers: set[str] = set()  # who asked for the token
-        self.revoked: set[str] = set()  # who does not get it
+        self.counts: Counter[str] = Counter()  # by operation, failed ones too
+        self.down = False  # every request is answered 503
+        self.flaky = 0.0  # share of requests answered 503
+        self.lost_answers = 0  # number of inserts and chunks to accept and answer 503
+        self.cut_downloads = 0  # number of downloads to cut halfway
+        self.damaged_downloads = 0  # number of downloads with a wrong byte
+        self.short_chunks = False  # accept only half of a resumable chunk
+        self.token = ""  # bearer token that callers need. POST /token with an assertion returns it
+        self.issuers: set[str] = set()  # issuers that requested the token
+        self.revoked: set[str] = set()  # issuers that are refused
         self.sessions: dict[str, Session] = {}
         self.lock = threading.Lock()
         self.dice = random.Random(20)
@@ -51,7 +51,7 @@ class GcsServer:
 
     @property
     def env(self) -> dict[str, str]:
-        """What the client library needs to end up here, without credentials."""
+        """Return the environment that directs the client library here, without credentials."""
         return {"STORAGE_EMULATOR_HOST": self.url}
 
     def start(self) -> None:
@@ -61,14 +61,14 @@ class GcsServer:
         threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
 
     def stop(self) -> None:
-        """Break every connection off and refuse new ones."""
+        """Cut every connection and refuse new ones."""
         http, self._http = self._http, None
         if http is not None:
             http.shutdown()
             http.server_close()
 
     def uses_up(self, switch: str) -> bool:
-        """Whether a fault is due; then there is one less ahead."""
+        """Return whether a fault is due, and count it down."""
         left = getattr(self, switch)
         setattr(self, switch, max(0, left - 1))
         return left > 0
@@ -101,7 +101,7 @@ class _Http(ThreadingHTTPServer):
                 link.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, *_: Any) -> None:
-        """Connections that clients break off are everyday."""
+        """Ignore connections that clients cut."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -196,7 +196,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _put_whole(self, bucket: str) -> None:
         head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
         about, media = message_from_bytes(head + self.body).get_payload()
-        # The parser trims and converts what is no text: the bytes are cut out by their boundary instead.
+        # The parser alters binary content, so the bytes are cut out by their boundary instead.
         boundary = b"--" + re.search(r'boundary="?([^";]+)', self.headers["Content-Type"])[1].encode()
         content = self.body.split(boundary)[2].split(b"\r\n\r\n", 1)[1][: -len(b"\r\n")]
         resource = json.loads(about.get_payload(decode=True))
@@ -291,7 +291,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def gcs_server(*buckets: str) -> Iterator[GcsServer]:
-    """A server of one's own, with empty buckets."""
+    """Run a server with empty buckets."""
     server = GcsServer(*buckets)
     server.start()
     try:

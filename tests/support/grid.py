@@ -1,4 +1,4 @@
-"""The whole grid as a user starts it: `python -m services` with its own data folder and ports."""
+"""Runs a whole grid as a user starts it: `python -m services` with its own data folder and ports."""
 
 import json
 import os
@@ -19,7 +19,7 @@ START_S = 60.0
 
 
 class Grid:
-    """A running grid and a client for it. `env` is what it was started with beyond the tests' own environment."""
+    """A running grid and a client for it. `env` was added to the tests' environment at its start."""
 
     def __init__(self, folder: Path, url: str, process: "subprocess.Popen[bytes]", env: Mapping[str, str]) -> None:
         self.folder = folder
@@ -46,7 +46,7 @@ class Grid:
         return answer.json()
 
     def wait(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
-        """Poll until the job ended."""
+        """Poll until the job has ended and return it."""
         deadline = time.monotonic() + timeout_s
         while True:
             job = self.http.get(f"/status/{job_id}").raise_for_status().json()
@@ -56,7 +56,7 @@ class Grid:
             time.sleep(0.05)
 
     def ended(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
-        """Poll until a job that was put on the queue by hand ended: before an executor has it nobody knows of it."""
+        """Poll until a job queued by hand has ended. It is unknown until an executor receives it."""
         deadline = time.monotonic() + timeout_s
         while self.http.get(f"/status/{job_id}").status_code == 404:
             assert time.monotonic() < deadline, "no executor took it"
@@ -64,7 +64,7 @@ class Grid:
         return self.wait(job_id)
 
     def pids(self, module: str) -> list[int]:
-        """The grid's processes that run this module."""
+        """Return the grid's processes that run this module."""
         found = []
         for pid in [path.name for path in Path("/proc").iterdir() if path.name.isdigit()]:
             try:
@@ -85,28 +85,28 @@ class Grid:
 
     @property
     def queue_url(self) -> str:
-        """The queue, as `open_queue` takes it."""
+        """Return the queue's URL for `open_queue`."""
         if "SQS_QUEUE_URL" in self.env:
             return f"sqs:{self.env['SQS_QUEUE_URL']}"
         return str(json.loads((self.folder / "grid.json").read_text())["redis_url"])
 
     def address(self, service: str) -> str:
-        """host:port of a gRPC service."""
+        """Return host:port of a gRPC service."""
         return self.described(f"{service}_address")
 
     def described(self, what: str) -> str:
-        """What the grid wrote about itself."""
+        """Return a field of grid.json."""
         return json.loads((self.folder / "grid.json").read_text())[what]
 
 
 @contextmanager
 def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
-    """Start a grid and stop it as `make down` does; fails with its logs when it does not come up."""
+    """Start a grid, and stop it as `make down` does. Fails with its logs when it does not start."""
     listen = f"127.0.0.1:{free_port()}"
     settings = {
         "NANOGRID_DATA_DIR": str(folder),
         "NANOGRID_GATEWAY_LISTEN": listen,
-        "NANOGRID_EXECUTOR_POLL_S": "1",  # so that it stops as soon: a wait on SQS cannot be broken off
+        "NANOGRID_EXECUTOR_POLL_S": "1",  # bounds the time to stop, because a wait on SQS cannot be interrupted
         "PYTHONUNBUFFERED": "1",
         **env,
     }
@@ -142,6 +142,6 @@ def _wait_ready(grid: Grid) -> None:
 
 
 def _executors(grid: Grid) -> bool:
-    """Whether an executor serves: its log says so."""
+    """Return whether the executors serve, by their logs."""
     logs = list((grid.folder / "logs").glob("executor*.log"))
     return bool(logs) and all('"event":"serving"' in path.read_text() for path in logs)

@@ -1,4 +1,4 @@
-"""A small HTTP server that answers what a test tells it to, and remembers what it was asked."""
+"""A small HTTP server that gives the answers set by a test and records its requests."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ class ArrivedRequest:
 
 @dataclass(slots=True)
 class Api:
-    """Answers each `METHOD /path` with its next answer, the last one again and again. Unknown paths are 404."""
+    """Answers each `METHOD /path` with its next answer, and repeats the last one. Unknown paths get 404."""
 
     url: str = ""
     asked: list[ArrivedRequest] = field(default_factory=list)
@@ -59,10 +59,10 @@ def http_api() -> Iterator[Api]:
             if status != 204:
                 self.wfile.write(packed)
 
-        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - the library names them
+        do_GET = do_POST = do_DELETE = _answer  # noqa: N815 - names of the library
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -1,4 +1,4 @@
-"""Questions that are asked twice."""
+"""Requests for tests of idempotency keys."""
 
 from support.rest import FIELDS, field_part
 

@@ -1,4 +1,4 @@
-"""The invoker's rules over a real queue and a real job store that can be killed."""
+"""Sets up the invoker's rules on a real queue and a real job store that can be killed."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -31,7 +31,7 @@ ALICE, BOB = Caller("alice", internal=False, request_id="r"), Caller("bob", inte
 
 @dataclass
 class Catalog:
-    """Stands for the registry: one function of alice's, made at some second, and how often it was asked."""
+    """Stands in for the registry: holds one function of alice, created at `made_s`, and counts reads."""
 
     asked: int = 0
     made_s: int = 0
@@ -54,7 +54,7 @@ class Catalog:
 
 @dataclass
 class Code:
-    """Stands for artifacts."""
+    """Stands in for artifacts: records deletions of code."""
 
     deleted: list[str] = field(default_factory=list)
 
@@ -83,17 +83,17 @@ class Rig:
         return await self.submitter.invoke(FunctionCall(FUNCTION_ID, payload, STANDARD, key), wait_s)
 
     async def repeat(self, job_id: str, wait_s: float | None = None) -> Job:
-        """Make the call with this id, as a gateway does that may have made it before."""
+        """Repeat a call under this id, as a gateway does after a lost connection."""
         call = FunctionCall(FUNCTION_ID, b"{}", STANDARD, "", job_id)
         return await (self.submitter.submit(call) if wait_s is None else self.submitter.invoke(call, wait_s))
 
     async def run_one(self, result: bytes) -> None:
-        """Be an executor for one job."""
+        """Receive one job and finish it with this result, as an executor does."""
         [delivery] = await self.queue.receive(1, 10)
         await self.finish(delivery, result)
 
     async def finish(self, delivery: Delivery, result: bytes) -> None:
-        """Be its executor."""
+        """Finish a received job with this result, as an executor does."""
         job = decode(delivery.body).job
         claim = await self.jobs.claim(job, 60)
         job.state, job.result = JobState.JOB_STATE_SUCCESS, result
@@ -102,7 +102,7 @@ class Rig:
 
 
 async def _all_is_well() -> None:
-    """Nothing ails the store."""
+    """Report a usable store."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Jobs for the contract of job stores."""
+"""Builds jobs for the contract suite of job stores."""
 
 import uuid
 

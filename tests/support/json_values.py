@@ -1,4 +1,4 @@
-"""JSON for property tests."""
+"""Generates JSON for property tests."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ _DEPTH = 3
 
 
 def nested(leaves: st.SearchStrategy[Any], names: st.SearchStrategy[str]) -> st.SearchStrategy[Any]:
-    """These leaves, bare or in lists and objects. Spelt out level by level: `st.recursive` was seen to be flaky."""
+    """Generate these leaves, bare or nested in lists and objects. Built by level, because `st.recursive` was flaky."""
     values = leaves
     for _ in range(_DEPTH):
         values = leaves | st.lists(values, max_size=4) | st.dictionaries(names, values, max_size=4)
@@ -33,7 +33,7 @@ _WORDS = st.sampled_from([b"null", b"true", b"false"])
 
 
 def json_texts() -> st.SearchStrategy[bytes]:
-    """JSON as other writers spell it: long numbers, needless escapes, blanks, names twice, some depth."""
+    """Generate unusual JSON texts: long numbers, needless escapes, blanks, duplicate names, deep nesting."""
     texts = _STRINGS | _NUMBERS | _WORDS
     for _ in range(_DEPTH):
         items = st.tuples(_BLANKS, texts, _BLANKS).map(b"".join)

@@ -1,4 +1,4 @@
-"""Durable results as artifacts keeps them, in a folder and without the network between; with an outage at will."""
+"""Stores durable results as artifacts does, in a folder and without a network, with outages on demand."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,12 +11,12 @@ from services.artifacts.results import DurableResults
 
 
 class KeptResults:
-    """What executor and invoker ask of artifacts about records and payloads."""
+    """The part of artifacts that executor and invoker use for records and payloads."""
 
     def __init__(self, results: DurableResults) -> None:
         self._results = results
         self.is_down = False
-        self.asked: list[str] = []  # the job ids of every record that was to be kept
+        self.asked: list[str] = []  # the job ids of all records sent, stored or not
 
     async def keep_results(self, records: Sequence[FinishedRecord]) -> list[KeptRecord]:
         self.asked += [one.job_id for one in records]
@@ -44,7 +44,7 @@ class KeptResults:
         return await self._results.get_payload(job_id)
 
     async def holds(self, job_id: str) -> bool:
-        """Whether there is a durable result, outage or not."""
+        """Return whether there is a durable result, also during an outage."""
         try:
             await self._results.get(job_id)
         except NotFoundError:
@@ -52,7 +52,7 @@ class KeptResults:
         return True
 
     async def holds_payload(self, job_id: str) -> bool:
-        """Whether a payload is kept, outage or not."""
+        """Return whether a payload is stored, also during an outage."""
         try:
             await self._results.get_payload(job_id)
         except NotFoundError:

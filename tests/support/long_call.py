@@ -1,4 +1,4 @@
-"""A call of nearly five minutes that waits on a grid of its own while other tests run."""
+"""Runs a call of nearly five minutes on a separate grid while other tests run."""
 
 import concurrent.futures
 from collections.abc import Iterator
@@ -9,25 +9,25 @@ import httpx
 
 from support.grid import Grid, running_grid
 
-CALL_S = 285  # below the 290 s of a synchronous wait and the 300 s of a load balancer
+CALL_S = 285  # below the 290 s of a sync wait and the 300 s of a load balancer
 _WATCHDOG_S = 600
 
 SOURCE = f"import time\ndef handler(event, context):\n    time.sleep({CALL_S})\n    return 'awake'"
 
 
 class LongCall:
-    """The call under way."""
+    """The running call."""
 
     def __init__(self, grid: Grid, answer: "concurrent.futures.Future[httpx.Response]") -> None:
         self._grid = grid
         self._answer = answer
 
     def wait(self) -> httpx.Response:
-        """The answer to the call."""
+        """Wait for the answer and return it."""
         return self._answer.result(_WATCHDOG_S)
 
     def logs(self) -> str:
-        """All that the grid logged."""
+        """Return all log lines of the grid."""
         return "".join(path.read_text() for path in Path(self._grid.folder, "logs").glob("*.log"))
 
 

@@ -1,4 +1,4 @@
-"""A way to a server on this machine on which answers get lost."""
+"""A TCP proxy to a local server that loses answers."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from support.redis_server import free_port
 
 @asynccontextmanager
 async def losing_answers(port: int, count: int) -> AsyncIterator[str]:
-    """The URL of a way to the port. What is asked over its first `count` connections is done, and the answer lost."""
+    """Yield the URL of a proxy to the port. On its first `count` connections requests pass and answers are lost."""
     left = count
     serving: set[asyncio.Task[None]] = set()
 
@@ -42,5 +42,5 @@ async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 
 
 async def _lose(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    while (answer := await reader.read(65536)).startswith(b"HTTP/1.1 100"):  # only says "go on"
+    while (answer := await reader.read(65536)).startswith(b"HTTP/1.1 100"):  # "go on"
         writer.write(answer)

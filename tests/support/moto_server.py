@@ -1,4 +1,4 @@
-"""A real HTTP server that speaks AWS (S3, DynamoDB, SQS, Secrets Manager, CloudWatch …), of a test's own."""
+"""Runs a moto server for a test: S3, DynamoDB, SQS, Secrets Manager, CloudWatch … over real HTTP."""
 
 import http.client
 import os
@@ -16,7 +16,7 @@ REGION = "ap-northeast-2"
 
 
 class MotoServer:
-    """Keeps everything in memory: `kill` loses it all, `reset` does so on purpose."""
+    """A moto server, which holds everything in memory. `kill` and `reset` lose it."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -26,7 +26,7 @@ class MotoServer:
 
     @property
     def env(self) -> dict[str, str]:
-        """What an AWS client needs to end up here, whatever the machine's own files and environment say."""
+        """Return the environment that directs an AWS client here, independent of the machine's own settings."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_ACCESS_KEY_ID": "testing",
@@ -44,7 +44,7 @@ class MotoServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start on the same port as before, and empty; return once it answers."""
+        """Start it empty on the same port as before. Return once it answers."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with (self._folder / "moto.log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.env)
@@ -55,12 +55,12 @@ class MotoServer:
             time.sleep(0.02)
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Delete everything in it."""
         assert self._asked("POST", "/moto-api/reset") == 200
 
     @contextmanager
     def checking_credentials(self) -> Iterator[None]:
-        """Believe only credentials that were made with IAM here, for as long as the block lasts."""
+        """Accept only credentials created with IAM here, inside the block."""
         assert self._asked("POST", "/moto-api/reset-auth", "0") == 200
         try:
             yield
@@ -90,7 +90,7 @@ class MotoServer:
 
 @contextmanager
 def moto_server(folder: Path) -> Iterator[MotoServer]:
-    """A server of one's own; its log is in the folder."""
+    """Run a server with its log in the folder."""
     server = MotoServer(folder)
     server.start()
     try:

@@ -1,6 +1,6 @@
-"""A small Ollama: its HTTP API to the letter for one model, whose answers are predictable.
+"""A stand-in for Ollama: its exact HTTP API for one model, with predictable answers.
 
-Fields, defaults, status codes and error sentences are those of Ollama's own server (docs/api.md, server/routes.go).
+Fields, defaults, status codes and error messages are those of Ollama's server (docs/api.md, server/routes.go).
 """
 
 import hashlib
@@ -31,7 +31,7 @@ _HOLD_S = 30.0
 
 @dataclass(frozen=True)
 class Request:
-    """What a client asked."""
+    """One request of a client."""
 
     path: str
     host: str
@@ -40,22 +40,22 @@ class Request:
 
 @dataclass
 class OllamaServer:
-    """The running server: what it was asked, and two ways to make it wait."""
+    """The running server, its requests, and two ways to make it wait."""
 
     url: str
     requests: list[Request] = field(default_factory=list)
-    hold: threading.Event | None = None  # after the first word of a stream, until it is set
-    together: threading.Barrier | None = None  # before any answer, until so many ask at once
+    hold: threading.Event | None = None  # if given, a stream pauses after its first word until it is set
+    together: threading.Barrier | None = None  # if given, no request is answered before enough arrive at once
 
 
 def answer_to(prompt: str) -> str:
-    """What the model says: how long the text is, and how it begins."""
+    """Return the model's answer: the length of the prompt and its beginning."""
     return f"In short ({len(prompt)} characters): {' '.join(prompt.split()[:8])}"
 
 
 @contextmanager
 def ollama_server(certificate: Path | None = None, port: int = 0) -> Iterator[OllamaServer]:
-    """Serve on loopback; over TLS with a PEM file of key and certificate."""
+    """Serve on loopback, over TLS if given a PEM file of key and certificate."""
     http = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
     http.daemon_threads = True
     if certificate is not None:
@@ -64,7 +64,7 @@ def ollama_server(certificate: Path | None = None, port: int = 0) -> Iterator[Ol
         http.socket = context.wrap_socket(http.socket, server_side=True)
     scheme = "http" if certificate is None else "https"
     server = OllamaServer(f"{scheme}://127.0.0.1:{http.server_address[1]}")
-    http.ollama = server  # type: ignore[attr-defined] # how a handler finds it
+    http.ollama = server  # type: ignore[attr-defined] # for the handlers
     thread = threading.Thread(target=http.serve_forever, args=(0.01,))
     thread.start()
     try:
@@ -176,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self.server.ollama  # type: ignore[attr-defined] # see ollama_server
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
-        """Say nothing."""
+        """Log nothing."""
 
 
 def _canonical(model: str) -> str:

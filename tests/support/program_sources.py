@@ -1,4 +1,4 @@
-"""What the compiled test programs are made of: one per language that does what it is told."""
+"""Sources of the compiled test programs, one per language, that act as their event says."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Compiled functions for tests: one program per language that does what its event says, and what builds it."""
+"""Builds compiled functions for tests: one program per language that acts as its event says."""
 
 import hashlib
 import os
@@ -24,7 +24,7 @@ CPP, GO = RUNTIMES["cpp"], RUNTIMES["go"]
 
 
 class Kept:
-    """Stands for artifacts: builds by key."""
+    """Stands in for artifacts: holds builds by key."""
 
     def __init__(self) -> None:
         self.builds: dict[str, bytes] = {}
@@ -40,11 +40,11 @@ class Kept:
         self.builds[key] = b"".join([chunk async for chunk in content])
 
 
-_ACTORS_BUILT = Kept()  # building an actor takes seconds; one build serves every test of a run
+_ACTORS_BUILT = Kept()  # shared by all tests of a run, because building an actor takes seconds
 
 
 class Builder:
-    """What one executor builds with, and the sandboxes its programs run in."""
+    """Builds programs as one executor does, and loads them into sandboxes."""
 
     def __init__(self, bench: Bench, folder: Path, kept: Kept, **limits: Any) -> None:
         self.bench = bench
@@ -56,7 +56,7 @@ class Builder:
 
     @asynccontextmanager
     async def built(self, runtime: Runtime, files: Mapping[str, str | bytes]) -> AsyncIterator[tuple[Path, Path]]:
-        """The code's folder, named by what is in it, and its program."""
+        """Yield the code's folder, named by its content's digest, and its program."""
         code = self._write(files)
         async with self.builds.program_of(runtime, code) as program:
             assert program is not None
@@ -71,7 +71,7 @@ class Builder:
         return code
 
     async def failure(self, runtime: Runtime, files: Mapping[str, str | bytes]) -> CallError:
-        """The error of code that cannot be built."""
+        """Build code that must fail, and return the error."""
         with pytest.raises(BuildFailedError) as caught:
             async with self.built(runtime, files):
                 pass
@@ -79,7 +79,7 @@ class Builder:
         return caught.value.error
 
     async def printed(self, runtime: Runtime, files: Mapping[str, str | bytes], event: Any = None) -> str:
-        """What the program prints, to either stream."""
+        """Run the program and return everything it prints, on both streams."""
         loaded = await self.load(runtime, files)
         called = await loaded.call(event)
         await loaded.sandbox.destroy()
@@ -87,7 +87,7 @@ class Builder:
         return called.printed.out + called.printed.err
 
     async def load(self, runtime: Runtime, files: Mapping[str, str | bytes], memory_mb: int = 256) -> Loaded:
-        """A sandbox that runs the program."""
+        """Build the program and load it into a sandbox."""
         async with self.built(runtime, files) as (code, program):
             sandbox: Sandbox = await self.bench.provider.create(runtime)
             printed = Printed()
@@ -99,13 +99,13 @@ class Builder:
 
 
 def require(runtime: Runtime) -> None:
-    """Skip on a laptop, and fail in CI, where the runtime's image is not there."""
+    """Skip without the runtime's image, or fail in CI."""
     found = subprocess.run(["docker", "image", "inspect", runtime.image], capture_output=True, check=False)
     if found.returncode != 0:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"{runtime.image} is not here")
 
 
 async def load_actor(bench: Bench, folder: Path, runtime: Runtime, memory_mb: int = 256) -> Loaded:
-    """The actor of a language in a sandbox of its own."""
+    """Load the actor of a language into a new sandbox."""
     builder = Builder(bench, folder, _ACTORS_BUILT)
     return await builder.load(runtime, ACTORS[runtime.language], memory_mb)

@@ -1,4 +1,4 @@
-"""A real Redis server of a test's own."""
+"""Runs a real Redis server for a test."""
 
 import shutil
 import socket
@@ -16,7 +16,7 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """Can be killed and started again on the same port with the same data."""
+    """A Redis server that can be killed and restarted on the same port with the same data."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

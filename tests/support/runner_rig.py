@@ -1,4 +1,4 @@
-"""The executor's delivery rules over a real queue and a real job store; only the sandbox is a fake behind its port."""
+"""Sets up the executor's delivery rules on a real queue and a real job store, with fake sandboxes."""
 
 import asyncio
 import io
@@ -42,7 +42,7 @@ EMPTY = Depth(0, 0, 0, 0)
 
 
 class Bundles:
-    """Stands for artifacts: bundles by key, and the error to answer with instead."""
+    """Stands in for artifacts: one bundle for every key, or `error` instead."""
 
     def __init__(self) -> None:
         self.error: Exception | None = None
@@ -51,7 +51,7 @@ class Bundles:
             archive.writestr("main.py", "def handler(event, context): return 1")
         self._zip = packed.getvalue()
         self.stored: list[str] = []
-        self.no_room = False  # whether outputs cannot be stored now
+        self.no_room = False  # storing outputs fails while set
         self.refused: list[str] = []
 
     async def fetch_bundle(self, s3_key: str) -> AsyncIterator[str | bytes]:
@@ -80,7 +80,7 @@ class Bundles:
 
 class Unwatched:
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
-        """Nobody looks."""
+        """Drop the peak."""
 
 
 @dataclass
@@ -123,7 +123,7 @@ class Rig:
 async def open_rig(
     folder: Path, jobs_url: str, queue_url: str, *, visibility_s: float = 60, hold_s: float = math.inf
 ) -> AsyncIterator[Rig]:
-    """An executor's rules on these servers; `hold_s` is as long as the queue lets anybody hold a message."""
+    """Run an executor's rules on these servers. `hold_s` is the longest time the queue lets a message be held."""
     (folder / "sandboxes").mkdir()
     provider, bundles = FakeProvider(folder / "sandboxes"), Bundles()
     async with (

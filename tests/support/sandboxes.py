@@ -1,4 +1,4 @@
-"""Sandboxes for tests: one provider, and a shorthand for "put this code in, call it"."""
+"""Loads code into sandboxes and calls it, for tests."""
 
 import json
 import os
@@ -35,7 +35,7 @@ NODE = RUNTIMES["nodejs18.x"]
 
 @dataclass
 class Printed:
-    """What a sandbox printed."""
+    """The output of a sandbox."""
 
     pieces: list[tuple[OutputStream, bytes]] = field(default_factory=list)
 
@@ -89,7 +89,7 @@ class Loaded:
 
 
 class Bench:
-    """Makes sandboxes of one runtime with code in them. `sources` are the suite's functions in its language."""
+    """Creates sandboxes of one runtime with code in them. `sources` are the suite's functions in its language."""
 
     def __init__(
         self, provider: SandboxProvider, settings: SandboxSettings, code_root: Path, runtime: Runtime = PYTHON
@@ -130,7 +130,7 @@ OpenBench = Callable[..., AbstractAsyncContextManager[Bench]]
 
 
 def absent(url: str, runtime: Runtime = PYTHON) -> str | None:
-    """Why sandboxes of this kind cannot be had here; None when they can."""
+    """Return why sandboxes of this kind cannot run here, or None when they can."""
     if url == "process:":
         return None if interpreter(runtime) is not None else f"no {runtime.name}"
     if os.geteuid() != 0:
@@ -142,7 +142,7 @@ def absent(url: str, runtime: Runtime = PYTHON) -> str | None:
 
 
 def here(url: str, runtime: Runtime) -> Runtime:
-    """The runtime itself; of the machine's own interpreters, the one of its language that is installed."""
+    """Return the runtime, or for `process:` an installed one of its language."""
     if url == "docker:" or absent(url, runtime) is None:
         return runtime
     others = (one for one in RUNTIMES.values() if one.language == runtime.language and absent(url, one) is None)
@@ -151,7 +151,7 @@ def here(url: str, runtime: Runtime) -> Runtime:
 
 @asynccontextmanager
 async def open_bench(url: str, tmp_path: Path, runtime: Runtime = PYTHON, **settings: Any) -> AsyncIterator[Bench]:
-    """A bench on sandboxes of this kind; skips on a laptop and fails in CI when there are none."""
+    """Open a bench on sandboxes of this kind. Skip without them, or fail in CI."""
     missing = absent(url, runtime)
     if missing is not None:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(missing)

@@ -1,4 +1,4 @@
-"""Receiving from an SQS queue in tests."""
+"""Receives from an SQS queue in tests."""
 
 from nanogrid.queue import Delivery, TaskQueue
 from support.sqs.shelf import Shelf

@@ -1,7 +1,7 @@
-"""An SQS server of a test's own that does what the real one may do: duplicates, reorders, forgets deletes, refuses.
+"""Runs an adversarial SQS server for a test: it duplicates, reorders, forgets deletes and refuses, as SQS may.
 
-Run it with `python -m support.sqs_server --port 9324 --seed 7 --duplicates 0.05`, or use it in a test: `sqs_server` is
-a process of its own, `sqs_here` lives in the running event loop.
+Run it with `python -m support.sqs_server --port 9324 --seed 7 --duplicates 0.05`. In a test `sqs_server` runs it as a
+process, `sqs_here` in the running event loop.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ START_S = 20.0
 
 
 def client_env(url: str, folder: Path) -> dict[str, str]:
-    """What an AWS client needs to find its queues here, whatever the machine's own files and environment say."""
+    """Return the environment that directs an AWS client's queues here, independent of the machine's own settings."""
     return {
         "AWS_ENDPOINT_URL_SQS": url,
         "AWS_ACCESS_KEY_ID": "testing",
@@ -46,7 +46,7 @@ def client_env(url: str, folder: Path) -> dict[str, str]:
 
 
 def create_queues(name: str, *, receives: int = 10) -> str:
-    """Make a queue whose messages move to `{name}-dlq` after so many receives, where the environment says; its URL."""
+    """Create a queue with the dead-letter queue `{name}-dlq` on the endpoint of the environment, and return its URL."""
     client = _client(os.environ.get("AWS_ENDPOINT_URL_SQS") or os.environ["AWS_ENDPOINT_URL"])
     dead_url = client.create_queue(QueueName=f"{name}-dlq")["QueueUrl"]
     dead = client.get_queue_attributes(QueueUrl=dead_url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -57,11 +57,11 @@ def create_queues(name: str, *, receives: int = 10) -> str:
 
 @cache
 def _client(_endpoint: str) -> Any:
-    return aws.client("sqs", connections=1)  # a tenth of a second each
+    return aws.client("sqs", connections=1)  # cached, because making one takes a tenth of a second
 
 
 class SqsHere:
-    """In this event loop: its `cloud` can be looked into. `stop` is an outage; what it holds survives it."""
+    """A server in this event loop, with its `cloud` readable. `stop` is an outage that messages survive."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.cloud = cloud
@@ -86,7 +86,7 @@ class SqsHere:
 async def sqs_here(
     *, hold_s: float = 43200, most_in_flight: int = 120_000, port: int = 0, **mischief: Any
 ) -> AsyncIterator[SqsHere]:
-    """A server in this event loop; `mischief` sets the fields of `Mischief`."""
+    """Run a server in this event loop. `mischief` sets the fields of `Mischief`."""
     server = SqsHere(Cloud(Mischief(**mischief), hold_s, most_in_flight))
     if port:
         server.port, server.url = port, f"http://127.0.0.1:{port}"
@@ -98,7 +98,7 @@ async def sqs_here(
 
 
 class SqsServer:
-    """A process of its own. `kill` loses what it holds, `reset` does so on purpose."""
+    """A server in a separate process. `kill` and `reset` lose its messages."""
 
     def __init__(self, folder: Path, options: dict[str, float]) -> None:
         self._folder = folder
@@ -109,7 +109,7 @@ class SqsServer:
 
     @property
     def env(self) -> dict[str, str]:
-        """See `client_env`."""
+        """Return `client_env` for this server."""
         return client_env(self.url, self._folder)
 
     @property
@@ -118,7 +118,7 @@ class SqsServer:
         return self._process.pid
 
     def start(self) -> None:
-        """Start on the same port as before, and empty; return once it answers."""
+        """Start it empty on the same port as before. Return once it answers."""
         options = [f"--{name.replace('_', '-')}={value}" for name, value in self._options.items()]
         command = [sys.executable, "-m", "support.sqs_server", f"--port={self.port}", *options]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -137,22 +137,22 @@ class SqsServer:
             self._process = None
 
     def reset(self) -> None:
-        """Forget every queue and every count, and behave as at the start."""
+        """Delete all queues and counts, and restore the initial chances of faults."""
         self._ask("POST", "/reset")
         self.suffer(
             **dict.fromkeys(CHANCES, 0.0) | {name: self._options[name] for name in CHANCES & self._options.keys()}
         )
 
     def calls(self) -> dict[str, int]:
-        """API calls so far, by action."""
+        """Return the number of API calls so far, by action."""
         return dict(self._ask("GET", "/counters")["calls"])
 
     def counters(self) -> dict[str, dict[str, int]]:
-        """`calls` and `entries` (messages they were about) by action, `struck` by misfortune."""
+        """Return counts of `calls` and `entries` (their messages) by action, and `struck` by fault."""
         return dict(self._ask("GET", "/counters"))
 
     def suffer(self, **chances: float) -> None:
-        """Change how likely misfortunes are from now on."""
+        """Set the chances of faults from now on."""
         self._ask("POST", "/mischief", chances)
 
     def _answers(self) -> bool:
@@ -175,7 +175,7 @@ class SqsServer:
 
 @contextmanager
 def sqs_server(folder: Path, **options: float) -> Iterator[SqsServer]:
-    """A server of one's own; `options` are `hold_s`, `seed` and the fields of `Mischief`. Its log is in the folder."""
+    """Run a server with its log in the folder. `options` are `hold_s`, `seed` and the fields of `Mischief`."""
     server = SqsServer(folder, options)
     try:
         server.start()
@@ -185,7 +185,7 @@ def sqs_server(folder: Path, **options: float) -> Iterator[SqsServer]:
 
 
 def _main(context: typer.Context, port: int = 9324, hold_s: float = 43200, seed: int = 0) -> None:
-    """Serve until killed. Every field of Mischief is an option: --duplicates 0.05 --lost-deletes 0.01 …"""
+    """Serve until killed. Fields of Mischief are options: --duplicates 0.05 --lost-deletes 0.01 …"""
     mischief = Mischief(seed)
     arguments = [part for text in context.args for part in text.split("=", 1)]
     for option, chance in zip(arguments[::2], arguments[1::2], strict=True):

@@ -1,4 +1,4 @@
-"""Waiting for a condition, never for a time."""
+"""Waits for conditions instead of times."""
 
 import asyncio
 import inspect
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 async def until(condition: Callable[[], object], within_s: float = 20.0) -> None:
-    """Return as soon as the condition, which may be a coroutine function, holds; fail when it does not in time."""
+    """Return as soon as the condition holds, and fail when it does not in time. It may be a coroutine function."""
     deadline = time.monotonic() + within_s
     while not (await answer if inspect.isawaitable(answer := condition()) else answer):
         assert time.monotonic() < deadline, "it did not happen in time"

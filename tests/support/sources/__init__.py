@@ -1,4 +1,4 @@
-"""The functions the sandbox suite runs: one module per language, the same names in each."""
+"""Functions of the sandbox suite: one module per language, with the same names in each."""
 
 from types import ModuleType
 

@@ -1,4 +1,4 @@
-"""The suite's functions in JavaScript. What each must do is the test's to say."""
+"""Functions of the sandbox suite in JavaScript. The tests say how each must behave."""
 
 MAIN = "main.js"
 
@@ -244,7 +244,7 @@ for (;;); // a signal takes a moment
 
 PROGRAM_PRINTS = "console.log('x'.repeat(JSON.parse(require('fs').readFileSync(0))));\nprocess.exit(0);\n"
 
-# What is wrong, and what the author is told: code, handler, part of the message.
+# Faults that a function's author must be told: code, handler, part of the message.
 UNLOADABLE = {
     "no such function": ("exports.handler = () => 1;", "main.hanlder", "module 'main' has no 'hanlder'"),
     "no such module": ("exports.handler = () => 1;", "mian.handler", "no module 'mian'; the code has: main.js"),

@@ -1,4 +1,4 @@
-"""The suite's functions in Python. What each must do is the test's to say."""
+"""Functions of the sandbox suite in Python. The tests say how each must behave."""
 
 MAIN = "main.py"
 
@@ -231,7 +231,7 @@ if way == "raise":
 
 PROGRAM_PRINTS = "import json, sys\nprint('x' * json.load(sys.stdin))\nsys.exit(0)\n"
 
-# What is wrong, and what the author is told: code, handler, part of the message.
+# Faults that a function's author must be told: code, handler, part of the message.
 UNLOADABLE = {
     "no such function": ("def handler(e, c): pass", "main.hanlder", "module 'main' has no 'hanlder'"),
     "no such module": ("def handler(e, c): pass", "mian.handler", "no module 'mian'; the code has: main.py"),

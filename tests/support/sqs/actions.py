@@ -1,4 +1,4 @@
-"""The actions of SQS's JSON protocol, one method each; requests and answers as the service's API reference has them."""
+"""Implements the actions of SQS's JSON protocol, as in its API reference, one method each."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from support.sqs.shelf import Message, Shelf
 
 ACCOUNT = "000000000000"
 REGION = "ap-northeast-2"
-_BATCH = 10  # entries at most
+_BATCH = 10  # maximum number of entries
 _DEFAULTS = {
     "VisibilityTimeout": "30",
     "DelaySeconds": "0",
@@ -28,26 +28,26 @@ Json = dict[str, Any]
 
 
 class Cloud:
-    """All queues of one account. What it takes to answer is in memory only."""
+    """All queues of one account, in memory."""
 
     def __init__(self, mischief: Mischief, hold_s: float = _MOST_VISIBILITY_S, most_in_flight: int = 120_000) -> None:
         self.mischief = mischief
         self.calls: Counter[str] = Counter()  # requests by action, refused ones too
-        self.entries: Counter[str] = Counter()  # messages that they were about
+        self.entries: Counter[str] = Counter()  # messages in these requests
         self.shelves: dict[str, Shelf] = {}
         self.down: set[str] = set()  # actions that answer 503 for now
         self._hold_s = hold_s
         self._most_in_flight = most_in_flight
 
     def reset(self) -> None:
-        """Forget every queue and every count."""
+        """Delete all queues and counts."""
         self.shelves.clear()
         self.calls.clear()
         self.entries.clear()
         self.mischief.struck.clear()
 
     async def answer(self, action: str, request: Json, origin: str) -> Json:
-        """Act. `origin` is how the caller reaches this server; queue URLs begin with it."""
+        """Answer one request. `origin` is this server's URL for the caller, and begins queue URLs."""
         self.calls[action] += 1
         self._refuse(action)
         if action == "ReceiveMessage":

@@ -1,8 +1,8 @@
-"""Errors as SQS words them: the code of its older protocol travels in a header, which SDKs prefer."""
+"""Builds errors as SQS words them. The code of its older protocol is sent in a header, which SDKs prefer."""
 
 
 class SqsError(Exception):
-    """An error answer. `code` as SDKs report it, `kind` as the JSON body names it."""
+    """An error answer. `code` is the one that SDKs report, `kind` the one in the JSON body."""
 
     def __init__(self, code: str, message: str, *, kind: str = "", status: int = 400) -> None:
         super().__init__(message)
@@ -13,7 +13,7 @@ class SqsError(Exception):
 
     @property
     def sender(self) -> bool:
-        """Whether the caller is to blame, so that trying again is useless."""
+        """Return whether the request is at fault, so that a retry is useless."""
         return self.status < 500 and "Thrott" not in self.code
 
 

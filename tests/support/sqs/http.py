@@ -1,4 +1,4 @@
-"""The HTTP side of the adversarial SQS server: one request at a time per connection, as SDKs send them."""
+"""Serves HTTP for the adversarial SQS server: one request at a time per connection, as SDKs send them."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,7 +16,7 @@ _JSON = b"application/x-amz-json-1.0"
 
 
 class Connection(asyncio.Protocol):
-    """One client's connection. Besides the protocol it answers `GET /counters`, `POST /mischief`, `POST /reset`."""
+    """One connection. Also answers `GET /counters`, `POST /mischief` and `POST /reset`."""
 
     def __init__(self, cloud: Cloud, alive: "set[Connection]") -> None:
         self._cloud = cloud
@@ -38,7 +38,7 @@ class Connection(asyncio.Protocol):
         self._alive.discard(self)
         self._transport = None
         if self._acting is not None:
-            self._acting.cancel()  # nobody waits for this poll any more
+            self._acting.cancel()  # the client of this poll has gone
 
     def data_received(self, data: bytes) -> None:
         try:
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         self._acting = asyncio.get_running_loop().create_task(self._act())
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -110,6 +110,6 @@ class Connection(asyncio.Protocol):
 
 
 def change(mischief: Mischief, chances: dict[str, Any]) -> None:
-    """Set some of its fields."""
+    """Set some of the chances."""
     for name, value in chances.items():
         setattr(mischief, name, value)

@@ -1,4 +1,4 @@
-"""One queue's messages: waiting, held by a receiver, or delayed; every operation takes at most logarithmic time."""
+"""Holds one queue's messages: waiting, held by a receiver, or delayed. Operations take logarithmic time at most."""
 
 import asyncio
 import heapq
@@ -12,14 +12,14 @@ from typing import Any
 from support.sqs import faults
 from support.sqs.mischief import Mischief
 
-_STRAY = 2000.0  # places within which a reordered message lands
+_STRAY = 2000.0  # range of places for a reordered message
 _COPY_S = 2.0  # a duplicate appears within this
-_VOID_SHARE = 2  # a heap is rebuilt once void entries outnumber the others
+_VOID_SHARE = 2  # a heap is rebuilt once void entries outnumber valid ones
 
 
 @dataclass(slots=True, eq=False)
 class Message:
-    """`turn` changes whenever the message moves; what a heap knows of an earlier turn is void."""
+    """A message. `turn` changes whenever it moves, which voids heap entries of earlier turns."""
 
     number: int
     message_id: str
@@ -35,13 +35,13 @@ class Message:
 
     @property
     def receipt(self) -> str:
-        """Of the newest receive."""
+        """Return the receipt of the newest receive."""
         return f"{self.number}/{self.receives}/{self.nonce}"
 
 
 @dataclass(slots=True)
 class Shelf:
-    """A queue. `hold_s` is the longest that one receive may last, extensions included."""
+    """A queue. `hold_s` is the longest time for one receive, extensions included."""
 
     name: str
     mischief: Mischief
@@ -57,12 +57,12 @@ class Shelf:
     _places: "itertools.count[float]" = field(default_factory=lambda: itertools.count(1.0))
     _takes: int = 0
     _waiting: list[tuple[float, int, int, Message]] = field(default_factory=list)  # by place
-    _timed: list[tuple[float, int, int, Message]] = field(default_factory=list)  # by when it becomes visible
+    _timed: list[tuple[float, int, int, Message]] = field(default_factory=list)  # by the time they become visible
     _polls: "deque[asyncio.Future[None]]" = field(default_factory=deque)
     _alarm: asyncio.TimerHandle | None = None
 
     def put(self, message_id: str, body: str, attributes: dict[str, Any], delay_s: float) -> None:
-        """Add a message; perhaps twice."""
+        """Add a message, or two with a duplicate."""
         message = Message(next(self._numbers), message_id, body, attributes, time.time())
         self._add(message, delay_s)
         if self.mischief.strikes("duplicates", self.name, message.number):
@@ -70,7 +70,7 @@ class Shelf:
             self._add(copy, delay_s + _COPY_S * self.mischief.fraction("copy", self.name, copy.number))
 
     def adopt(self, message: Message) -> None:
-        """Take over what another queue gave up; it keeps its id, its age and its count."""
+        """Take over a message of another queue, with its id, age and receive count."""
         message.number = next(self._numbers)
         self._add(message, 0)
 
@@ -82,7 +82,7 @@ class Shelf:
             self._show(message)
 
     def take(self, count: int, visibility_s: float, *, waits: bool) -> list[Message]:
-        """Hand out what is visible, up to `count`."""
+        """Hand out up to `count` visible messages."""
         self.ripen()
         if self.counts["held"] >= self.most_in_flight:
             raise faults.over_limit(self.most_in_flight)
@@ -117,7 +117,7 @@ class Shelf:
         self._hide(message, "held", visibility_s)
 
     def change(self, receipt: str, visibility_s: float) -> None:
-        """Start the time anew that the message is hidden for."""
+        """Restart the time for which the message is hidden."""
         self.ripen()
         message = self._found(receipt)
         if message is None:
@@ -132,19 +132,19 @@ class Shelf:
             self._show(message)
 
     def delete(self, receipt: str) -> None:
-        """Remove it; no error when it is gone or was received anew since."""
+        """Delete a message. No error when it is gone or was received again."""
         self.ripen()
         message = self._found(receipt)
         if message is not None and not self.mischief.strikes("lost_deletes", self.name, receipt):
             self._forget(message)
 
     def clear(self) -> None:
-        """Remove all of them."""
+        """Delete all messages."""
         for message in list(self._messages.values()):
             self._forget(message)
 
     def _found(self, receipt: str) -> Message | None:
-        """The message that this is the newest receipt of."""
+        """Return the message with this newest receipt."""
         number, _, rest = receipt.partition("/")
         if not number.isdigit() or rest.count("/") != 1:
             raise faults.no_receipt(receipt)
@@ -154,7 +154,7 @@ class Shelf:
         return message if self.mischief.strikes("stale_receipts", self.name, receipt) else None
 
     def _show(self, message: Message) -> None:
-        place = next(self._places)  # behind what already waits
+        place = next(self._places)  # behind all waiting messages
         if self.mischief.strikes("reorder", self.name, message.number, message.turn):
             place += _STRAY * (self.mischief.fraction("place", self.name, message.number, message.turn) - 0.5)
         self._move(message, "waiting")
@@ -181,12 +181,12 @@ class Shelf:
         message.turn += 1
 
     def _tidy(self, heap: list[tuple[float, int, int, Message]], valid: int) -> None:
-        if len(heap) > 1000 + _VOID_SHARE * valid:  # paid for by the thousand pushes before it
+        if len(heap) > 1000 + _VOID_SHARE * valid:  # amortised over the thousand pushes before
             heap[:] = [entry for entry in heap if entry[2] == entry[3].turn]
             heapq.heapify(heap)
 
     def ripen(self) -> None:
-        """Show what has been hidden for long enough."""
+        """Make messages visible at the end of their hidden time."""
         now = self.clock()
         while self._timed and self._timed[0][0] <= now:
             _, _, turn, message = heapq.heappop(self._timed)
@@ -194,7 +194,7 @@ class Shelf:
                 self._show(message)
 
     async def changed(self, within_s: float) -> None:
-        """Return once something became visible, or after `within_s`; perhaps sooner."""
+        """Return once a message becomes visible, or after `within_s`, perhaps sooner."""
         loop = asyncio.get_running_loop()
         poll = loop.create_future()
         timer = loop.call_later(within_s, _end, poll)
@@ -204,7 +204,7 @@ class Shelf:
             await poll
         except asyncio.CancelledError:
             if poll.done() and not poll.cancelled():
-                self._wake()  # it was for this one, which has gone: the next may have it
+                self._wake()  # this poll was woken but has gone, so wake the next one
             raise
         finally:
             timer.cancel()
@@ -219,7 +219,7 @@ class Shelf:
                 return
 
     def _arm(self) -> None:
-        """Ring when the next hidden message becomes visible, if somebody waits for it."""
+        """Set a timer for the next hidden message, if a poll waits."""
         if not self._polls or not self._timed:
             return
         if self._alarm is not None:

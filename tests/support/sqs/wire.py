@@ -1,4 +1,4 @@
-"""What SQS checks of a message and computes from it."""
+"""Checks messages and computes their digests and sizes, as SQS does."""
 
 import base64
 import re
@@ -10,7 +10,7 @@ from support.sqs import faults
 
 MOST_BYTES = 1_048_576  # of a message, and of a batch
 _REFUSED = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-_ATTRIBUTES = 10  # at most
+_ATTRIBUTES = 10  # maximum number
 
 
 def md5(text: str) -> str:
@@ -18,7 +18,7 @@ def md5(text: str) -> str:
 
 
 def attributes_md5(attributes: dict[str, Any]) -> str:
-    """As in the developer guide: names in order, every part after its length, a byte for the kind of value."""
+    """Return the digest of SQS's developer guide: sorted names, parts with lengths, a byte for the value's kind."""
     digest = hash_md5(usedforsecurity=False)
     for name in sorted(attributes):
         kind, value = attributes[name]["DataType"], _value(attributes[name])
@@ -35,7 +35,7 @@ def _value(attribute: dict[str, Any]) -> bytes:
 
 
 def size(entry: dict[str, Any]) -> int:
-    """What counts against the limits: the body, and each attribute's name, type and value."""
+    """Return the size that counts against the limits: the body, and each attribute's name, type and value."""
     attributes = entry.get("MessageAttributes", {})
     extra = sum(len(name.encode()) + len(a["DataType"]) + len(_value(a)) for name, a in attributes.items())
     return len(entry["MessageBody"].encode()) + extra
