@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from services.executor.stored import Stored
 
+from nanogrid.artifacts import ArtifactsClient
 from nanogrid.errors import InvalidFieldError, NotFoundError, TooLargeError, UnauthenticatedError
 from nanogrid.rpc.client import open_stub
 from nanogrid.v1 import artifacts_pb2 as pb
@@ -121,8 +121,8 @@ async def test_an_executor_keeps_a_build_and_another_fetches_it(grid) -> None:
         yield b"one"
         yield b"two"
 
-    await Stored(grid).store_build(f"go/debian12-go1.19/{SHA}", content())
-    digest, *chunks = [part async for part in Stored(grid).fetch_build(f"go/debian12-go1.19/{SHA}")]
+    await ArtifactsClient(grid).store_build(f"go/debian12-go1.19/{SHA}", content())
+    digest, *chunks = [part async for part in ArtifactsClient(grid).fetch_build(f"go/debian12-go1.19/{SHA}")]
 
     assert b"".join(chunk for chunk in chunks if isinstance(chunk, bytes)) == b"onetwo"
     assert digest == hashlib.sha256(b"onetwo").hexdigest()
