@@ -1,1 +1,1 @@
-"""Real processes killed, stopped and lied to, seeded; every run ends in an audit of every accepted job."""
+"""Chaos tests: kills, stops and misleads real processes, repeatable by seed, and audits every accepted job."""

@@ -1,7 +1,7 @@
-"""`python -m chaos [--publish] [experiment … | breakage … | breakages]`: nothing named is everything.
+"""`python -m chaos [--publish] [experiment … | breakage … | breakages]`: run these, or everything without names.
 
-CHAOS_SCALE says how much of the full run (1), CHAOS_SEED who is hit and when. Ends with 1 unless nothing was lost or
-duplicated and every breakage was caught.
+CHAOS_SCALE is the share of the full run (1), CHAOS_SEED decides targets and times. Exits with 1 if a job was lost or
+duplicated, or a breakage was not caught.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ _PUBLISH = "--publish"
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run what is named."""
+    """Run the named experiments and breakages, or all. Return the exit code."""
     scale, seed = float(os.environ.get("CHAOS_SCALE", "1")), int(os.environ.get("CHAOS_SEED", "1"))
     wanted = [one for one in arguments if one != _PUBLISH]
     outcomes = [_play(one, scale, seed) for one in EXPERIMENTS if not wanted or one.name in wanted]
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """To the end, also where somebody sends SIGTERM: what was started is stopped."""
+    """Run `work` to its end. SIGTERM cancels it, so that it stops its processes."""
 
     async def watched() -> T:
         task = asyncio.current_task()

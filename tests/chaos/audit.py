@@ -1,4 +1,4 @@
-"""The audit: what clients, functions and an observer wrote down, held against what the grid says. Pure."""
+"""Compares the records of clients, functions and an observer with the answers of the grid. Pure."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -12,20 +12,20 @@ from chaos.ledger import Execution
 
 Ending = tuple[str, str]  # status, and the nonce of the result or the type of the error
 
-_SLACK_S = 0.5  # a function outlives its killed owner by this at most; clocks are read just before or after
-_STARTING_S = 2.0  # how long after its owner a function may live that never ended
-_WAKING_S = 5.0  # within this an owner that slept has noticed that it is none any more
+_SLACK_S = 0.5  # a function outlives its killed owner by less, and clocks are read just before or after
+_STARTING_S = 2.0  # an unfinished function outlives its owner by less
+_WAKING_S = 5.0  # within this a resumed owner has noticed the loss of its lease
 _GIVEN_UP = (("failed", "Lost"), ("failed", "CodeNotFound"))
 _OWNER_FAULTS = ("killed", "crashed", "stopped", "flushed")
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything known of one run.
+    """All records of one run.
 
-    `said`: by job, what GET /status answered in the end. `published`: every ending an observer saw on `result:*`.
-    `kept`: every durable result. `unfinished`: jobs that the grid lists as such. `left`: messages that wait, are held
-    or delayed; `dead`: dead letters. `misfortunes`: faults that no process had, such as requests answered 500.
+    `said`: last answer of GET /status by job. `published`: endings that the observer saw on `result:*`. `kept`: durable
+    results. `unfinished`: jobs that the grid lists as such. `left`: messages waiting, held or delayed. `dead`: dead
+    letters. `misfortunes`: faults outside the processes, such as requests answered 500.
     """
 
     tries: Sequence[Try]
@@ -42,16 +42,16 @@ class Evidence:
 
 @dataclass(slots=True)
 class Verdict:
-    """`lost` and `duplicated` must be empty: job ids with what is wrong. The rest is counted."""
+    """Counts of one run. `lost` and `duplicated` describe wrong jobs and must be empty."""
 
     accepted: int = 0
     finished: int = 0
     dead_lettered: int = 0
     in_flight: int = 0
-    waiters: int = 0  # synchronous calls that were answered with the result
+    waiters: int = 0  # sync calls answered with the result
     faults: int = 0
-    interrupted: int = 0  # jobs whose owner died or lost them, and which ran again
-    ambiguous: int = 0  # requests that broke, or were refused, and whose job ran all the same
+    interrupted: int = 0  # jobs that ran again because their owner died or lost them
+    ambiguous: int = 0  # requests that broke or were refused although their job ran
     longest_recovery_s: float = 0.0
     lost: list[str] = field(default_factory=list)
     duplicated: list[str] = field(default_factory=list)
@@ -69,14 +69,14 @@ class Verdict:
 
 
 def ending(job: Mapping[str, Any]) -> Ending:
-    """The part of a finished job that may not differ between two tellings of it."""
+    """Return the part of a finished job that must be the same in all records of it."""
     if job["status"] in ("completed", "SUCCESS"):
         return "completed", str((job.get("result") or {}).get("nonce"))
     return str(job["status"]).lower(), str((job.get("error") or {}).get("type"))
 
 
 def audit(evidence: Evidence) -> Verdict:
-    """Hold everything against everything."""
+    """Check all records against each other."""
     verdict = Verdict(faults=len(evidence.faults) + evidence.misfortunes)
     accepted = {one.job_id for one in evidence.tries if one.outcome in (ACCEPTED, ANSWERED)}
     verdict.accepted = len(accepted)
@@ -102,7 +102,7 @@ def audit(evidence: Evidence) -> Verdict:
 
 
 def _conserved(verdict: Verdict, evidence: Evidence, job_id: str, runs: Sequence[Execution]) -> None:
-    """Accepted = finished + dead-lettered, and what is finished was really run."""
+    """Check that an accepted job is finished or dead-lettered, and that a finished one has really run."""
     job = evidence.said.get(job_id, {"status": "never asked for"})
     status, mark = ending(job)
     if status == "completed":
@@ -119,14 +119,14 @@ def _conserved(verdict: Verdict, evidence: Evidence, job_id: str, runs: Sequence
 
 
 def _buried(verdict: Verdict, evidence: Evidence) -> None:
-    """Who was given up lies in the dead-letter queue; one whose burier died right before may have been let go."""
+    """Check that jobs given up have dead letters, except where a process may have died before dead-lettering."""
     deaths = sum(1 for fault in evidence.faults if fault.target.startswith(("executor", "invoker", "redis")))
     if evidence.dead < verdict.dead_lettered - deaths:
         verdict.lost.append(f"{evidence.dead} dead letters for {verdict.dead_lettered} jobs that were given up")
 
 
 def _run_once(verdict: Verdict, evidence: Evidence, job_id: str, runs: Sequence[Execution]) -> None:
-    """A second run needs an owner that died, or was stopped, between the first's begin and the second's."""
+    """Check that a job ran again only if its owner died or was stopped between the two starts."""
     for before, after in pairwise(runs):
         fault = _excuse(evidence.faults, before, after)
         if fault is None:
@@ -142,11 +142,11 @@ def _run_once(verdict: Verdict, evidence: Evidence, job_id: str, runs: Sequence[
 def _excuse(faults: Sequence[Fault], before: Execution, after: Execution) -> Fault | None:
     for fault in faults:
         hit = fault.kind in _OWNER_FAULTS and fault.target in (before.owner, EVERYBODY)
-        # A function whose owner dies while it starts may still write that it began, and is stopped before it ends.
+        # A function may record its start just after its owner died, and is stopped before its end.
         slack_s = _SLACK_S if before.ended else _STARTING_S
         if hit and before.started - slack_s <= fault.at <= after.started:
             return fault
-        # Or it was the first to own the job, slept through another's run of it, and woke.
+        # Or the second owner had the job first, was stopped during the other run, and resumed.
         woke = fault.target == after.owner and fault.until and fault.at <= before.started <= fault.until
         if woke and fault.until <= after.started <= fault.until + _WAKING_S:
             return fault
@@ -154,7 +154,7 @@ def _excuse(faults: Sequence[Fault], before: Execution, after: Execution) -> Fau
 
 
 def _one_result_each(verdict: Verdict, evidence: Evidence) -> None:
-    """Whoever tells how a job ended, and how often: it is the same end."""
+    """Check that all records of a job's end are equal."""
     told: dict[str, set[Ending]] = defaultdict(set)
     for job_id, job in evidence.said.items():
         if job.get("ended_at"):
@@ -177,7 +177,7 @@ def _one_job_a_ticket(verdict: Verdict, evidence: Evidence) -> None:
 
 
 def _waiters(verdict: Verdict, evidence: Evidence) -> None:
-    """Every synchronous call whose way stood open is answered with the result, not with "later"."""
+    """Check that every sync call whose path was not cut got its result, not a "later"."""
     for one in evidence.tries:
         if not one.sync or one.outcome == REFUSED:
             continue
@@ -195,7 +195,7 @@ def _way_was_cut(faults: Sequence[Fault], one: Try) -> bool:
 
 
 def _longest_silence(evidence: Evidence) -> float:
-    """The longest time from a fault until the grid accepted something again, while clients were asking."""
+    """Return the longest time from a fault to the next accepted job, while clients were submitting."""
     accepted = sorted(one.ended for one in evidence.tries if one.outcome in (ACCEPTED, ANSWERED))
     asked = sorted(one.began for one in evidence.tries if one.outcome not in (ACCEPTED, ANSWERED))
     longest = 0.0

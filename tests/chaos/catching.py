@@ -1,4 +1,4 @@
-"""Whether the experiments see: each breakage is committed, and its experiment has to find it."""
+"""Checks the experiments: breaks the product in each known way, and expects its experiment to find it."""
 
 import asyncio
 import re
@@ -12,12 +12,12 @@ from chaos.ledger import ledger_folder
 from chaos.sabotage import Breakage
 
 SCALE = 0.02  # a broken promise shows early
-AT_ONCE = 4  # most of the time is spent waiting for jobs that never end
+AT_ONCE = 4  # in parallel, because most of the time is spent waiting for jobs that never end
 
 
 @dataclass(frozen=True, slots=True)
 class Catch:
-    """`found` is what the audit said, "" where it noticed nothing of the kind."""
+    """The outcome of one breakage. `found` is the audit's problem, "" when it found none."""
 
     breakage: str
     experiment: str
@@ -28,7 +28,7 @@ class Catch:
 
 
 async def catch(breakage: Breakage, scale: float, seed: int) -> Catch:
-    """Run its experiment on a broken grid."""
+    """Run the breakage's experiment on a broken grid."""
     folder = ledger_folder()
     verdict = await named(breakage.experiment).play(Run(folder, scale, seed, breakage.name))
     found = [problem for problem in (*verdict.lost, *verdict.duplicated) if re.search(breakage.symptom, problem)]
@@ -40,7 +40,7 @@ async def catch(breakage: Breakage, scale: float, seed: int) -> Catch:
 async def catch_all(
     breakages: Sequence[Breakage], seed: int, say: Callable[[str], None], scale: float = SCALE
 ) -> list[Catch]:
-    """All of them, some at a time; `say` is told of each."""
+    """Run all breakages, AT_ONCE in parallel, and report each to `say`."""
     places = asyncio.Semaphore(AT_ONCE)
 
     async def one(breakage: Breakage) -> Catch:

@@ -1,4 +1,4 @@
-"""Clients: they submit until they are told that a job is accepted, and write down everything they are told."""
+"""Submits jobs until each is accepted, and records all answers."""
 
 import asyncio
 import itertools
@@ -12,14 +12,14 @@ from chaos.connection import BrokenError, Connection, NotReachedError
 
 ACCEPTED, ANSWERED, REFUSED, UNKNOWN = "accepted", "answered", "refused", "unknown"
 AGAIN_S = 0.2
-WAIT_S = 120.0  # a synchronous call is given up by its client after this
+WAIT_S = 120.0  # a client gives a sync call up after this
 SUBMIT_S = 15.0
 DONE = ("completed", "failed", "cancelled")
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One request and what came back. A ticket is one job: what is tried again without a key gets a new one."""
+    """One request and its answer. A ticket stands for one job: a retry without a key gets a new one."""
 
     ticket: str
     sync: bool
@@ -32,10 +32,10 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to submit: `jobs` over `over_s` seconds, by `submitters` asynchronous and `waiters` synchronous clients.
+    """A load: `jobs` over `over_s` seconds, by `submitters` async and `waiters` sync clients.
 
-    Each job sleeps for what `sleep_s` draws; `files` is the share that leaves an output file, `keyed` the share that is
-    submitted under an Idempotency-Key, so that asking again is asking for the same.
+    Each job sleeps for a time drawn by `sleep_s`. `files` is the share that leaves an output file, `keyed` the share
+    submitted with an Idempotency-Key, so that a retry is the same job.
     """
 
     jobs: int
@@ -48,7 +48,7 @@ class Plan:
 
 
 class Clients:
-    """They share a list of tickets, and take the next when it is due."""
+    """Clients that share a list of tickets, and submit each when it is due."""
 
     def __init__(self, gateways: list[str], function_id: str, rng: random.Random, name: str) -> None:
         self._gateways = gateways
@@ -59,7 +59,7 @@ class Clients:
         self._plans = itertools.count()
 
     async def run(self, plan: Plan) -> None:
-        """Until every job of the plan is accepted."""
+        """Submit until every job of the plan is accepted."""
         began = time.monotonic()
         tickets = iter([(began + plan.over_s * n / plan.jobs, n, self._body(plan)) for n in range(plan.jobs)])
         name = f"{self._name}-{next(self._plans)}"
@@ -115,7 +115,7 @@ def _read(ticket: str, status: int, body: Any, *, sync: bool, began: float) -> T
 
 
 async def endings(gateways: list[str], job_ids: list[str], within_s: float) -> dict[str, Mapping[str, Any]]:
-    """What GET /status says of each job once it is final; whatever it says last where that does not happen in time."""
+    """Return the final answer of GET /status for each job, or the last one when the time is over."""
     found: dict[str, Mapping[str, Any]] = {}
     waiting = iter(job_ids)
     deadline = time.monotonic() + within_s
@@ -142,7 +142,7 @@ async def _ending(link: Connection, job_id: str, deadline: float) -> Mapping[str
 
 
 async def unfinished(gateway: str) -> list[str]:
-    """The jobs that the grid lists as neither finished nor given up."""
+    """Return the jobs that the grid lists as unfinished."""
     link, found, cursor = Connection(gateway), [], ""
     while cursor is not None:
         answer = await link.ask("GET", f"/jobs?limit=100&cursor={cursor}", timeout_s=30)

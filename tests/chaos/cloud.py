@@ -1,4 +1,4 @@
-"""The stand-ins for AWS that a run wants: the adversarial SQS server, and moto behind a proxy that fails requests."""
+"""Runs stand-ins for AWS: the adversarial SQS server, and moto behind a proxy that fails requests."""
 
 import json
 import os
@@ -23,9 +23,9 @@ TOLD = ("NANOGRID_QUEUE_URL", "S3_BUCKET", "S3_USER_DATA_BUCKET", "DYNAMODB_TABL
 
 
 class Cloud:
-    """`env` leads there and is complete once `make` was called. Nothing in it is ever killed: AWS is not ours to kill.
+    """Stand-ins for AWS, which are never killed. `env` directs clients there, and is complete after `make`.
 
-    `proxied` puts object storage and tables there, too: it is the share of their requests that fail.
+    `proxied` above 0 adds object storage and tables, and is the share of their requests that fail.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Cloud:
         return Member(name, (sys.executable, "-m", module, *arguments), {}, self._folder, self._journal)
 
     def make(self) -> None:
-        """Make the queues, tables and buckets as deploy/ makes them, and learn what they are called."""
+        """Create queues, tables and buckets as deploy/ does, and add their names to `env`."""
         if "AWS_ENDPOINT_URL" not in self._direct:
             from deploy.aws import queues  # noqa: PLC0415 - not every run needs a cloud
 
@@ -66,7 +66,7 @@ class Cloud:
         self.env |= {name: told[name] for name in TOLD if name in told}
 
     def kept(self, job_ids: set[str]) -> list[tuple[str, Ending]]:
-        """The durable results of these jobs, asked for without detours."""
+        """Return the durable results of these jobs, read without the failing proxy."""
         bucket = self.env.get("S3_USER_DATA_BUCKET")
         if bucket is None:
             return []
@@ -80,7 +80,7 @@ class Cloud:
         ]
 
     def misfortunes(self) -> int:
-        """How many requests met with one."""
+        """Return the number of requests that the stand-ins failed."""
         counters = [f"{self._direct['AWS_ENDPOINT_URL_SQS']}/counters"]
         if proxy := self.env.get("AWS_ENDPOINT_URL"):
             counters.append(f"{proxy}/fault-proxy")

@@ -1,4 +1,4 @@
-"""A grid of real processes on this machine, more than one of most kinds; NanoGrid's own supervisor is not there."""
+"""Runs a grid of real processes on this machine, several of most kinds, without NanoGrid's supervisor."""
 
 import asyncio
 import contextlib
@@ -26,16 +26,16 @@ from support.redis_server import free_port
 
 READY_S = 60.0
 LEASE_S, VISIBILITY_S = 3.0, 4.0  # scaled down from 15 and 30
-_DEATHS = 3  # of one process while the grid starts: it will not
+_DEATHS = 3  # of one process during the start, after which the start has failed
 UNSENT_S, SWEEP_S = 2.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How many of what, and what they are told besides. `fsync`: Redis's promise, everysec or always.
+    """Numbers of processes and their settings. `fsync` is Redis's appendfsync, everysec or always.
 
-    `queue`: "" = on the job store's Redis, "apart" = on a Redis of its own, "sqs" = on the adversarial SQS server,
-    which is told `mischief`. `cloud_errors` puts objects and tables on moto: the share of its requests that fail.
+    `queue`: "" = on the job store's Redis, "apart" = on a second Redis, "sqs" = on the adversarial SQS server with
+    `mischief`. `cloud_errors` above 0 puts objects and tables on moto, and is the share of requests that fail.
     """
 
     executors: int = 4
@@ -51,7 +51,7 @@ class Shape:
 
 
 class Cluster:
-    """Its members by name; `redis` and its executors are what experiments hit most."""
+    """The processes of a grid by name."""
 
     def __init__(self, folder: Path, shape: Shape) -> None:
         self.folder = folder
@@ -73,7 +73,7 @@ class Cluster:
         return self.members[name]
 
     def kin(self, kind: str) -> list[Member]:
-        """The members of a kind: executor, gateway, invoker, registry, artifacts."""
+        """Return the members of a kind: executor, gateway, invoker, registry, artifacts."""
         return [member for name, member in self.members.items() if name.split("-")[0] == kind]
 
     def _add_redis(self, name: str) -> str:
@@ -99,7 +99,7 @@ class Cluster:
             "NANOGRID_EXECUTOR_LEASE_S": str(LEASE_S),
             "NANOGRID_EXECUTOR_VISIBILITY_S": str(VISIBILITY_S),
             "NANOGRID_EXECUTOR_DRAIN_S": "5",
-            "NANOGRID_EXECUTOR_FREEZE_S": "60",  # thawing is not what is tested here
+            "NANOGRID_EXECUTOR_FREEZE_S": "60",  # thawing is not tested here
             "PYTHONUNBUFFERED": "1",
         }
         shared |= {f"NANOGRID_{one}_ADDRESS": shared[f"NANOGRID_{one}_LISTEN"] for one in ("REGISTRY", "ARTIFACTS")}
@@ -107,7 +107,7 @@ class Cluster:
         self._add("registry", "services.registry", shared)
         self._add("artifacts", "services.artifacts", shared)
         for number in range(1, self.shape.executors + 1):
-            # Control groups go by it, and grids of other runs may be on this machine.
+            # Control groups are named after it, and must differ from those of other runs on this machine.
             name = f"executor-{number}-{self.folder.name.rpartition('-')[2]}"
             self._add(name, "services.executor", shared | {"NANOGRID_EXECUTOR_ID": name})
         for number in range(1, self.shape.controllers + 1):
@@ -126,7 +126,7 @@ class Cluster:
         )
 
     async def start(self) -> None:
-        """Start everything and wait until every gateway finds everything behind it."""
+        """Start everything and wait until every gateway is ready and every executor announced."""
         stores = self.kin("redis") + (self.cloud.members if self.cloud else [])
         await asyncio.gather(*(one.start() for one in stores))
         await self._until_stores()
@@ -146,9 +146,9 @@ class Cluster:
             await self._until(partial(_listens, address))
 
     async def _until(self, condition: Callable[[], Awaitable[bool]]) -> None:
-        """Wait for it; RuntimeError, with everybody's last words, when that is in vain.
+        """Wait for the condition. RuntimeError, with the end of all logs, when the grid does not start.
 
-        A death is none yet: who finds the cloud failing when it starts may give up, and is started again.
+        A single death is no failure: a process may give up when the cloud fails at its start, and is restarted.
         """
         deadline = time.monotonic() + READY_S
         while not await condition():
@@ -162,7 +162,7 @@ class Cluster:
             return len(await client.keys("executor:*")) == self.shape.executors
 
     async def upload(self, source: str, env: Mapping[str, str]) -> str:
-        """Upload a Python function; its id."""
+        """Upload a Python function and return its id."""
         fields = {"function_name": "chaos", "runtime": "python3.11", "timeout": "60", "memory_mb": "128"}
         async with httpx.AsyncClient(base_url=f"http://{self.gateways[0]}", timeout=60) as http:
             for _ in range(20):
@@ -177,7 +177,7 @@ class Cluster:
         return str(answer.json()["function_id"])
 
     async def stop(self) -> None:
-        """Stop everything, who asks before who is asked."""
+        """Stop everything, clients before the services they call."""
         for kind in ("gateway", "invoker", "executor", "artifacts", "registry", "redis"):
             await asyncio.gather(*(member.stop() for member in self.kin(kind)))
         for member in self.cloud.members if self.cloud else ():
@@ -185,7 +185,7 @@ class Cluster:
         await asyncio.to_thread(self._sweep)
 
     def _sweep(self) -> None:
-        """What killed executors left in the kernel, and no successor of theirs was there to remove."""
+        """Remove the cgroups and mounts that killed executors left behind."""
         for executor in self.kin("executor"):
             for controller in Path("/sys/fs/cgroup").iterdir():
                 for group in sorted(controller.glob(f"nanogrid/{executor.name}/**/"), reverse=True):
@@ -219,7 +219,7 @@ async def _listens(address: str) -> bool:
 
 @asynccontextmanager
 async def running(folder: Path, shape: Shape) -> AsyncIterator[Cluster]:
-    """A cluster for as long as the block lasts."""
+    """Run a cluster for the length of the block."""
     cluster = Cluster(folder, shape)
     try:
         await cluster.start()

@@ -1,4 +1,4 @@
-"""A kept HTTP/1.1 connection for clients that are many: one request at a time, JSON in, JSON out."""
+"""A small keep-alive HTTP/1.1 client for JSON, one request at a time."""
 
 import asyncio
 import contextlib
@@ -11,11 +11,11 @@ _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 class BrokenError(Exception):
-    """The connection ended before the whole answer was there: the client cannot know what became of its request."""
+    """The connection ended before the complete answer: the outcome of the request is unknown."""
 
 
 class NotReachedError(Exception):
-    """Nobody listens: the request was never sent."""
+    """No server listens: the request was not sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +25,14 @@ class Answer:
 
 
 class Connection:
-    """To host:port; connects when first used, and again after it broke."""
+    """A connection to host:port, opened on first use and again after it broke."""
 
     def __init__(self, address: str) -> None:
         self.address = address
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(self, method: str, path: str, body: Any = None, *, timeout_s: float, **headers: str) -> Answer:
-        """Send a request and wait for its answer; NotReachedError or BrokenError."""
+        """Send a request and return its answer. NotReachedError or BrokenError."""
         reader, writer = await self._open()
         content = b"" if body is None else json.dumps(body).encode()
         lines = [f"{method} {path} HTTP/1.1", f"host: {self.address}", f"content-length: {len(content)}"]
@@ -42,7 +42,7 @@ class Connection:
             async with asyncio.timeout(timeout_s):
                 writer.write("\r\n".join([*lines, "", ""]).encode() + content)
                 return await _answer(reader)
-        except (OSError, EOFError, TimeoutError) as error:  # TimeoutError is an OSError, said for the reader
+        except (OSError, EOFError, TimeoutError) as error:  # TimeoutError is an OSError, named for clarity
             self.close()
             raise BrokenError(repr(error)) from error
         except BaseException:
@@ -51,7 +51,7 @@ class Connection:
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._streams is not None and self._streams[0].at_eof():
-            self.close()  # they hung up while nothing was asked
+            self.close()  # the server closed it while idle
         if self._streams is None:
             host, _, port = self.address.rpartition(":")
             try:

@@ -1,4 +1,4 @@
-"""What goes wrong, how often: loops that run for a while and heal what they broke."""
+"""Injects faults at intervals: kills, flushes and pauses."""
 
 import asyncio
 import itertools
@@ -12,22 +12,22 @@ from chaos.journal import EVERYBODY
 from chaos.ledger import Ledger
 from chaos.member import RESTART_S, Member
 
-ASLEEP_S = LEASE_S + VISIBILITY_S + 1.0  # a zombie's sleep: its lease is gone and its message is another's
+ASLEEP_S = LEASE_S + VISIBILITY_S + 1.0  # a zombie's pause, after which it has lost lease and message
 
 
 async def killing(
     victims: Sequence[Member], every_s: float, times: int, rng: random.Random, down_s: Sequence[float] = (RESTART_S,)
 ) -> None:
-    """SIGKILL one of them, drawn anew, every so often; it is down for one of `down_s`, in turn."""
+    """SIGKILL a random victim every `every_s` seconds, and keep it down for each of `down_s` in turn."""
     for down, _ in zip(itertools.cycle(down_s), range(times), strict=False):
         await asyncio.sleep(every_s)
         rng.choice(victims).kill(down)
 
 
 async def flushing(cluster: Cluster, every_s: float, times: int, rng: random.Random) -> None:
-    """Empty the job store's Redis; in between, every other time, an executor is killed.
+    """Flush the job store's Redis, and after every other flush kill an executor.
 
-    Not both within the moment between an answer and its durable copy: of such a pair of faults the answer is lost.
+    The two are never so close that both fall between an answer and its durable copy, which would lose the answer.
     """
     executors = cluster.kin("executor")
     for number in range(times):
@@ -41,7 +41,7 @@ async def flushing(cluster: Cluster, every_s: float, times: int, rng: random.Ran
 
 
 async def raising_zombies(cluster: Cluster, ledger: Ledger, zombies: int, rng: random.Random) -> None:
-    """Stop executors in the middle of jobs until so many jobs had an owner that came back from the dead."""
+    """Stop executors during jobs and resume them, until `zombies` jobs had such an owner."""
     raised = 0
     executors = cluster.kin("executor")
     while raised < zombies:

@@ -1,4 +1,4 @@
-"""What was done to the grid and when, by the one who did it: the audit excuses nothing else."""
+"""Records the injected faults and their times. The audit excuses nothing else."""
 
 import time
 from dataclasses import dataclass, field, replace
@@ -8,9 +8,9 @@ EVERYBODY = "*"  # the target of a fault that may hit any owner, such as a flush
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """`kind`: killed, stopped, flushed …; `target`: the process, by its name; times as `time.time()` tells them.
+    """A fault of a `kind` (killed, stopped, flushed …) on `target`, a process's name. Times are of `time.time()`.
 
-    `until`: when a stopped one went on; 0.0 = it did not, or the fault has no length.
+    `until` is the time when a stopped process resumed, 0.0 if it did not or the fault has no length.
     """
 
     kind: str
@@ -29,6 +29,6 @@ class Journal:
         self.faults.append(Fault(kind, target, time.time()))
 
     def healed(self, kind: str, target: str) -> None:
-        """The latest fault of this kind and target is over."""
+        """Record that the latest fault of this kind and target is over."""
         at = max(n for n, fault in enumerate(self.faults) if (fault.kind, fault.target) == (kind, target))
         self.faults[at] = replace(self.faults[at], until=time.time())

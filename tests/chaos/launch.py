@@ -1,4 +1,4 @@
-"""`python -m chaos.launch services.executor …`: the module as it is, after CHAOS_* had their way with its classes."""
+"""`python -m chaos.launch services.executor …`: run the module after applying CHAOS_SABOTAGE and CHAOS_DIE."""
 
 import os
 import runpy
@@ -8,7 +8,7 @@ if __name__ == "__main__":
     module = sys.argv[1]
     sys.argv = sys.argv[1:]
     if breakage := os.environ.get("CHAOS_SABOTAGE"):
-        from chaos import sabotage  # not where nothing is broken: it loads half the product
+        from chaos import sabotage  # imported on use, because it loads half the product
 
         sabotage.commit(breakage)
     if step := os.environ.get("CHAOS_DIE"):

@@ -1,4 +1,4 @@
-"""The ledger: a file outside NanoGrid to which functions write what they did. Nobody else writes it."""
+"""The ledger: a file outside NanoGrid in which only functions record their runs."""
 
 import os
 import re
@@ -6,8 +6,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-# What runs. One `write` of a short line to a file opened with O_APPEND is atomic, whoever else writes.
-# The owner is who made the sandbox: its folder is below that executor's, and /code is mounted from there.
+# The function. One `write` of a short line to a file opened with O_APPEND is atomic among writers.
+# The owner is the executor of the sandbox: /code is mounted from a folder of that executor.
 SOURCE = """
 import os
 import re
@@ -48,7 +48,7 @@ _LINE = re.compile(r"(?P<job>\S+) (?P<ticket>\S+) (?P<nonce>\S+) (?P<owner>\S+) 
 
 @dataclass(frozen=True, slots=True)
 class Execution:
-    """One run of one job. `ended` is None where its process did not live to say so."""
+    """One run of one job. `ended` is None when its process did not record its end."""
 
     job_id: str
     ticket: str
@@ -59,15 +59,15 @@ class Execution:
 
 
 class Ledger:
-    """The file of one function."""
+    """The ledger of one function."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.path = folder / name
         self.path.touch()
-        self.path.chmod(0o666)  # every sandbox has a uid of its own
+        self.path.chmod(0o666)  # every sandbox has a different uid
 
     def executions(self) -> list[Execution]:
-        """In the order they began."""
+        """Return the runs in the order of their start."""
         found: dict[str, Execution] = {}
         for line in self.path.read_text().splitlines():
             said = _LINE.fullmatch(line)
@@ -79,12 +79,12 @@ class Ledger:
         return sorted(found.values(), key=lambda one: one.started)
 
     def running(self, owner: str) -> int:
-        """How many runs of this owner have begun and not ended."""
+        """Return the number of unfinished runs of this owner."""
         return sum(1 for one in self.executions() if one.owner == owner and one.ended is None)
 
 
 def ledger_folder() -> Path:
-    """A folder that functions see too: /tmp is their own, /var/tmp is the machine's."""
+    """Create a folder in /var/tmp, which functions see too. Their /tmp is private."""
     folder = Path(tempfile.mkdtemp(prefix="nanogrid-chaos-", dir="/var/tmp"))
     os.chmod(folder, 0o755)  # noqa: PTH101 - mkdtemp made it private
     return folder

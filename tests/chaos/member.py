@@ -1,4 +1,4 @@
-"""One process of the grid: started, killed, stopped, and started again when it dies, as systemd would."""
+"""Runs one process of the grid: kills and stops it, and restarts it when it dies, as systemd would."""
 
 import asyncio
 import contextlib
@@ -13,12 +13,12 @@ from chaos.journal import Journal
 RESTART_S = 0.3  # systemd's RestartSec, scaled as the leases are
 STOP_S = 20.0
 _TESTS = str(Path(__file__).parents[1])
-# Before an auditor told its own clients where to look; and with our own modules where Python finds them.
+# A copy from before the auditor changes it for its own clients, with this folder on the path.
 _INHERITED = {**os.environ, "PYTHONPATH": os.pathsep.join([_TESTS, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 class Member:
-    """`argv` is run again whenever it ends, until `stop`. Dies with us: setpriv asks the kernel for that."""
+    """A process that is restarted until `stop`. It dies with the parent, which setpriv asks of the kernel."""
 
     def __init__(self, name: str, argv: Sequence[str], env: Mapping[str, str], folder: Path, journal: Journal) -> None:
         self.name = name
@@ -29,10 +29,10 @@ class Member:
         self._process: Process | None = None
         self._keeper: asyncio.Task[None] | None = None
         self._stopping = False
-        self._expected = False  # whether the next end is ours and noted already
+        self._expected = False  # the next end was caused here and is recorded
         self._down_s = RESTART_S
-        self.deaths = 0  # that were not ours
-        self.next_env: Callable[[], Mapping[str, str]] = dict  # what the next start is told besides
+        self.deaths = 0  # not caused here
+        self.next_env: Callable[[], Mapping[str, str]] = dict  # additional environment of the next start
 
     async def start(self) -> None:
         await self._spawn()
@@ -62,7 +62,7 @@ class Member:
                 await self._spawn()
 
     def kill(self, down_s: float = RESTART_S) -> None:
-        """SIGKILL; it is started again after `down_s`."""
+        """Send SIGKILL, and restart after `down_s`."""
         assert self._process is not None
         if self._process.returncode is None and not self._expected:
             self._expected, self._down_s = True, down_s
@@ -70,23 +70,23 @@ class Member:
             self._signal(signal.SIGKILL)
 
     def pause(self) -> None:
-        """SIGSTOP."""
+        """Send SIGSTOP."""
         self._journal.note("stopped", self.name)
         self._signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """SIGCONT."""
+        """Send SIGCONT."""
         self._journal.healed("stopped", self.name)
         self._signal(signal.SIGCONT)
 
     def _signal(self, number: int) -> None:
-        # Not through asyncio, whose Process may reap the child on the way and then not know how it ended.
+        # Not through asyncio: its Process may reap the child and then lose the exit status.
         if self._process is not None and self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, number)
 
     async def stop(self) -> None:
-        """SIGTERM, then SIGKILL after STOP_S."""
+        """Send SIGTERM, then SIGKILL after STOP_S."""
         self._stopping = True
         if self._process is None or self._keeper is None:
             return

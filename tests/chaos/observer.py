@@ -1,4 +1,4 @@
-"""An observer of its own connection that writes down every ending published on `result:*`."""
+"""Records every ending published on `result:*`, over a separate connection."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ _AGAIN_S = 0.05
 
 @asynccontextmanager
 async def observing(url: str) -> AsyncIterator[list[tuple[str, Ending]]]:
-    """Yield the list of what was seen; it grows. What is published while Redis is away nobody sees."""
+    """Yield the growing list of endings. Endings published during an outage of Redis are missing."""
     seen: list[tuple[str, Ending]] = []
     subscribed = asyncio.Event()
     task = asyncio.create_task(_observe(url, seen, subscribed), name="observer")

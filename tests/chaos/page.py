@@ -1,4 +1,4 @@
-"""The tables of docs/reliability.md, made from a run."""
+"""Writes the tables of docs/reliability.md from a run."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
 
 
 def publish(report: Report, file: Path, page: Path = PAGE) -> None:
-    """Write the run into the page, between its marks. ValueError where it has none."""
+    """Write the run into the page, between its marks. ValueError when they are missing."""
     before, begin, rest = page.read_text(encoding="utf-8").partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
@@ -29,7 +29,7 @@ def _section(report: Report, file: str) -> str:
 
 
 def experiments(report: Report) -> str:
-    """Every experiment and the whole."""
+    """Return the table of all experiments with their sums."""
     head = ("experiment", "what happens", "jobs", "faults", "ran again", "waiters", "dead letters", "lost",
             "duplicated", "longest recovery")  # fmt: skip
     rows = [
@@ -44,7 +44,7 @@ def experiments(report: Report) -> str:
 
 
 def breakages(report: Report) -> str:
-    """Every breakage and who found it."""
+    """Return the table of all breakages with the experiments that found them."""
     rows = [
         (one.breakage, one.experiment, f"`{one.found[:100]}`" if one.found else "**not caught**")
         for one in report.catches

@@ -1,4 +1,4 @@
-"""A run as JSON: what was done to the grid, and what came of it; what docs/reliability.md is made from."""
+"""Writes a run's faults and outcomes as JSON, the source of docs/reliability.md."""
 
 import json
 import platform
@@ -18,7 +18,7 @@ FOLDER = Path(__file__).with_name("results")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one experiment showed."""
+    """The outcome of one experiment."""
 
     name: str
     shows: str
@@ -35,7 +35,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """One run of everything, or of a part."""
+    """A run of some or all experiments."""
 
     scale: float
     seed: int
@@ -47,7 +47,7 @@ class Report:
 
 
 def outcome(experiment: Experiment, verdict: Verdict, took_s: float) -> Outcome:
-    """The figures of a verdict."""
+    """Return the outcome of an experiment from its verdict."""
     return Outcome(
         experiment.name,
         experiment.shows,
@@ -64,7 +64,7 @@ def outcome(experiment: Experiment, verdict: Verdict, took_s: float) -> Outcome:
 
 
 def report(scale: float, seed: int, outcomes: Sequence[Outcome], catches: Sequence[Catch]) -> Report:
-    """A report of here and now."""
+    """Return a report with the current date, commit and machine."""
     info = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     models = re.findall(r"^model name\s*: (.*)$", info, re.MULTILINE) or [platform.machine()]
     machine = f"{len(models)} CPUs ({models[0]}), Linux {platform.release()}"
@@ -75,7 +75,7 @@ def report(scale: float, seed: int, outcomes: Sequence[Outcome], catches: Sequen
 
 
 def write(what: Report) -> Path:
-    """Write it to results/{date}-seed-{seed}.json."""
+    """Write the report to results/{date}-seed-{seed}.json and return the path."""
     path = FOLDER / f"{what.date[:10]}-seed-{what.seed}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(asdict(what), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The product broken on purpose, one promise at a time: its experiment has to notice, or it is blind."""
+"""Breaks the product on purpose, one promise at a time, to check that an experiment notices."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,12 +16,12 @@ from services.executor.delivery.lease import Heartbeat
 from services.invoker.submitter import Submitter
 from services.invoker.unsent import Sweeper
 
-GAP_S = 0.8  # what was done too early is this much too early: room for a kill
+GAP_S = 0.8  # a step out of order is early by this much, enough time for a kill
 
 
 @dataclass(frozen=True, slots=True)
 class Breakage:
-    """`experiment` must find a problem in which `symptom`, a pattern, is found."""
+    """A way to break the product. `experiment` must find a problem that matches the pattern `symptom`."""
 
     name: str
     experiment: str
@@ -41,8 +41,8 @@ def _no_lease() -> None:
 
 
 def _no_fencing() -> None:
-    async def shameless(self: RedisJobs, job: Any, token: int, encoded: bytes) -> None:
-        await self.adopt(job, encoded)
+    async def shameless(self: RedisJobs, job: Any, token: int, encoded: bytes, news: bytes = b"") -> None:
+        await self.adopt(job, encoded, news)
 
     async def undisturbed(self: RedisJobs, job: Any, token: int, lease_s: float) -> None:
         pass
@@ -54,12 +54,12 @@ def _no_fencing() -> None:
 def _publish_before_store() -> None:
     finish = RedisJobs.finish
 
-    async def hasty(self: RedisJobs, job: Any, token: int, encoded: bytes) -> None:
+    async def hasty(self: RedisJobs, job: Any, token: int, encoded: bytes, news: bytes = b"") -> None:
         inbox: Any = await self._redis.hget(f"job:{job.job_id}", "inbox")
         for channel in (f"result:{job.job_id}", inbox or "nowhere"):
             await self._redis.publish(channel, encoded)
         await asyncio.sleep(GAP_S)
-        await finish(self, job, token, encoded)
+        await finish(self, job, token, encoded, news)
 
     _replace(RedisJobs, "finish", hasty)
 
@@ -136,7 +136,7 @@ def _last_writer_wins() -> None:
 
 
 def _waiters_trust_the_news() -> None:
-    from nanogrid.jobs import waiting  # noqa: PLC0415 - private, and of no interest to the others
+    from nanogrid.jobs import waiting  # noqa: PLC0415 - private, and only needed here
 
     async def gullible(self: Any) -> Any:
         return self.news
@@ -169,16 +169,16 @@ def _no_deletes() -> None:
 def _results_made_up() -> None:
     finish = RedisJobs.finish
 
-    async def lying(self: RedisJobs, job: Any, token: int, encoded: bytes) -> None:
+    async def lying(self: RedisJobs, job: Any, token: int, encoded: bytes, news: bytes = b"") -> None:
         told = record.decode(encoded)
         told.result = b'{"nonce":"made up"}'
-        await finish(self, told, token, record.encode(told))
+        await finish(self, told, token, record.encode(told), news)
 
     _replace(RedisJobs, "finish", lying)
 
 
 def _replace(owner: type, name: str, method: Any) -> None:
-    getattr(owner, name)  # what is not there cannot be broken
+    getattr(owner, name)  # fails if the method was renamed
     setattr(owner, name, method)
 
 
@@ -202,5 +202,5 @@ BREAKAGES = (
 
 
 def commit(name: str) -> None:
-    """Break this process."""
+    """Apply a breakage to this process."""
     next(one for one in BREAKAGES if one.name == name).commit()

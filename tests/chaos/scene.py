@@ -1,4 +1,4 @@
-"""One run on one cluster: a function with its ledger, clients, an observer, and in the end the audit."""
+"""Runs a function with its ledger, clients and an observer on one cluster, and audits the run."""
 
 import asyncio
 import json
@@ -19,14 +19,14 @@ from chaos.observer import observing
 from nanogrid.errors import UnavailableError
 from nanogrid.queue import Depth, open_queue
 
-SETTLE_S = 600.0  # for what was accepted to end once nothing is broken any more: a bound, on a machine of any speed
-HURRY_S = 12.0  # instead of either where something is broken and will never end
-EMPTY_S = 4 * (LEASE_S + VISIBILITY_S)  # for the messages of what ended to go
+SETTLE_S = 600.0  # for accepted jobs to end after the last fault, a bound for slow machines
+HURRY_S = 12.0  # replaces both on a broken grid, where some jobs never end
+EMPTY_S = 4 * (LEASE_S + VISIBILITY_S)  # for the messages of ended jobs to be deleted
 
 
 @dataclass(slots=True)
 class Scene:
-    """`rng` decides everything that is left to chance, so that a seed tells a run."""
+    """One run on one cluster. All random choices come from `rng`, so that a seed repeats a run."""
 
     cluster: Cluster
     ledger: Ledger
@@ -35,7 +35,7 @@ class Scene:
     published: list[tuple[str, Ending]] = field(default_factory=list)
 
     async def play(self, plan: Plan, *faults: Coroutine[Any, Any, None]) -> None:
-        """Submit the plan's jobs while the faults happen; both are over when this returns."""
+        """Submit the plan's jobs while the faults happen, and wait for both."""
         await _all(self.clients.run(plan), *faults)
 
     async def keep_busy(self, plan: Plan, *faults: Coroutine[Any, Any, None]) -> None:
@@ -50,7 +50,7 @@ class Scene:
         troubles.result()
 
     async def verdict(self) -> Verdict:
-        """Let everything end, then audit."""
+        """Wait for all jobs to end, then audit."""
         hurry = bool(self.cluster.shape.sabotage)
         job_ids = {one.job_id for one in self.clients.tries if one.outcome in (ACCEPTED, ANSWERED)}
         said: dict[str, Any] = {}
@@ -59,7 +59,7 @@ class Scene:
             more = sorted(job_ids - said.keys())
             said |= await endings(self.cluster.gateways, more, HURRY_S if hurry else SETTLE_S)
             depth = await self._emptied(HURRY_S if hurry else EMPTY_S)
-            # What was refused, and recorded all the same, is swept up late: it has to end, too.
+            # A job that was refused but recorded is swept late, and has to end, too.
             open_jobs = await unfinished(self.cluster.gateways[0])
             job_ids |= {one.job_id for one in self.ledger.executions()} | set(open_jobs)
             if job_ids <= said.keys():
@@ -80,16 +80,16 @@ class Scene:
         return audit(evidence)
 
     def _kept(self, job_ids: set[str]) -> list[tuple[str, Ending]]:
-        """The durable results of these jobs, read from where they lie."""
+        """Return the durable results of these jobs, read from their storage."""
         if self.cluster.cloud and (found := self.cluster.cloud.kept(job_ids)):
             return found
         files = (self.cluster.folder / "data" / "artifacts" / "data" / "results").glob("*.json")
         return [(file.stem, ending(json.loads(file.read_bytes()))) for file in files if file.stem in job_ids]
 
     async def _emptied(self, within_s: float) -> Depth:
-        """The queue's depth once nothing is on it, or when that took too long."""
+        """Return the queue's depth once it is empty, or when the time is over."""
         deadline = time.monotonic() + within_s
-        # An SQS client of ours finds the stand-in as the grid's own do.
+        # The auditor's SQS client finds the stand-in by the environment, like the grid's clients.
         os.environ.update({name: value for name, value in cloud_env(self.cluster).items() if name.startswith("AWS_")})
         async with open_queue(self.cluster.queue_url, "auditor") as queue:
             while True:
@@ -104,7 +104,7 @@ class Scene:
 
 
 async def _all(*works: Coroutine[Any, Any, None]) -> None:
-    """All of them, or none any more."""
+    """Run all concurrently. A failure cancels the rest."""
     async with asyncio.TaskGroup() as group:
         for work in works:
             group.create_task(work)
@@ -116,7 +116,7 @@ def cloud_env(cluster: Cluster) -> dict[str, str]:
 
 @asynccontextmanager
 async def staged(run: Run, shape: Shape, name: str) -> AsyncIterator[Scene]:
-    """A cluster of this shape with a function uploaded and one call of it made, so that all of it is known to work."""
+    """Run a cluster of this shape with a function uploaded and called, to show that it works before the faults."""
     async with AsyncExitStack() as stack:
         cluster = await stack.enter_async_context(running(run.folder, replace(shape, sabotage=run.sabotage)))
         ledger = Ledger(run.folder, f"{name}.ledger")

@@ -1,4 +1,4 @@
-"""Dying at an exact step: a method of an adapter is wrapped so that its n-th call is the process's last."""
+"""Kills a process at an exact step, by wrapping a method so that its n-th call is the last."""
 
 import functools
 import importlib
@@ -13,7 +13,7 @@ Method = Callable[..., Awaitable[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """`where` is `module:Class.method`; the process dies before or after that method's `count`-th call."""
+    """The step of a death: before or after the `count`-th call of the method `where`, `module:Class.method`."""
 
     where: str
     when: str = "after"
@@ -24,14 +24,14 @@ class Step:
 
 
 def arm(text: str) -> None:
-    """Wrap what `str(Step)` names."""
+    """Wrap the method named by `str(Step)`."""
     where, when, count = text.split("=")
     owner, name = find(where)
     setattr(owner, name, dying(getattr(owner, name), when, int(count)))
 
 
 def find(where: str) -> tuple[Any, str]:
-    """The class and the method's name. AttributeError where the product has no such thing any more."""
+    """Return the class and the method's name. AttributeError when the product has no such method."""
     module, _, path = where.partition(":")
     class_name, _, method = path.partition(".")
     owner = getattr(importlib.import_module(module), class_name)
@@ -40,7 +40,7 @@ def find(where: str) -> tuple[Any, str]:
 
 
 def dying(method: Method, when: str, count: int) -> Method:
-    """The method, whose `count`-th call (begun or completed, as `when` says) kills this process as `kill -9` would."""
+    """Wrap a method so that its `count`-th call, before or after it as `when` says, kills this process with SIGKILL."""
     left = count
 
     @functools.wraps(method)

@@ -1,4 +1,4 @@
-"""The audit itself: what it must notice, and what it must excuse."""
+"""Tests of the audit: the problems it must find, and the ones it must excuse."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""A short seed of the experiments; `make chaos` runs all of them, at full length."""
+"""Short runs of some experiments. `make chaos` runs all of them at full length."""
 
 import os
 import shutil
@@ -20,18 +20,18 @@ SEED = 7
 SHORT = ("executors", "duplicates", "zombies", "services", "flush")
 BROKEN = ("no fencing", "deleted before stored")
 
-pytestmark = pytest.mark.timeout(300)  # a machine under other tests takes its time to start ten processes
+pytestmark = pytest.mark.timeout(300)  # a busy machine starts ten processes slowly
 
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an auditor tells its clients is undone."""
+    """Restore the environment that the auditor changes."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Functions cannot see pytest's, which is below /tmp."""
+    """Create a folder that functions see, unlike pytest's below /tmp."""
     made = ledger_folder()
     yield made
     shutil.rmtree(made)

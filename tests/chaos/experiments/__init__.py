@@ -1,4 +1,4 @@
-"""The experiments: each names what it shows, and runs at a scale and a seed."""
+"""The chaos experiments, each with a claim to show, run at a scale and with a seed."""
 
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from chaos.audit import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run of an experiment. `scale` 1 is what is promised; `seed` decides who is hit and when."""
+    """One run of an experiment. `scale` 1 is the promised size. `seed` decides targets and times."""
 
     folder: Path
     scale: float
@@ -18,11 +18,11 @@ class Run:
     sabotage: str = ""
 
     def count(self, full: int, least: int = 1) -> int:
-        """A number of the full run, scaled."""
+        """Scale a number of the full run."""
         return max(least, round(full * self.scale))
 
     def every_s(self, full: float) -> float:
-        """An interval of the full run; the smallest runs are in more of a hurry."""
+        """Return an interval of the full run, shortened for the smallest runs."""
         return full if self.scale >= 0.02 else min(full, 3.0)
 
 

@@ -1,4 +1,4 @@
-"""Every experiment, in the order of a full run."""
+"""Lists the experiments in the order of a full run."""
 
 from chaos.experiments import (
     Experiment,
@@ -29,5 +29,5 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 
 def named(name: str) -> Experiment:
-    """The experiment of this name."""
+    """Return the experiment of this name."""
     return next(one for one in EXPERIMENTS if one.name == name)

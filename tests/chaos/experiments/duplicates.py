@@ -1,4 +1,4 @@
-"""A queue that duplicates, reorders, redelivers early, and forgets deletes, as SQS may."""
+"""Experiment: the queue duplicates, reorders, redelivers early and forgets deletes, as SQS may."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan

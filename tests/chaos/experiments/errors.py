@@ -1,4 +1,4 @@
-"""Object storage, table and queue answer errors."""
+"""Experiment: object storage, table and queue answer errors."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan
@@ -11,7 +11,7 @@ _ERRORS = 0.1
 
 
 async def play(run: Run) -> Verdict:
-    """On moto, which is slow: a smaller share of the jobs. Executors are killed, too, so that code is fetched."""
+    """Run fewer jobs, because moto is slow. Executors are killed, too, so that code is fetched again."""
     jobs, kills = run.count(1_500, 60), run.count(10, 1)
     mischief = {"seed": run.seed, "errors": _ERRORS, "batch_faults": 0.02, "throttle": 0.02, "cut": 0.01}
     shape = Shape(executors=2, queue="sqs", mischief=mischief, cloud_errors=_ERRORS, seed=run.seed)

@@ -1,4 +1,4 @@
-"""Executors are killed while they work."""
+"""Experiment: executors are killed while they work."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan
@@ -8,7 +8,7 @@ from chaos.faults import killing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-_LONG_S = LEASE_S + VISIBILITY_S + 1.0  # only a beating heartbeat keeps this job its owner's
+_LONG_S = LEASE_S + VISIBILITY_S + 1.0  # so long that only heartbeats keep the lease
 
 
 async def play(run: Run) -> Verdict:

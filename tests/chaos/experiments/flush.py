@@ -1,4 +1,4 @@
-"""The job store is emptied, the queue being elsewhere: jobs are rebuilt from messages, results read from storage."""
+"""Experiment: the job store is flushed. Jobs are rebuilt from messages, results read from object storage."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan
@@ -8,8 +8,8 @@ from chaos.faults import flushing
 from chaos.scene import staged
 
 _EVERY_S = 3.0
-# So long after the last flush: who is not answered by then was forgotten. Flushes come as often as leases end, so jobs
-# whose owner was killed wait for the last of them: each begins the wait for a word of the owner anew.
+# A caller unanswered this long after the last flush was forgotten. Jobs of a killed owner wait for the last flush,
+# because flushes come as often as leases end, and each restarts the wait for the owner.
 _WAIT_S = 30.0
 
 

@@ -1,4 +1,4 @@
-"""Some jobs cannot be run at all: their code is gone. They are given up after three tries, and said so."""
+"""Experiment: jobs with deleted code are given up after three tries and dead-lettered."""
 
 import shutil
 
@@ -20,7 +20,7 @@ async def play(run: Run) -> Verdict:
 
 
 async def _without_code(scene: Scene) -> Clients:
-    """Clients of a function whose bundle somebody deleted from the bucket."""
+    """Return clients of a function with its bundle deleted from the bucket."""
     function_id = await scene.cluster.upload(SOURCE + "# another digest", {"LEDGER": str(scene.ledger.path)})
     shutil.rmtree(scene.cluster.folder / "data" / "artifacts" / "code" / "functions" / function_id)
     return Clients(scene.cluster.gateways, function_id, scene.rng, "letters-lost")

@@ -1,4 +1,4 @@
-"""Owners come back from the dead while Redis is down: what they say then goes to object storage first."""
+"""Experiment: stopped executors resume while Redis is down, and store their outcomes in object storage first."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from chaos.experiments import Experiment, Run
 from chaos.scene import Scene, staged
 
 _DOWN_S = 1.5
-_LEASE_S = 6.0  # well above that: an outage longer than a lease takes every job from its owner
+_LEASE_S = 6.0  # well above that, because an outage longer than a lease takes every job from its owner
 _ENV = {"NANOGRID_EXECUTOR_LEASE_S": str(_LEASE_S), "NANOGRID_EXECUTOR_VISIBILITY_S": str(_LEASE_S)}
 
 
@@ -27,7 +27,7 @@ async def _waking_in_an_outage(scene: Scene, times: int) -> None:
         await asyncio.sleep(scene.rng.uniform(1.0, 2.0))
         for one in chosen:
             one.pause()
-        await asyncio.sleep(2 * _LEASE_S + 2.0)  # long enough for others to finish what they held
+        await asyncio.sleep(2 * _LEASE_S + 2.0)  # long enough for other executors to finish their jobs
         scene.cluster["redis"].kill(_DOWN_S)
         for one in chosen:
             one.resume()

@@ -1,4 +1,4 @@
-"""Redis is killed while clients wait for results."""
+"""Experiment: Redis is killed while clients wait for results."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan
@@ -10,11 +10,11 @@ from chaos.scene import staged
 
 _WAITERS = 50
 _DOWN_S = (RESTART_S, LEASE_S + 1.5)  # every other time for longer than a lease
-_WAIT_S = 40.0  # longer than any job takes, Redis's restarts included: who is not answered by then was forgotten
+_WAIT_S = 40.0  # longer than any job with Redis's restarts: a caller unanswered by then was forgotten
 
 
 async def play(run: Run) -> Verdict:
-    """`appendfsync always`: what Redis answered is on its disk. With everysec it may forget its last second."""
+    """Run with `appendfsync always`, because with everysec Redis may lose its last second."""
     jobs, kills, every_s = run.count(5_000, 100), run.count(12, 2), run.every_s(10.0)
     async with staged(run, Shape(fsync="always", env={"NANOGRID_GATEWAY_WAIT_S": str(_WAIT_S)}), "redis") as scene:
         plan = Plan(

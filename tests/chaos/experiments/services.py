@@ -1,4 +1,4 @@
-"""Everything but executors and stores is killed."""
+"""Experiment: gateways, invokers, registry and artifacts are killed."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan

@@ -1,4 +1,4 @@
-"""A kill right after each single step of accepting, and of running and finishing, a job."""
+"""Experiments: a process is killed right after each step of accepting, running and finishing a job."""
 
 import asyncio
 import random
@@ -13,7 +13,7 @@ from chaos.member import Member
 from chaos.scene import Scene, staged
 from chaos.steps import Step
 
-# Who is killed, and the method whose call is its last. After one step is before the next.
+# By step: the kind of process and the method after which it is killed. After one step is before the next.
 Steps = Mapping[str, tuple[str, str]]
 ACCEPTING: Steps = {
     "recorded": ("invoker", "nanogrid.jobs.redis:RedisJobs.create"),
@@ -30,11 +30,11 @@ FINISHING: Steps = {
     "deleted": ("executor", "nanogrid.queue.redis:RedisQueue.delete_batch"),
 }
 _LOOK_S = 0.1
-_LATEST = 9  # the step is the process's last at its first to this many-th time
+_LATEST = 9  # the process dies at a call of the step between the first and this one
 
 
 class Reaper:
-    """Arms every start of its victims until so many of them died at the step."""
+    """Makes its victims die at a step, again after each restart."""
 
     def __init__(self, victims: Sequence[Member], where: str, rng: random.Random) -> None:
         self._victims = victims
@@ -42,11 +42,11 @@ class Reaper:
         self._rng = rng
 
     async def reap(self, times: int) -> None:
-        """Until so many died; those started after that are spared."""
+        """Let `times` victims die at the step, then restart them unarmed."""
         wanted = self._deaths() + times
         for one in self._victims:
             one.next_env = self._env
-            one.kill()  # so that it starts anew, and armed
+            one.kill()  # so that it restarts armed
         while self._deaths() < wanted:
             await asyncio.sleep(_LOOK_S)
         for one in self._victims:
@@ -74,7 +74,7 @@ async def _step(scene: Scene, kind: str, where: str, times: int) -> None:
 
 
 def _half(kin: Sequence[Member]) -> Sequence[Member]:
-    """A job that meets three deaths is given up, rightly; so some live."""
+    """Return half of them: a job that meets three deaths is given up, so some must live."""
     return kin[: max(1, len(kin) // 2)]
 
 

@@ -1,4 +1,4 @@
-"""Owners that come back from the dead."""
+"""Experiment: executors are stopped past their leases and resume as zombies."""
 
 from chaos.audit import Verdict
 from chaos.client import Plan
@@ -11,7 +11,7 @@ _SLOTS = 12
 
 
 async def play(run: Run) -> Verdict:
-    """Two executors of four sleep at a time, with every place taken: that many zombies wake at once."""
+    """Stop two of four executors at a time, with every place taken, so that many zombies resume at once."""
     async with staged(run, Shape(slots=_SLOTS), "zombies") as scene:
         plan = Plan(jobs=64, over_s=1.0, sleep_s=lambda rng: rng.uniform(0.5, 2.0), submitters=16, waiters=4)
         await scene.keep_busy(plan, raising_zombies(scene.cluster, scene.ledger, run.count(300, 4), scene.rng))
