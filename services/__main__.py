@@ -18,9 +18,10 @@ from nanogrid.local import redis_server
 from nanogrid.local.grid import LocalGrid, ensure_token, read_grid, remove_grid, write_grid
 from nanogrid.local.processes import start_time
 from nanogrid.logs import configure, logger
+from nanogrid.stopping import until_stopped
 from services.local import isolation, plan, redis
 from services.local.settings import LocalGridSettings
-from services.local.supervisor import keeping
+from services.local.supervisor import keeping, stop_by_user
 
 log = logger()
 
@@ -31,7 +32,8 @@ _POLL_S = 0.02
 async def main() -> None:
     settings = LocalGridSettings()
     configure("stack", settings.log_level)
-    stopped = _until_stopped()
+    stopped = asyncio.create_task(until_stopped())  # from now on signals are waited for
+    await asyncio.sleep(0)  # the task has begun
     data_dir = settings.data_dir.absolute()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     async with _alone(data_dir) as lock:
@@ -48,18 +50,13 @@ async def main() -> None:
                 sandbox_url=sandbox_url,
                 token=token,
             )
-            async with keeping(plan.stages(env, settings), data_dir / "logs"):
+            async with keeping(plan.stages(env, settings), data_dir / "logs") as children:
                 with _announced(data_dir, _describe(env, where, settings.executors)):
                     log.info("grid started", url=where.url, data=str(data_dir), sandbox=sandbox_url)
-                    await stopped.wait()
-                    log.info("stopping the grid")
-
-
-def _until_stopped() -> asyncio.Event:
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    return stopped
+                    by = await stopped
+                    log.info("stopping the grid", signal=by.name)
+                    if by is signal.SIGINT:  # Ctrl-C, or `nanogrid down`
+                        await stop_by_user(children)
 
 
 @asynccontextmanager

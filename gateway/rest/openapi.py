@@ -183,7 +183,7 @@ LIST_FUNCTIONS = {
     ),
 }
 GET_FUNCTION = _answers({200: {"description": "The function.", "content": _json(_FUNCTION)}}, (404, 503))
-DELETE_FUNCTION = _answers({204: {"description": "It takes no more jobs."}}, (404, 503))
+DELETE_FUNCTION = _answers({204: {"description": "It takes no more jobs, and those it had are cancelled."}}, (404, 503))
 
 RUN = {
     "parameters": [

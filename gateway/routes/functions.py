@@ -80,7 +80,7 @@ async def get_function(request: Request, function_id: str) -> Response:
 
 @router.delete("/functions/{function_id}", status_code=204, openapi_extra=openapi.DELETE_FUNCTION)
 async def delete_function(request: Request, function_id: str) -> Response:
-    """Delete a function: no new jobs from now on. Its code goes once its queued jobs are done."""
+    """Delete a function: no new jobs from now on. Its jobs are cancelled, its code goes after the last of them."""
     invoker = backends.of(request).invoker
     await invoker.RetireFunction(RetireFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S)
     return Response(status_code=204)

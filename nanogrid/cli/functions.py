@@ -84,7 +84,7 @@ def show(ctx: typer.Context, function: FunctionArgument) -> None:
 
 @app.command("delete")
 def delete(ctx: typer.Context, function: FunctionArgument) -> None:
-    """Delete a function. Its code goes once its queued jobs are done."""
+    """Delete a function. Its jobs are cancelled, those that run and those that wait."""
     here = session(ctx)
     with open_client(here.api, here.api_key) as client:
         function_id = client.resolve(function)

@@ -78,9 +78,9 @@ def stop(grid: LocalGrid, notice: Callable[[str], None]) -> bool:
     try:
         if not grid.running:  # checked with the pidfd held: the pid cannot change hands any more
             return False
-        signal.pidfd_send_signal(process, signal.SIGTERM)
+        signal.pidfd_send_signal(process, signal.SIGINT)  # a SIGTERM would have running jobs run again by the next `up`
         if not select.select([process], [], [], _NOTICE_S)[0]:
-            notice("waiting for running jobs to end or be handed back")
+            notice("waiting for running jobs to end; those that take too long are cancelled")
         if not select.select([process], [], [], STOPPED_S)[0]:
             raise CliError(f"process {grid.pid} does not stop; see {grid.logs}/stack.log", Exit.UNAVAILABLE)
     finally:

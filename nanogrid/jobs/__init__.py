@@ -1,6 +1,6 @@
 """The ports of the job store: records, submissions, leases, retired functions and executors, and all of them as one."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from enum import Enum
@@ -11,6 +11,7 @@ from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 __all__ = [
     "FINAL_STATES",
     "RECORD_TTL_S",
+    "Cancellations",
     "Claim",
     "ClaimOutcome",
     "EarlierCall",
@@ -48,13 +49,15 @@ class ClaimOutcome(Enum):
 class Claim:
     """The answer to a claim. `token` fences: it grows with every owner, and only the newest may write.
 
-    `rebuilt` says that there was no record: the job may have been run, and its record lost.
+    `rebuilt` says that there was no record: the job may have been run, and its record lost. `cancelled` is why the job
+    is to be ended instead of run, "" where it is to run.
     """
 
     outcome: ClaimOutcome
     token: int = 0
     attempt: int = 0
     rebuilt: bool = False
+    cancelled: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,11 +179,27 @@ class Leases(Protocol):
         """Store and publish the durable result, over any record there is."""
 
 
+class Cancellations(Protocol):
+    """Jobs that are to end before they are done."""
+
+    async def cancel(self, job_id: str, reason: str) -> bool:
+        """End a job that waits CANCELLED, or ask the owner of one that runs to end it so. False when it has ended."""
+
+    async def cancelled(self, job_ids: Sequence[str]) -> Mapping[str, str]:
+        """Return why, by id, the owners of these jobs are asked to end them. At least one; others are left out."""
+
+
 class Retirements(Protocol):
     """Deleted functions with code that waits for their last jobs."""
 
     async def retire_function(self, function_id: str, made_us: int) -> None:
         """Have `create` refuse jobs of the function that was made at `made_us` (µs since 1970) or earlier."""
+
+    async def retired_jobs(self, limit: int) -> list[str]:
+        """List up to `limit` jobs that were unfinished when their function was retired, and are to be cancelled."""
+
+    async def forget_retired_jobs(self, job_ids: Sequence[str]) -> None:
+        """Stop listing these jobs, once they are cancelled. At least one."""
 
     async def retired_and_done(self) -> list[str]:
         """List retired functions without an unfinished job: their code may go."""
@@ -202,8 +221,8 @@ class ExecutorDirectory(Protocol):
         """List the executors alive, by id."""
 
 
-class JobStore(JobRecords, Submissions, Leases, Retirements, ExecutorDirectory, Protocol):
-    """All five ports on one backend."""
+class JobStore(JobRecords, Submissions, Leases, Cancellations, Retirements, ExecutorDirectory, Protocol):
+    """All six ports on one backend."""
 
     async def ping(self) -> None:
         """Write something of no account. UnavailableError when the store does not answer, or takes no writes."""

@@ -18,11 +18,13 @@ from nanogrid.jobs import (
     record,
     scripts,
 )
+from nanogrid.jobs.cancelled import set_cancelled
 from nanogrid.jobs.redis_records import STORE, RedisRecords
 from nanogrid.jobs.waiting import ResultInbox
 from nanogrid.redis.client import Script, SharedConnection, connect, translated
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job
 
+_RETIRED_JOBS = "functions:retired_jobs"
 _RETIRED_S = 3600  # longer than any invoker remembers a function
 _KEY_S = 24 * 3600  # how long a named key is remembered
 _PING_S = 60  # how long a trace of a ping lasts
@@ -42,18 +44,13 @@ class RedisJobs(RedisRecords):
     def __init__(self, client: Redis, news: ResultInbox) -> None:
         super().__init__(client, news)
         together = SharedConnection(client)
-        self._create, self._withdraw, self._claim, self._renew, self._hand_back, self._finish, self._revive = (
-            Script(client, together, text)
-            for text in (
-                scripts.CREATE,
-                scripts.WITHDRAW,
-                scripts.CLAIM,
-                scripts.RENEW,
-                scripts.HAND_BACK,
-                scripts.FINISH,
-                scripts.REVIVE,
-            )
-        )
+
+        def script(text: str) -> Script:
+            return Script(client, together, text)
+
+        self._create, self._withdraw = script(scripts.CREATE), script(scripts.WITHDRAW)
+        self._claim, self._renew, self._hand_back = map(script, (scripts.CLAIM, scripts.RENEW, scripts.HAND_BACK))
+        self._finish, self._cancel, self._revive = map(script, (scripts.FINISH, scripts.CANCEL, scripts.REVIVE))
 
     async def create(
         self, job: Job, message: bytes, key: IdempotencyKey | None = None, *, function_made_us: int = 0
@@ -95,8 +92,9 @@ class RedisJobs(RedisRecords):
         answer = await self._run(self._claim, job.job_id, [*known, "", *owner])
         if answer[0] == b"unknown":  # put on the queue by hand, or Redis was flushed: the message is the record
             answer = await self._run(self._claim, job.job_id, [*known, record.encode(job), *owner])
-        outcome, token, attempt, rebuilt = answer
-        return Claim(ClaimOutcome(outcome.decode()), token, attempt, bool(rebuilt))
+        outcome, token, attempt, rebuilt, *cancelled = answer
+        reason = cancelled[0].decode() if cancelled and cancelled[0] else ""
+        return Claim(ClaimOutcome(outcome.decode()), token, attempt, bool(rebuilt), reason)
 
     async def renew(self, job: Job, token: int, lease_s: float) -> None:
         job_id, *rest = _known(job)
@@ -124,7 +122,29 @@ class RedisJobs(RedisRecords):
         async with translated(STORE), self._redis.pipeline(transaction=True) as pipe:
             pipe.set(f"function:{function_id}:retired", made_us, ex=_RETIRED_S)
             pipe.sadd("functions:retiring", function_id)
+            pipe.sunionstore(_RETIRED_JOBS, _RETIRED_JOBS, f"function:{function_id}:unfinished")
             await pipe.execute()
+
+    async def retired_jobs(self, limit: int) -> list[str]:
+        async with translated(STORE):
+            return [one.decode() for one in await self._redis.srandmember(_RETIRED_JOBS, limit)]
+
+    async def forget_retired_jobs(self, job_ids: Sequence[str]) -> None:
+        async with translated(STORE):
+            await self._redis.srem(_RETIRED_JOBS, *job_ids)
+
+    async def cancel(self, job_id: str, reason: str) -> bool:
+        try:
+            job = await self.get(job_id)
+        except NotFoundError:
+            return False
+        set_cancelled(job, reason)
+        return bool(await self._run(self._cancel, job_id, [*_end(job, "", record.encode(job), b""), reason]))
+
+    async def cancelled(self, job_ids: Sequence[str]) -> dict[str, str]:
+        async with translated(STORE):
+            reasons = await self._redis.hmget("jobs:cancelling", job_ids)
+        return {one: reason.decode() for one, reason in zip(job_ids, reasons, strict=True) if reason}
 
     async def retired_and_done(self) -> list[str]:
         async with translated(STORE):

@@ -1,7 +1,8 @@
 """The atomic steps of the Redis job store, in Lua. Redis's own clock decides about leases.
 
 Keys: `job:{id}` hash · `jobs:all`, `jobs:owner:{owner}` by creation · `jobs:unsent` recorded, not known to be queued ·
-`jobs:ended` what leaves the indexes once its record has expired · `function:{id}:unfinished` · `function:{id}:retired`.
+`jobs:ended` what leaves the indexes once its record has expired · `jobs:cancelling` ids of running jobs that are to be
+ended, and why · `function:{id}:unfinished` · `function:{id}:retired` · `functions:retired_jobs` ids to be cancelled.
 """
 
 _NOW = """
@@ -96,7 +97,7 @@ redis.call('HSET', KEYS[1], 'state', 'PROCESSING', 'lease_until', now + ARGV[6],
 redis.call('HDEL', KEYS[1], 'message')
 redis.call('ZREM', 'jobs:unsent', id)
 tell(id, owner, fid, 'PROCESSING')
-return {'owned', tonumber(token), attempt, rebuilt}
+return {'owned', tonumber(token), attempt, rebuilt, redis.call('HGET', 'jobs:cancelling', id)}
 """
 )
 
@@ -143,22 +144,15 @@ return 1
 """
 )
 
-# ARGV: id, token (empty = the durable result says so, whatever the owner), state, record, ttl_s, owner, function_id,
-# created_ms, what to publish instead of the record (or empty)
-# A record that vanished is written anew; the same owner saying it twice is no error.
-FINISH = (
-    _OWNED
-    + """
-if ARGV[2] ~= '' and not forgotten then
-  if held[1] ~= ARGV[2] then return 0 end
-  if held[2] ~= 'PROCESSING' then return held[2] == ARGV[3] and 1 or 0 end
-end
-if not held[2] then index(ARGV[1], ARGV[6], ARGV[7], ARGV[8]) end
+# ARGV of every script that ends jobs: id, token (empty = no matter who owns it), state, record, ttl_s, owner,
+# function_id, created_ms, what to publish instead of the record (or empty)
+_END = """
 local id, owner, fid, ttl = ARGV[1], ARGV[6], ARGV[7], tonumber(ARGV[5])
 local token = ARGV[2] == '' and (held[1] or 0) or ARGV[2]
 redis.call('HSET', KEYS[1], 'state', ARGV[3], 'record', ARGV[4], 'token', token, 'owner', owner, 'function_id', fid)
 redis.call('HDEL', KEYS[1], 'head', 'message', 'lease_until', 'inbox')
 redis.call('ZREM', 'jobs:unsent', id)
+redis.call('HDEL', 'jobs:cancelling', id)
 redis.call('EXPIRE', KEYS[1], ttl)
 redis.call('SREM', 'function:' .. fid .. ':unfinished', id)
 redis.call('ZADD', 'jobs:ended', now, owner .. '\\n' .. id)
@@ -174,6 +168,31 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', 'jobs:ended', '-inf', now - 
 end
 return 1
 """
+
+# A record that vanished is written anew. The same owner saying it twice is no error.
+FINISH = (
+    _OWNED
+    + """
+if ARGV[2] ~= '' and not forgotten then
+  if held[1] ~= ARGV[2] then return 0 end
+  if held[2] ~= 'PROCESSING' then return held[2] == ARGV[3] and 1 or 0 end
+end
+if not held[2] then index(ARGV[1], ARGV[6], ARGV[7], ARGV[8]) end
+"""
+    + _END
+)
+
+# ARGV: as above, and the reason. A job that waits ends here and now, the owner of one that runs is asked to end it.
+CANCEL = (
+    _OWNED
+    + """
+if held[2] == 'PROCESSING' then
+  redis.call('HSET', 'jobs:cancelling', ARGV[1], ARGV[10])
+  return 1
+end
+if held[2] ~= 'PENDING' then return 0 end
+"""
+    + _END
 )
 
 # ARGV: id, owner, function_id, created_ms, head. The next life of a job that was given up; its tries begin anew.
@@ -188,6 +207,7 @@ redis.call('HSET', KEYS[1], 'state', 'PENDING', 'owner', owner, 'function_id', f
   'head', ARGV[5], 'token', tonumber(held[2] or 0), 'attempt', 0)
 index(id, owner, fid, created)
 redis.call('ZREM', 'jobs:ended', owner .. '\\n' .. id)
+redis.call('HDEL', 'jobs:cancelling', id)
 tell(id, owner, fid, 'PENDING')
 return 1
 """

@@ -1,7 +1,5 @@
 """A gRPC server as every service runs it: health, reflection, an edge around every servicer, a graceful end."""
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -79,16 +77,6 @@ async def serving(
     finally:
         await checker.enter_graceful_shutdown()
         await server.stop(GRACE_S)
-
-
-async def until_stopped() -> None:
-    """Return at the first SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
-    await stopped.wait()
-    log.info("stopping")
 
 
 def run(main: Callable[[], Awaitable[None]]) -> None:

@@ -10,7 +10,8 @@ from nanogrid.errors import NotFoundError
 from nanogrid.logs import logger
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
-from nanogrid.rpc.server import Bound, serving, until_stopped
+from nanogrid.rpc.server import Bound, serving
+from nanogrid.stopping import until_stopped
 from nanogrid.v1 import artifacts_pb2, artifacts_pb2_grpc, registry_pb2
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
 from services.artifacts.archive import Archive, ArchivePace

@@ -1,8 +1,10 @@
 """Composition root of the executor: opens its backends, starts its loops and serves."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nanogrid.artifacts import ArtifactsClient
@@ -13,7 +15,8 @@ from nanogrid.queue import open_queue
 from nanogrid.redis.check import require_usable
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
-from nanogrid.rpc.server import Bound, serving, until_stopped
+from nanogrid.rpc.server import Bound, serving
+from nanogrid.stopping import until_stopped
 from nanogrid.v1 import executor_pb2, executor_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
@@ -23,6 +26,7 @@ from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
 from services.executor.delivery.by_hand import FindFunction, MessageCompleter
+from services.executor.delivery.cancelling import RunningJobs
 from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
 from services.executor.delivery.lease import Heartbeat, LeaseTimes
@@ -47,6 +51,8 @@ if TYPE_CHECKING:
 log = logger()
 
 _MIB = 1024 * 1024
+_STOPPED = "the grid was stopped while the job ran"
+_CLOSE_S = 5.0  # how long the user who stops the grid waits for results to be kept: the record is in Redis by then
 _ANSWER_S = 5.0  # deadline of calls to the registry
 
 
@@ -77,19 +83,28 @@ async def serve(settings: ExecutorSettings) -> None:
         ending = Ending(jobs, queue, heartbeat, keeper, news, record_bytes=settings.executor_record_bytes)
         completer = MessageCompleter(_finding(registry), stored, settings.executor_code_bucket)
         owner = JobOwner(
-            work, jobs, queue, info, heartbeat=heartbeat, ending=ending, completer=completer, artifacts=stored
+            work,
+            jobs,
+            queue,
+            info,
+            heartbeat=heartbeat,
+            ending=ending,
+            completer=completer,
+            running=(running := RunningJobs(jobs)),
+            artifacts=stored,
         )
         poller = Poller(queue, owner, settings.executor_slots, settings.poll_s)
 
         beside = [
             heartbeat.run(),
+            running.watch(),
             announce(jobs, _describing(info, poller, offer)),
             offer.keep_looking(),
             pool.keep_house(),
             pool.ready.keep_filled(),
         ]
         stack.push_async_callback(withdraw, jobs, info.executor_id)
-        await _work_until_stopped(poller, ending, beside, settings.executor_drain_s)
+        await _work_until_stopped(poller, running, ending, beside, settings.executor_drain_s)
 
 
 def _describing(info: ExecutorInfo, poller: Poller, offer: RuntimeOffer) -> Callable[[], ExecutorInfo]:
@@ -136,12 +151,16 @@ async def _open_services(
 
 
 async def _work_until_stopped(
-    poller: Poller, ending: Ending, beside: list[Coroutine[Any, Any, None]], drain_s: float
+    poller: Poller, running: RunningJobs, ending: Ending, beside: list[Coroutine[Any, Any, None]], drain_s: float
 ) -> None:
-    """Poll until SIGTERM while the other loops run. A loop that ends by itself is a fault and stops the executor."""
+    """Poll until a signal comes while the other loops run. A loop that ends by itself is a fault and ends the executor.
+
+    After SIGTERM, jobs that do not end in time are handed back: another executor, or the next one here, runs them.
+    SIGINT means that the grid's user stops it: they are cancelled.
+    """
     polling = asyncio.create_task(poller.run(), name="poller")
     stopped = asyncio.create_task(until_stopped(), name="until stopped")
-    loops = [asyncio.create_task(loop) for loop in beside]
+    loops: list[asyncio.Task[Any]] = [asyncio.create_task(loop) for loop in beside]
     try:
         await asyncio.wait([polling, stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
         poller.stop()
@@ -149,8 +168,9 @@ async def _work_until_stopped(
         loops.append(again)
         await asyncio.wait([polling, again], return_when=asyncio.FIRST_COMPLETED)
         polling.cancel()  # it has ended, unless a second signal came
-        await poller.drain(drain_s, again)
-        await ending.close(0 if again.done() else drain_s)
+        by_user = stopped.done() and stopped.result() is signal.SIGINT
+        await poller.drain(drain_s, again, partial(running.cancel_all, _STOPPED) if by_user else None)
+        await ending.close(_CLOSE_S if by_user else 0 if again.done() else drain_s)
     finally:
         for task in [polling, stopped, *loops]:
             task.cancel()

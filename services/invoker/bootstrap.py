@@ -12,7 +12,8 @@ from nanogrid.redis.check import check_redis, require_usable
 from nanogrid.rpc.auth import Authenticator
 from nanogrid.rpc.client import open_stub
 from nanogrid.rpc.health import Probe
-from nanogrid.rpc.server import Bound, serving, until_stopped
+from nanogrid.rpc.server import Bound, serving
+from nanogrid.stopping import until_stopped
 from nanogrid.v1 import invoker_pb2, invoker_pb2_grpc, registry_pb2
 from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceStub
 from nanogrid.v1.registry_pb2_grpc import RegistryServiceStub
@@ -67,7 +68,7 @@ async def serve(settings: InvokerSettings) -> None:
         )
         dead_letters = DeadLetters(queue, jobs, stored)
         retirement = Retirement(read_function, delete_function, jobs, functions)
-        sweeper = Sweeper(jobs, queue, stored, unsent_s=settings.invoker_unsent_s)
+        sweeper = Sweeper(jobs, queue, stored, retirement, unsent_s=settings.invoker_unsent_s)
         authenticator = Authenticator(
             required=settings.auth_required(settings.invoker_listen), internal_token=token, verify=verify
         )

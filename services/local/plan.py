@@ -1,6 +1,7 @@
 """Plans a local grid: its processes, their environment and their addresses."""
 
 import hashlib
+import signal
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Child:
     env: Mapping[str, str]
     stop_wait_s: float = STOP_WAIT_S
     pass_fds: tuple[int, ...] = field(default=())
+    user_signal: signal.Signals | None = None  # stops it first, when the grid's user stops the grid
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,7 @@ def environment(
         "NANOGRID_INVOKER_ADDRESS": where.invoker,
         "NANOGRID_EXECUTOR_SANDBOX_URL": sandbox_url,
         "NANOGRID_RUNTIME_STAND_INS": str(settings.runtime_stand_ins),
+        "NANOGRID_EXECUTOR_DRAIN_S": str(settings.executor_drain_s),
     }
 
 
@@ -96,18 +99,21 @@ def stages(env: Mapping[str, str], settings: LocalGridSettings) -> Iterator[list
     yield [Child("artifacts", _module("services.artifacts"), env)]
     yield list(_executors(env, settings.executors, STOP_WAIT_S + settings.executor_drain_s))
     yield [Child("invoker", _module("services.invoker"), env)]
-    yield [Child("gateway", _module("gateway"), env, STOP_WAIT_S + settings.gateway_grace_s)]
+    # Stopped beside the executors, which tell its callers that their jobs are cancelled.
+    gateway_wait_s = STOP_WAIT_S + settings.gateway_grace_s
+    yield [Child("gateway", _module("gateway"), env, gateway_wait_s, user_signal=signal.SIGTERM)]
 
 
 def _executors(env: Mapping[str, str], executors: int, stop_wait_s: float) -> Iterator[Child]:
+    argv = _module("services.executor")
     for number in range(1, executors + 1):
         # A stable id lets a restarted executor find and sweep its predecessor's leftovers.
         own = {"NANOGRID_EXECUTOR_ID": executor_id(env["NANOGRID_DATA_DIR"], number)}
         if executors == 1:
-            yield Child("executor", _module("services.executor"), own | dict(env), stop_wait_s)
+            yield Child("executor", argv, own | dict(env), stop_wait_s, user_signal=signal.SIGINT)
         else:  # one configured id or port cannot serve several executors
             own["NANOGRID_EXECUTOR_LISTEN"] = "127.0.0.1:0"
-            yield Child(f"executor-{number}", _module("services.executor"), dict(env) | own, stop_wait_s)
+            yield Child(f"executor-{number}", argv, dict(env) | own, stop_wait_s, user_signal=signal.SIGINT)
 
 
 def executor_id(data_dir: str, number: int) -> str:

@@ -15,5 +15,7 @@ class LocalGridSettings(GridSettings):
     invoker_listen: str = ""
     executors: int = Field(default=1, ge=1, le=64)  # executor processes on this machine
     gateway_grace_s: float = 30.0  # as the gateway reads it: time for its requests after SIGTERM
-    executor_drain_s: float = 60.0  # as executors read it: time for their jobs after SIGTERM
+    # As executors read it: time for their jobs before they are handed back, or cancelled by `nanogrid down`. Shorter
+    # than elsewhere, because a user waits for it.
+    executor_drain_s: float = Field(default=10.0, ge=0)
     executor_sandbox_url: str = ""  # empty = docker: if it works, else process:

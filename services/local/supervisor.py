@@ -31,10 +31,10 @@ def next_delay(previous_s: float, ran_s: float) -> float:
 
 
 class Supervised:
-    """One child, kept running from `start` until `stop`, each called once. For one event loop."""
+    """One child, kept running from `start` until `stop`. For one event loop."""
 
     def __init__(self, child: Child, logs: Path) -> None:
-        self._child = child
+        self.child = child
         self._log = logs / f"{child.name}.log"
         self._stopping = asyncio.Event()
 
@@ -43,25 +43,27 @@ class Supervised:
         if self._log.exists() and self._log.stat().st_size > LOG_ROTATE_BYTES:
             self._log.replace(self._log.with_suffix(".log.1"))
         self._process = await self._spawn()
-        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self._child.name}")
+        self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.child.name}")
 
-    async def stop(self) -> None:
-        """Stop the child with SIGTERM, after `stop_wait_s` with SIGKILL to its whole session."""
+    async def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """Stop the child with a signal, after `stop_wait_s` with SIGKILL to its whole session. Idempotent."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
-        await self._end()
+        await self._end(by)
         await self._keeper
-        log.info("stopped", child=self._child.name, exit_code=self._process.returncode)
+        log.info("stopped", child=self.child.name, exit_code=self._process.returncode)
 
-    async def _end(self) -> None:
+    async def _end(self, by: signal.Signals = signal.SIGTERM) -> None:
         process = self._process
         if process.returncode is not None:
             return
-        process.terminate()
+        process.send_signal(by)
         try:
-            async with asyncio.timeout(self._child.stop_wait_s):
+            async with asyncio.timeout(self.child.stop_wait_s):
                 await process.wait()
         except TimeoutError:
-            log.warning("did not stop, killing it", child=self._child.name, waited_s=self._child.stop_wait_s)
+            log.warning("did not stop, killing it", child=self.child.name, waited_s=self.child.stop_wait_s)
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
@@ -77,7 +79,7 @@ class Supervised:
                 return
             delay_s = next_delay(delay_s, loop.time() - began)
             log.error(
-                "died, starting it again", child=self._child.name, exit_code=code, delay_s=delay_s, log=str(self._log)
+                "died, starting it again", child=self.child.name, exit_code=code, delay_s=delay_s, log=str(self._log)
             )
             await self._respawn(delay_s)
 
@@ -89,30 +91,34 @@ class Supervised:
         try:
             self._process = await self._spawn()
         except OSError:  # no free process, or the program is being replaced: another try follows
-            log.exception("could not be started", child=self._child.name)
+            log.exception("could not be started", child=self.child.name)
         if self._stopping.is_set():  # `stop` was called during the start
             await self._end()
 
     async def _spawn(self) -> Process:
         with self._log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
-                *self._child.argv,
-                env=dict(self._child.env),
+                *self.child.argv,
+                env=dict(self.child.env),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=self._child.pass_fds,
+                pass_fds=self.child.pass_fds,
                 start_new_session=True,  # Ctrl-C reaches the supervisor only, which stops children in order
                 preexec_fn=_dies_with(os.getpid()),
             )
-        log.info("started", child=self._child.name, pid=process.pid)
+        log.info("started", child=self.child.name, pid=process.pid)
         return process
 
 
 @asynccontextmanager
-async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[None]:
-    """Start the stages in order, keep their children running, and stop the stages in reverse order at the end."""
+async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[list[Supervised]]:
+    """Start the stages in order, keep their children running, and stop the stages in reverse order at the end.
+
+    Yields the children; they may be stopped before.
+    """
     logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
+    everything: list[Supervised] = []
     async with AsyncExitStack() as started:
         for stage in stages:
             together = await started.enter_async_context(_stage())
@@ -120,7 +126,13 @@ async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterato
                 kept = Supervised(child, logs)
                 await kept.start()
                 together.append(kept)
-        yield
+                everything.append(kept)
+        yield everything
+
+
+async def stop_by_user(children: Iterable[Supervised]) -> None:
+    """Stop first the children that have a signal for it, in parallel: executors cancel their jobs at once."""
+    await asyncio.gather(*(one.stop(one.child.user_signal) for one in children if one.child.user_signal is not None))
 
 
 @asynccontextmanager

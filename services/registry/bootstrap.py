@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from nanogrid.rpc.auth import Authenticator
-from nanogrid.rpc.server import Bound, serving, until_stopped
+from nanogrid.rpc.server import Bound, serving
+from nanogrid.stopping import until_stopped
 from nanogrid.v1 import registry_pb2, registry_pb2_grpc
 from services.registry.catalog import Catalog
 from services.registry.keys import Keys

@@ -7,10 +7,11 @@ import pytest
 from nanogrid import caller
 from nanogrid.caller import Caller
 from nanogrid.errors import ConflictError, InvalidFieldError, NotFoundError, TooLargeError, UnavailableError
-from nanogrid.jobs import JobFilter
+from nanogrid.jobs import JobFilter, record
 from nanogrid.jobs.message import decode
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 from support.invoker_rig import BOB, FUNCTION_ID, Rig, invoker_rig
+from support.jobs import by
 from support.waiting import until
 
 rig = invoker_rig
@@ -125,8 +126,46 @@ async def test_a_record_without_a_message_is_swept_up(rig: Rig) -> None:
     assert [delivery.body for delivery in await rig.queue.receive(10, 1)] == [b"its message"]
 
 
+async def test_deleting_a_function_cancels_the_jobs_that_wait_and_has_those_that_run_cancelled(rig: Rig) -> None:
+    waiting = [await rig.submit() for _ in range(250)]
+    running = await rig.submit()
+    await rig.jobs.claim(by("e1", running), 60)
+
+    await rig.retirement.retire(FUNCTION_ID)
+
+    states = {(await rig.jobs.get(job.job_id)).state for job in waiting}
+    assert states == {JobState.JOB_STATE_CANCELLED}
+    assert await rig.jobs.cancelled([running.job_id, waiting[0].job_id]) == {running.job_id: "its function was deleted"}
+    assert (await rig.jobs.get(running.job_id)).state == JobState.JOB_STATE_PROCESSING
+    assert rig.catalog.deleted == [FUNCTION_ID]
+
+
+async def test_a_client_that_waits_for_a_job_of_a_deleted_function_is_told_at_once(rig: Rig) -> None:
+    call = asyncio.create_task(rig.invoke())
+    await until(lambda: rig.catalog.asked == 1)
+    await rig.queue.receive(1, 10)
+
+    await rig.retirement.retire(FUNCTION_ID)
+
+    job = await asyncio.wait_for(call, 20)
+    assert (job.state, job.error.type) == (JobState.JOB_STATE_CANCELLED, "Cancelled")
+
+
+async def test_more_jobs_than_a_deletion_waits_for_are_cancelled_by_the_sweeper(rig: Rig) -> None:
+    jobs = [await rig.submit() for _ in range(3)]
+    await rig.jobs.retire_function(FUNCTION_ID, 0)
+
+    await rig.sweeper.sweep()
+
+    assert {(await rig.jobs.get(job.job_id)).state for job in jobs} == {JobState.JOB_STATE_CANCELLED}
+    assert await rig.jobs.retired_jobs(10) == []
+
+
 async def test_a_retired_functions_code_goes_after_its_last_job(rig: Rig) -> None:
     await rig.submit()
+    [delivery] = await rig.queue.receive(1, 10)
+    job = decode(delivery.body).job
+    claim = await rig.jobs.claim(job, 60)
     await rig.jobs.retire_function(FUNCTION_ID, 0)
 
     with pytest.raises(NotFoundError):
@@ -134,7 +173,8 @@ async def test_a_retired_functions_code_goes_after_its_last_job(rig: Rig) -> Non
     await rig.sweeper.sweep()
     assert rig.code.deleted == []
 
-    await rig.run_one(b"1")
+    job.state = JobState.JOB_STATE_CANCELLED
+    await rig.jobs.finish(job, claim.token, record.encode(job))
     await rig.sweeper.sweep()
     await rig.sweeper.sweep()
     assert rig.code.deleted == [FUNCTION_ID]

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -13,7 +14,7 @@ from nanogrid.local.processes import start_time
 from services.local.plan import Child
 from services.local.redis import serving
 from services.local.settings import LocalGridSettings
-from services.local.supervisor import FIRST_DELAY_S, keeping
+from services.local.supervisor import FIRST_DELAY_S, keeping, stop_by_user
 from support.waiting import until
 
 
@@ -82,6 +83,18 @@ async def test_children_stop_one_by_one_in_the_opposite_order(tmp_path, notes, c
 
     assert happened(notes)[3:] == [(name, "stops") for name in reversed(names)]
     assert not any(start_time(pid) for pid in pids(notes))
+
+
+async def test_a_users_stop_reaches_the_children_that_know_it_first_and_each_child_once(tmp_path, notes, child):
+    told = "signal.signal(signal.SIGINT, lambda *_: (note('cancels'), sys.exit(0)))\n" + SERVE
+    executor = replace(child("executor", told), user_signal=signal.SIGINT)
+
+    async with keeping([[child("redis", SERVE)], [executor], [child("invoker", SERVE)]], tmp_path / "logs") as children:
+        await until(lambda: len(happened(notes)) == 3)
+        await stop_by_user(children)
+        assert happened(notes)[3:] == [("executor", "cancels")]
+
+    assert happened(notes)[4:] == [("invoker", "stops"), ("redis", "stops")]
 
 
 async def test_a_child_that_does_not_stop_is_killed_after_its_time(tmp_path, notes, child):
@@ -157,11 +170,11 @@ async def test_its_own_redis_keeps_what_was_written_over_a_restart(tmp_path):
     os.close(lock)
 
 
-async def test_a_redis_that_was_configured_is_used_as_it_is(tmp_path):
-    settings = LocalGridSettings(redis_url="redis://elsewhere:6380/3", data_dir=tmp_path)
+async def test_a_redis_that_was_configured_is_used_as_it_is(tmp_path, redis_url):
+    settings = LocalGridSettings(redis_url=redis_url, data_dir=tmp_path)
 
     async with serving(settings, tmp_path, -1) as url:
-        assert url == "redis://elsewhere:6380/3"
+        assert url == redis_url
     assert not (tmp_path / "redis").exists()
 
 

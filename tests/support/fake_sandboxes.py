@@ -42,6 +42,7 @@ class FakeSandbox:
         assert not self.frozen
         self.provider.calls.append(request.job_id)
         self.provider.payloads.append(bytes(request.payload))
+        self.provider.say = lambda data: request.on_output(OutputStream.STDOUT, data)
         self.provider.calling.set()
         await self.provider.gate.wait()
         for stream, data in self.provider.prints:
@@ -88,6 +89,7 @@ class FakeProvider:
         self.gate = asyncio.Event()
         self.gate.set()
         self.calling = asyncio.Event()
+        self.say: Callable[[bytes], None] = lambda _: None  # prints in the call that runs
         self._numbers = itertools.count(1)
 
     async def runtimes(self) -> list[str]:

@@ -17,6 +17,7 @@ from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState
 from services.invoker.dead_letters import DeadLetters
 from services.invoker.functions import Functions
 from services.invoker.results import JobReader
+from services.invoker.retirement import Retirement
 from services.invoker.sent import SentJobs
 from services.invoker.store_watch import StoreWatch
 from services.invoker.submitter import FunctionCall, SubmitLimits, Submitter
@@ -36,6 +37,10 @@ class Catalog:
     asked: int = 0
     made_s: int = 0
     s3_key: str = "k"
+    deleted: list[str] = field(default_factory=list)
+
+    async def delete(self, function_id: str) -> None:
+        self.deleted.append(function_id)
 
     async def read(self, function_id: str) -> Function:
         self.asked += 1
@@ -75,6 +80,7 @@ class Rig:
     kept: KeptResults
     results: JobReader
     letters: DeadLetters
+    retirement: Retirement
 
     async def submit(self, payload: bytes = b'{"a":1}', function_id: str = FUNCTION_ID, key: str = "") -> Job:
         return await self.submitter.submit(FunctionCall(function_id, payload, STANDARD, key))
@@ -127,7 +133,8 @@ async def invoker_rig(tmp_path: Path) -> AsyncIterator[Rig]:
                 watch=StoreWatch(_all_is_well, 60),
                 limits=SubmitLimits(wait_s=20, payload_bytes=3000, message_bytes=1500),
             )
-            sweeper = Sweeper(jobs, queue, code, unsent_s=-5)  # type: ignore[arg-type]
+            retirement = Retirement(catalog.read, catalog.delete, jobs, functions)
+            sweeper = Sweeper(jobs, queue, code, retirement, unsent_s=-5)  # type: ignore[arg-type]
             letters = DeadLetters(queue, jobs, kept)
             caller.set_caller(ALICE)
-            yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper, kept, results, letters)
+            yield Rig(server, jobs, queue, catalog, code, submitter, sent, sweeper, kept, results, letters, retirement)

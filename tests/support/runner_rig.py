@@ -23,6 +23,7 @@ from services.executor.code.builds import Builds
 from services.executor.code.cache import CodeCache
 from services.executor.code.compiler import BuildLimits
 from services.executor.delivery.by_hand import MessageCompleter
+from services.executor.delivery.cancelling import RunningJobs
 from services.executor.delivery.durable import ResultKeeper
 from services.executor.delivery.ending import Ending
 from services.executor.delivery.lease import Heartbeat, LeaseTimes
@@ -93,6 +94,7 @@ class Rig:
     poller: Poller
     kept: KeptResults
     ending: Ending
+    running: RunningJobs
 
     async def submit(
         self, payload: bytes = b'{"a":1}', *, sync: bool = False, camel: bool = False, **fields: object
@@ -106,6 +108,11 @@ class Rig:
         await self.jobs.create(job, message)
         await self.queue.send(message, sync=sync)
         return job.job_id
+
+    def a_message(self, job: Job) -> Message:
+        """What the invoker would queue for a job of the rig's function."""
+        function = Function(function_id="f", owner=job.owner, runtime="python3.11", handler="main.handler", s3_key="k")
+        return Message(job, function, b"{}")
 
     async def ended(self, job_id: str) -> Job:
         async with self.jobs.waiting(job_id) as waiter:
@@ -140,6 +147,7 @@ async def open_rig(
         )
         who = ExecutorInfo(executor_id="e1", address="e1:1")
         completer = MessageCompleter(bundles.find, bundles, "nanogrid-code-bucket")
+        running = RunningJobs(jobs)
         runner = JobOwner(
             work,
             jobs,
@@ -148,17 +156,19 @@ async def open_rig(
             heartbeat=heartbeat,
             ending=ending,
             completer=completer,
+            running=running,
             artifacts=kept,
         )
-        beating = asyncio.create_task(heartbeat.run())
+        loops = [asyncio.create_task(loop) for loop in (heartbeat.run(), running.watch())]
         poller = Poller(queue, runner, 4, wait_s=0.2)
         polling = asyncio.create_task(poller.run())
-        yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending)
+        yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending, running)
         poller.stop()
         await polling
         await poller.drain(0)
         await ending.close(0)
-        beating.cancel()
+        for loop in loops:
+            loop.cancel()
         await pool.close()
 
 

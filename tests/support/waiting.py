@@ -12,3 +12,11 @@ async def until(condition: Callable[[], object], within_s: float = 20.0) -> None
     while not (await answer if inspect.isawaitable(answer := condition()) else answer):
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.01)
+
+
+def wait_until(condition: Callable[[], object], within_s: float = 60.0) -> None:
+    """Return as soon as the condition holds; the same for tests of other processes, which do nothing meanwhile."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)

@@ -120,8 +120,9 @@ class InvokerServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetireFunction(self, request, context):
-        """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
-        its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
+        """Stops accepting jobs for a function at once, on every invoker, cancels those there are, forgets it in the registry, and
+        deletes its code after the last of them. Jobs that run are ended by their executors within seconds. Idempotent while the
+        function exists; NOT_FOUND afterwards.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -49,8 +49,9 @@ class InvokerServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.ListJobsRequest, _invoker_pb2.ListJobsResponse]
     """Lists the caller's jobs, newest first, without results and output. Idempotent."""
     RetireFunction: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.RetireFunctionRequest, _invoker_pb2.RetireFunctionResponse]
-    """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
-    its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
+    """Stops accepting jobs for a function at once, on every invoker, cancels those there are, forgets it in the registry, and
+    deletes its code after the last of them. Jobs that run are ended by their executors within seconds. Idempotent while the
+    function exists; NOT_FOUND afterwards.
     """
     ListDeadLetters: _grpc.UnaryUnaryMultiCallable[_invoker_pb2.ListDeadLettersRequest, _invoker_pb2.ListDeadLettersResponse]
     """Lists messages that were given up, oldest first. Operators only. Idempotent."""
@@ -84,8 +85,9 @@ class InvokerServiceAsyncStub(InvokerServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_invoker_pb2.ListJobsRequest, _invoker_pb2.ListJobsResponse]  # type: ignore[assignment]
     """Lists the caller's jobs, newest first, without results and output. Idempotent."""
     RetireFunction: _aio.UnaryUnaryMultiCallable[_invoker_pb2.RetireFunctionRequest, _invoker_pb2.RetireFunctionResponse]  # type: ignore[assignment]
-    """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
-    its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
+    """Stops accepting jobs for a function at once, on every invoker, cancels those there are, forgets it in the registry, and
+    deletes its code after the last of them. Jobs that run are ended by their executors within seconds. Idempotent while the
+    function exists; NOT_FOUND afterwards.
     """
     ListDeadLetters: _aio.UnaryUnaryMultiCallable[_invoker_pb2.ListDeadLettersRequest, _invoker_pb2.ListDeadLettersResponse]  # type: ignore[assignment]
     """Lists messages that were given up, oldest first. Operators only. Idempotent."""
@@ -146,8 +148,9 @@ class InvokerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _invoker_pb2.RetireFunctionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_invoker_pb2.RetireFunctionResponse, _abc.Awaitable[_invoker_pb2.RetireFunctionResponse]]:
-        """Stops accepting jobs for a function at once, on every invoker, forgets it in the registry, and deletes its code once
-        its queued jobs are done. Idempotent while the function exists; NOT_FOUND afterwards.
+        """Stops accepting jobs for a function at once, on every invoker, cancels those there are, forgets it in the registry, and
+        deletes its code after the last of them. Jobs that run are ended by their executors within seconds. Idempotent while the
+        function exists; NOT_FOUND afterwards.
         """
 
     @_abc_1.abstractmethod

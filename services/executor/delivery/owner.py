@@ -16,13 +16,15 @@ from nanogrid.errors import (
     RuntimeNotSupportedError,
     UnavailableError,
 )
-from nanogrid.jobs import ClaimOutcome, JobStore, LeaseLostError
+from nanogrid.jobs import Claim, ClaimOutcome, JobStore, LeaseLostError
+from nanogrid.jobs.cancelled import set_cancelled
 from nanogrid.jobs.message import MalformedError, Message, decode
 from nanogrid.jobs.record import state_name
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, ReceiptLostError, TaskQueue
 from nanogrid.v1.resources_pb2 import ExecutorInfo, JobError, JobState
 from services.executor.delivery.by_hand import MessageCompleter
+from services.executor.delivery.cancelling import JobCancelledError, RunningJobs
 from services.executor.delivery.ending import EndedJob, Ending
 from services.executor.delivery.lease import Heartbeat
 from services.executor.delivery.refusal import Refusal
@@ -51,6 +53,7 @@ class JobOwner:
         heartbeat: Heartbeat,
         ending: Ending,
         completer: MessageCompleter,
+        running: RunningJobs,
         artifacts: Artifacts,
     ) -> None:
         self._work = work
@@ -61,6 +64,7 @@ class JobOwner:
         self._ending = ending
         self._completer = completer
         self._refusal = Refusal(completer, jobs, queue, heartbeat, ending)
+        self._running = running
         self._artifacts = artifacts
         self._outage = False  # the job store was down at the last call
 
@@ -122,18 +126,18 @@ class JobOwner:
         else:
             message.job.attempt = claim.attempt
             doubtful = received_before or claim.rebuilt or claim.attempt > 1
-            await self._run_owned(end, message, claim.token, doubtful=doubtful)
+            await self._run_owned(end, message, claim, doubtful=doubtful)
 
-    async def _run_owned(self, end: EndedJob, message: Message, token: int, *, doubtful: bool) -> None:
-        job = message.job
+    async def _run_owned(self, end: EndedJob, message: Message, claim: Claim, *, doubtful: bool) -> None:
+        job, token = message.job, claim.token
         try:
             with self._heartbeat.beating(end.delivery, job, token):
                 if doubtful and await self._ending.found(end):
                     return
-                if job.attempt > TRIES:
+                if job.attempt > TRIES and not claim.cancelled:
                     fault: CallError | None = CallError("Lost", "every executor that ran it died")
                 else:
-                    fault = await self._attempt(message)
+                    fault = await self._attempt_or_cancel(message, claim.cancelled)
                 if fault is None:
                     await self._ending.end(end, token)
                     _log(message)
@@ -155,6 +159,18 @@ class JobOwner:
         """Hand the job to another executor without counting a try."""
         await self._jobs.hand_back(job_id, token, count_try=False)
         await self._queue.set_aside(delivery, delay_s)
+
+    async def _attempt_or_cancel(self, message: Message, cancelled: str) -> CallError | None:
+        """Run the job, unless it is, or gets, cancelled: that is an end like any other."""
+        if cancelled:
+            set_cancelled(message.job, cancelled)
+            return None
+        try:
+            with self._running.cancellable(message.job.job_id):
+                return await self._attempt(message)
+        except JobCancelledError as error:
+            set_cancelled(message.job, str(error))
+        return None
 
     async def _attempt(self, message: Message) -> CallError | None:
         """Fetch a payload that was stored apart, and run the job. Returns and raises as `_run`."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from nanogrid.errors import UnavailableError
@@ -13,6 +13,7 @@ from services.executor.pool.choices import async_room
 
 log = logger()
 
+_END_S = 5.0  # how long jobs that are cancelled may take to be recorded so
 _OUTAGE_S = 0.5  # between tries while a backend is down
 _CALLS_COME_S = 0.05  # after a sync call this recent another one is expected
 _FULL_S = 0.01  # while only sync jobs may be begun: between checks for room for async ones
@@ -104,14 +105,22 @@ class Poller:
         self._stopping = True
         self._changed.set()
 
-    async def drain(self, grace_s: float, hurry: Awaitable[None] | None = None) -> None:
-        """Let running jobs finish for `grace_s` or until `hurry` ends, then hand the rest back to the queue."""
+    async def drain(
+        self, grace_s: float, hurry: Awaitable[object] | None = None, end: Callable[[], None] | None = None
+    ) -> None:
+        """Let running jobs finish for `grace_s` or until `hurry` ends, then hand the rest back to the queue.
+
+        With `end`, which cancels the jobs that run, only those are handed back that cannot be ended either.
+        """
         if not self._running:
             return
         running = list(self._running)
         finished = asyncio.ensure_future(asyncio.wait(running))
         hurried = asyncio.ensure_future(hurry or asyncio.Event().wait())
         await asyncio.wait([finished, hurried], timeout=grace_s, return_when=asyncio.FIRST_COMPLETED)
+        if end is not None and not finished.done():
+            end()
+            await asyncio.wait([finished], timeout=_END_S)
         for task in (finished, hurried, *running):
             task.cancel()
         await asyncio.gather(finished, hurried, *running, return_exceptions=True)

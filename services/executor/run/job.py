@@ -1,5 +1,6 @@
 """Runs a job: gets its code and sandbox, calls the function, stores its outputs and fills in the record."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
@@ -19,7 +20,7 @@ from services.executor.pool.pool import Pool
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.run.capture import Capture
 from services.executor.run.memory_advice import MemoryAdvisor
-from services.executor.run.outcome import report
+from services.executor.run.outcome import note_output, report
 from services.executor.run.output_files import (
     OutputLimits,
     OutputRefusedError,
@@ -81,6 +82,9 @@ class JobRunner:
                 job.cold_start = slot.state is SlotState.GENERIC
                 outcome = await self._call(message, slot, capture)
                 outcome = await self._with_outputs(message.job, slot, outcome)
+            except asyncio.CancelledError:
+                note_output(job, capture)  # where the job is cancelled, its record says what it had printed
+                raise
             finally:
                 await self._pool.give_back(slot)
         self._advise(message, slot, outcome)

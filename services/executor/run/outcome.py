@@ -9,7 +9,7 @@ from services.executor.sandbox import CallError, CallResult, Kind, OutputStream
 
 def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
     """Write the outcome of a call and its output into the job, and make its state final."""
-    job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
+    note_output(job, capture)
     job.execution_time_ms = round(outcome.duration_ms, 3)
     fallback = 0 if outcome.error is None else 1  # a handler that returned or raised has no exit code
     job.exit_code = fallback if outcome.exit_code is None else outcome.exit_code
@@ -18,6 +18,11 @@ def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
         printed = printed_result(capture)
         error, result = (printed, None) if isinstance(printed, CallError) else (None, printed)
     conclude(job, error, result)
+
+
+def note_output(job: Job, capture: Capture) -> None:
+    """Write what the call has printed so far."""
+    job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
 
 
 def conclude(job: Job, error: CallError | None, result: bytes | None) -> None:
