@@ -11,7 +11,7 @@ from nanogrid import logs
 
 log = logs.logger()
 
-KEEP_ALIVE_S = 310  # longer than the balancer's 300 s, so that it never picks a connection we are just closing
+KEEP_ALIVE_S = 310  # longer than the balancer's 300 s, so that it never reuses a connection that is being closed
 
 
 def server(settings: GatewaySettings) -> uvicorn.Server:
@@ -38,9 +38,9 @@ def main() -> None:
     """Serve until SIGTERM."""
     settings = GatewaySettings()
     logs.configure("gateway", settings.log_level)
-    # What clients get wrong is answered, not logged.
+    # Errors of clients are answered, not logged.
     logging.getLogger("python_multipart").setLevel(logging.ERROR)
-    # uvicorn raises the signal anew once it has stopped gracefully; to the outside that is a normal end.
+    # uvicorn raises the signal again after a graceful stop, which should count as a normal exit.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     log.info("serving", listen=settings.gateway_listen, auth=settings.auth_required(settings.gateway_listen))

@@ -1,4 +1,4 @@
-"""The composition root of the gateway: settings to channels, routes and the edge around them."""
+"""Composition root of the gateway: builds its routes and middleware, and opens its channels."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,13 +20,13 @@ from nanogrid.heap import freeze_heap
 
 
 def create_app(settings: GatewaySettings) -> Gateway:
-    """Return the gateway as an ASGI application. Its channels open when it starts and close when it stops."""
+    """Return the gateway as an ASGI application. Its channels are open while it runs."""
     app = Gateway(
         title="NanoGrid",
         version=openapi.VERSION,
         description=openapi.DESCRIPTION,
         lifespan=partial(_lifespan, settings),
-        docs_url=None,  # FastAPI's own pages load their scripts from the internet; ours is in routes/ops
+        docs_url=None,  # FastAPI's pages load scripts from the internet. The page of routes/ops does not
         redoc_url=None,
         redirect_slashes=False,
     )

@@ -8,8 +8,8 @@ from nanogrid.rpc.auth import Authenticator
 from nanogrid.v1 import registry_pb2_grpc
 from nanogrid.v1.registry_pb2 import VerifyApiKeyRequest
 
-_OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})  # they tell nothing of users
-_SIGNED = "/outputs/"  # the signature in the URL is the key: a browser that opens a link sends no header
+_OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})  # they show no data of users
+_SIGNED = "/outputs/"  # the signature replaces the key, because a browser that opens a link sends no header
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
@@ -26,7 +26,7 @@ class HttpAuthenticator:
         if not self._required:
             return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
         if path in _OPEN or path.startswith(_SIGNED):
-            # Nobody: owns nothing and sees nothing. Open routes act for the grid itself, on what they checked.
+            # A caller without a principal owns and sees nothing. Open routes act as the grid after their own checks.
             return Caller("", internal=False, request_id=request_id)
         return await self._keys.identify(_key_headers(headers) | {caller.REQUEST_ID_KEY: request_id})
 

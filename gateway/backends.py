@@ -1,4 +1,4 @@
-"""The channels to the three services behind the gateway, and the runtimes they offer."""
+"""Opens channels to the three services behind the gateway, and caches the runtimes that executors offer."""
 
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,11 +19,11 @@ from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 
 ANSWER_S = 10.0  # deadline of calls that only look something up
 _OFFERED = "offered"
-OFFERED_S = 2.0  # how old the list of offered runtimes may be
+OFFERED_S = 2.0  # maximum age of the list of offered runtimes
 
 
 class OfferedRuntimes:
-    """The runtimes that live executors offer, asked for at most every OFFERED_S."""
+    """Caches the runtimes that live executors offer for OFFERED_S seconds. For one event loop."""
 
     def __init__(
         self, invoker: "invoker_pb2_grpc.InvokerServiceAsyncStub", clock: Callable[[], float] = time.monotonic
@@ -32,7 +32,7 @@ class OfferedRuntimes:
         self._names: TTLCache[str, frozenset[str]] = TTLCache(1, OFFERED_S, clock)
 
     async def names(self) -> frozenset[str]:
-        """Canonical names. Empty while no executor, or no invoker, is there to ask: an upload need not wait for one."""
+        """Return canonical names. Empty without an executor or invoker, because an upload need not wait for one."""
         if (names := self._names.get(_OFFERED)) is None:
             try:
                 answer = await self._invoker.ListExecutors(ListExecutorsRequest(), timeout=ANSWER_S)
@@ -44,13 +44,13 @@ class OfferedRuntimes:
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """The services that routes talk to. `health` is by service name."""
+    """Stubs of the services. `health` is by service name."""
 
     registry: "registry_pb2_grpc.RegistryServiceAsyncStub"
     artifacts: "artifacts_pb2_grpc.ArtifactsServiceAsyncStub"
     invoker: "invoker_pb2_grpc.InvokerServiceAsyncStub"
     offered: OfferedRuntimes
-    health: dict[str, Any]  # HealthStub, which its types forgot to give methods
+    health: dict[str, Any]  # HealthStub, for which the types declare no methods
 
 
 def of(request: Request) -> Backends:
@@ -66,14 +66,14 @@ def settings_of(request: Request) -> GatewaySettings:
 
 
 async def resolve_runtime(request: Request, name: str) -> Runtime:
-    """Find the runtime that a caller meant, among those offered now. RuntimeNotSupportedError lists them."""
+    """Return the offered runtime that a caller's name means. RuntimeNotSupportedError lists the offered ones."""
     offered = await of(request).offered.names()
     return resolve(name, offered, stand_ins=settings_of(request).runtime_stand_ins)
 
 
 @asynccontextmanager
 async def open_backends(settings: GatewaySettings) -> AsyncIterator[Backends]:
-    """Open channels to the services. None need be up: a call to one that is down raises UnavailableError."""
+    """Open channels to the services, which need not be up. Calls to one that is down raise UnavailableError."""
     token = settings.internal_token
     addresses = {
         "registry": settings.registry_address,

@@ -1,4 +1,4 @@
-"""The edge of every HTTP request: request id, caller, metrics, log line, and the one place where errors end."""
+"""Wraps every HTTP request: sets request id and caller, counts and logs it, and turns errors into answers."""
 
 import re
 import time
@@ -14,7 +14,7 @@ from nanogrid.call_log import log_call
 from nanogrid.caller import Caller
 from nanogrid.logs import logger
 
-# What balancers and monitors ask every few seconds.
+# Called by balancers and monitors every few seconds.
 _UNLOGGED = frozenset(("/health", "/ready", "/metrics"))
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -22,14 +22,14 @@ log = logger()
 
 
 class HttpEdge:
-    """Pure ASGI, because bodies stream through it both ways."""
+    """Middleware around all routes. Pure ASGI, because bodies stream through it in both directions."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request. Anything but HTTP passes."""
+        """Serve one request. Other scopes than HTTP are passed on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -48,7 +48,7 @@ class HttpEdge:
             _log(scope, answer.status, took_s, request_id)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
-        # The grid asks the registry for itself while it does not know yet who calls.
+        # The registry is asked in the grid's name until the caller is known.
         caller.set_caller(Caller(None, internal=False, request_id=request_id))
         doorkeeper: HttpAuthenticator = scope["app"].state.doorkeeper
         caller.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
@@ -56,7 +56,7 @@ class HttpEdge:
 
 
 class _Answer:
-    """Passes an answer on, adds the request id, and remembers the status (0 until it has begun)."""
+    """Passes an answer on with the request id added, and records its status (0 until it has begun)."""
 
     def __init__(self, send: Send, request_id: str) -> None:
         self._send = send
@@ -72,7 +72,7 @@ class _Answer:
 
 async def _refuse(error: Exception, scope: Scope, receive: Receive, answer: _Answer) -> None:
     if answer.status:
-        # Too late for another status: leaving the body short makes the server cut the connection.
+        # Too late for another status: the server cuts the connection of an incomplete body.
         log.error("answer broke off", path=scope["path"], exc_info=error)
         return
     await problems.response(error, scope["path"])(scope, receive, answer)
@@ -92,7 +92,7 @@ def _log(scope: Scope, status: int, took_s: float, request_id: str) -> None:
 
 
 def _request_id(headers: list[tuple[bytes, bytes]]) -> str:
-    """Return the client's own, where it is one we would put into a log, else a new one."""
+    """Return the client's request id if it is safe to log, else a new one."""
     for name, value in headers:
         if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
             return value.decode()

@@ -1,4 +1,4 @@
-"""The metrics of a gateway for Prometheus: requests by route and status, their latency, and the process."""
+"""Collects a gateway's Prometheus metrics: requests by route and status, their latency, and the process."""
 
 from collections.abc import Iterable
 
@@ -9,14 +9,14 @@ from starlette.types import Scope
 
 from nanogrid.v1.resources_pb2 import Job
 
-# From a warm call's millisecond to the longest synchronous wait.
+# From a warm call's millisecond to the longest sync wait.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-CLIENT_LEFT = 499  # the status of a request whose client went away before it was answered, as nginx has it
+CLIENT_LEFT = 499  # nginx's status for a client that left before the answer
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class Metrics:
-    """One application's counters. Labels come from our routes, never from a client's input."""
+    """Metrics of one application. Labels come from the routes, never from a client's input."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -44,7 +44,7 @@ class Metrics:
         self._known: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, scope: Scope, status: int, seconds: float) -> None:
-        """Count one request."""
+        """Count one request and its time."""
         route = scope.get("route")
         key = (scope["method"], route.path if route is not None else "unmatched", status or CLIENT_LEFT)
         counter, histogram = self._known.get(key) or self._labelled(key)
@@ -52,7 +52,7 @@ class Metrics:
         histogram.observe(seconds)
 
     def observe_jobs(self, jobs: Iterable[Job]) -> None:
-        """Count the jobs in an answer with an unreadable record."""
+        """Count the jobs with an unreadable record in an answer."""
         for job in jobs:
             if job.is_damaged:
                 self._damaged.inc()
@@ -66,5 +66,5 @@ class Metrics:
         return found
 
     def response(self) -> Response:
-        """Return everything, as Prometheus reads it."""
+        """Return all metrics in Prometheus's text format."""
         return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""Hands calls to the invoker. A lost connection is settled by repeating the call under the id of its job."""
+"""Sends calls to the invoker. After a lost connection it repeats the call under the same job id."""
 
 import asyncio
 import uuid
@@ -14,15 +14,12 @@ from nanogrid.v1.resources_pb2 import Job
 
 log = logger()
 
-_SLACK_S = 10.0  # how much later than the wait the invoker's answer may come
-_PAUSE_S = 0.2  # before a call is repeated: a supervisor starts a dead invoker anew in less than a second
+_SLACK_S = 10.0  # added to the wait as the deadline of the invoker's answer
+_PAUSE_S = 0.2  # before a call is repeated: a supervisor restarts a dead invoker in less than a second
 
 
 async def submit(grid: Backends, call: RunRequest, key: str) -> Job:
-    """Have a job accepted. UnavailableError: nothing was accepted. OutcomeUnknownError.
-
-    The outcome could not be learnt in time.
-    """
+    """Submit a job. UnavailableError when nothing was accepted, OutcomeUnknownError when that is unknown in time."""
     request = SubmitJobRequest(
         function_id=await _function_id(grid, call),
         payload=call.payload,
@@ -38,7 +35,7 @@ async def submit(grid: Backends, call: RunRequest, key: str) -> Job:
 
 
 async def invoke(grid: Backends, call: RunRequest, key: str, wait_s: float) -> Job:
-    """Have a job accepted and wait up to `wait_s` for its end. Errors as for `submit`."""
+    """Submit a job and wait up to `wait_s` for its end. Errors as for `submit`."""
     request = InvokeJobRequest(
         function_id=await _function_id(grid, call),
         payload=call.payload,
@@ -55,7 +52,7 @@ async def invoke(grid: Backends, call: RunRequest, key: str, wait_s: float) -> J
 
 
 async def _settled(ask: Callable[[float], Awaitable[Job]], job_id: str, wait_s: float) -> Job:
-    """Ask until there is an answer: an invoker that knows the id answers for the job that the lost call made."""
+    """Repeat the call until it is answered. An invoker that knows the id returns the job that the lost call made."""
     loop = asyncio.get_running_loop()
     deadline, lost = loop.time() + wait_s, False
     while (left_s := deadline - loop.time()) > 0:

@@ -1,1 +1,1 @@
-"""The REST contract in code: reading requests, writing answers and problems."""
+"""Reads REST requests, and writes answers and problems."""

@@ -1,4 +1,4 @@
-"""A job as JSON, in the spelling it was asked in."""
+"""Writes jobs as JSON, in the dialect of their request."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -22,20 +22,20 @@ _STANDARD_STATES: Mapping[JobState.ValueType, str] = {
     JobState.JOB_STATE_FAILED: "failed",
     JobState.JOB_STATE_CANCELLED: "cancelled",
 }
-_UNKNOWN = "unknown"  # of a damaged record, whose index does not tell either
+_UNKNOWN = "unknown"  # the state of a damaged record that is not in an index either
 _CAMEL_STATES: Mapping[JobState.ValueType, str] = {
     state: JobState.Name(state).removeprefix("JOB_STATE_") for state in _STANDARD_STATES
 }
 
 
 def write_job(job: Job, urls: Sequence[str]) -> bytes:
-    """Return everything about a job. `urls` are its output files'."""
+    """Return a complete job as JSON. `urls` are those of its output files."""
     fields = _camel(job, urls) if job.dialect == _IS_CAMEL else _standard(job, urls)
     return orjson.dumps(fields)
 
 
 def write_accepted(job: Job) -> bytes:
-    """Write the answer 202: the job's id and where to ask for its result."""
+    """Return the body of an answer 202: the job's id, and the path of its result."""
     message = f"Job submitted. Poll GET /status/{job.job_id} for results."
     if job.dialect == _IS_CAMEL:
         return orjson.dumps(
@@ -45,7 +45,7 @@ def write_accepted(job: Job) -> bytes:
 
 
 def summarize(job: Job) -> dict[str, Any]:
-    """Return a job in a list: without its result and output. Lists have no request to take the dialect from."""
+    """Return a job for a list, without result and output. Lists use the standard dialect."""
     return {
         "job_id": job.job_id,
         "function_id": job.function_id,
@@ -61,7 +61,7 @@ def summarize(job: Job) -> dict[str, Any]:
 
 
 def parse_state(word: str) -> JobState.ValueType:
-    """Return the state a caller filters by, in either spelling. InvalidFieldError lists the words."""
+    """Return the state that a caller filters by, in either dialect. InvalidFieldError lists the words."""
     for words in (_STANDARD_STATES, _CAMEL_STATES):
         for state, known in words.items():
             if known == word:
@@ -147,7 +147,7 @@ def _times(job: Job, names: tuple[str, str, str]) -> dict[str, str]:
 
 
 def format_time(moment: Timestamp) -> str:
-    """ISO 8601 in UTC with a `Z`, and as many digits as it has: none, three, six or nine."""
+    """Return ISO 8601 in UTC with a `Z` and as many decimals as needed: 0, 3, 6 or 9."""
     nanos = moment.nanos
     if nanos == 0:
         return f"{_second(moment.seconds)}Z"
@@ -158,6 +158,6 @@ def format_time(moment: Timestamp) -> str:
     return f"{_second(moment.seconds)}.{nanos:09d}Z"
 
 
-@lru_cache(maxsize=64)  # the times of a call lie within one second, as do those of calls at the same time
+@lru_cache(maxsize=64)  # the times of concurrent calls lie within few seconds
 def _second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))

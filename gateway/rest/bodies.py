@@ -1,4 +1,4 @@
-"""JSON bodies: bounded while they arrive, checked once, refused with the reason."""
+"""Reads JSON bodies: limits their size while they arrive, and checks them once."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from nanogrid.json_text import JsonError, cut_members
 
 
 async def read_members(request: Request, limit: int) -> dict[str, bytes]:
-    """Read a body that is a JSON object, and cut it into its members' JSON text.
+    """Read a JSON object and split it into the JSON text of its members.
 
     415 for another media type, 413 beyond `limit` bytes, 400 for anything but a JSON object.
     """
@@ -24,13 +24,13 @@ async def read_members(request: Request, limit: int) -> dict[str, bytes]:
 
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:
-    """Read a body that is a JSON object of settings, and parse its values. Errors as for `read_members`."""
+    """Read a JSON object and parse its values. Errors as for `read_members`."""
     members = await read_members(request, limit)
     return {name: orjson.loads(text) for name, text in members.items()}
 
 
 def declared_length(request: Request) -> int | None:
-    """Return the body's length as the client announced it, or None."""
+    """Return the body's Content-Length, or None."""
     length = request.headers.get("content-length", "")
     return int(length) if length.isdecimal() else None
 

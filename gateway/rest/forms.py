@@ -1,4 +1,4 @@
-"""Multipart forms read while they arrive: text fields are kept, the one file is passed on in pieces."""
+"""Reads multipart forms while they arrive: collects text fields and passes the file on in pieces."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from gateway.rest.bodies import declared_length
 from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
 
 FILE_FIELD = "file"
-PIECE_BYTES = 512 * 1024  # of the file, per message to artifacts: below the contract's 1 MiB, few enough to be cheap
+PIECE_BYTES = 512 * 1024  # of the file, per message to artifacts: below the contract's 1 MiB, large enough to be cheap
 _FIELD_BYTES = 64 * 1024
-_ENV_BYTES = 128 * 1024  # JSON escapes may double what the registry's limit allows
+_ENV_BYTES = 128 * 1024  # JSON escapes may double the registry's limit
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class _FileData:
 
 
 class Form:
-    """One form with one file. Read it in order: `until_file`, then `file` to its end. Then `fields` is complete."""
+    """One form with one file. Call `until_file`, then read `file` to its end, after which `fields` is complete."""
 
     def __init__(self, request: Request, limit: int, allowed: Sequence[str]) -> None:
         self._request = request
@@ -38,7 +38,7 @@ class Form:
         self.filename = ""
 
     async def until_file(self) -> None:
-        """Read up to where the file's bytes begin. InvalidFieldError when the form ends without one."""
+        """Read up to the file's content. InvalidFieldError when the form has no file."""
         async for event in self._events:
             if isinstance(event, _FileBegins):
                 self.filename = event.filename
@@ -46,7 +46,7 @@ class Form:
         raise InvalidFieldError(FILE_FIELD, "is missing; send the code as a file part named `file`")
 
     async def file(self) -> AsyncIterator[bytes]:
-        """Return the file's bytes in pieces, and then the rest of the form. InvalidFieldError when it is empty."""
+        """Yield the file in pieces, and read the rest of the form. InvalidFieldError when the file is empty."""
         piece, size = bytearray(), 0
         async for event in self._events:
             if isinstance(event, _FileBegins):
@@ -76,7 +76,7 @@ class Form:
 
 
 class _Parts:
-    """Turns bytes into events of the file, and into text fields. Nothing of the file is kept."""
+    """Parses bytes into events of the file and into text fields. Holds nothing of the file."""
 
     def __init__(self, boundary: bytes, allowed: Sequence[str]) -> None:
         self.fields: dict[str, str] = {}
@@ -92,7 +92,7 @@ class _Parts:
         self._parser = _parser(boundary, self)
 
     def feed(self, chunk: bytes) -> list[_FileBegins | _FileData]:
-        """Return the file events in a chunk of the body. InvalidFieldError for a form that is not taken."""
+        """Return the file events in a chunk of the body. InvalidFieldError for an unacceptable form."""
         self._events = []
         try:
             self._parser.write(chunk)
@@ -101,7 +101,7 @@ class _Parts:
         return self._events
 
     def check_ended(self) -> None:
-        """InvalidFieldError when the body stopped before the form did."""
+        """Raise InvalidFieldError when the body ended before the form."""
         if not self._ended:
             raise InvalidFieldError("body", "ends in the middle of the form; its last line is the boundary and `--`")
 
@@ -186,7 +186,7 @@ def _boundary(request: Request) -> bytes:
 def _filename(options: dict[bytes, bytes]) -> str:
     if not options.get(b"filename"):
         raise InvalidFieldError(FILE_FIELD, "has no filename; its ending says what it is")
-    # Some clients send the path of the file on their disk; only its last part means anything here.
+    # Some clients send the full path of the file, of which only the last part is used.
     return _decoded(FILE_FIELD, options[b"filename"]).replace("\\", "/").rpartition("/")[2]
 
 

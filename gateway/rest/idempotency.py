@@ -1,4 +1,4 @@
-"""`Idempotency-Key`: a caller's own name for a request. A repeated request gets the first one's answer."""
+"""Handles `Idempotency-Key`: a repeated request with the same key gets the first one's answer."""
 
 import json
 import uuid
@@ -20,7 +20,7 @@ _HEADER = "Idempotency-Key"
 
 
 def key_of(request: Request) -> str:
-    """Return the key that the caller sent, "" without one. InvalidFieldError for a malformed one, and for two."""
+    """Return the caller's key, "" without one. InvalidFieldError for a malformed key or for several."""
     keys = request.headers.getlist(_HEADER)
     if not keys:
         return ""
@@ -31,7 +31,7 @@ def key_of(request: Request) -> str:
 
 
 class Attempt:
-    """One try to make a function under a key. Without a key nothing is asked of the registry."""
+    """One attempt to create a function under a key. Without a key it does nothing."""
 
     def __init__(self, grid: backends.Backends, key: str) -> None:
         self._registry = grid.registry
@@ -39,19 +39,19 @@ class Attempt:
         self.reservation = UploadReservation(**known) if key else None
 
     async def reserve(self) -> EarlierUpload | None:
-        """Take the key. None, or the function it made earlier. ConflictError while another attempt has it."""
+        """Reserve the key. Return the function it made earlier, or None. ConflictError while another attempt has it."""
         if self.reservation is None:
             return None
         request = ReserveUploadRequest(reservation=self.reservation)
         try:
             answer = await self._registry.ReserveUpload(request, timeout=backends.ANSWER_S)
         except UnavailableError:
-            await self.give_up()  # it may have been reserved unheard
+            await self.give_up()  # the reservation may have succeeded without an answer
             raise
         return answer.earlier if answer.HasField("earlier") else None
 
     async def give_up(self) -> bool:
-        """Free the key. True when it is sure that no function was, or will be, recorded with it.
+        """Free the key. Return True when no function was or will be recorded with it.
 
         Otherwise a repeated request may be answered with that function.
         """
@@ -66,7 +66,7 @@ class Attempt:
 
 
 def same(earlier: EarlierUpload, fingerprint: str) -> Function:
-    """Return the function that the key made earlier. UnprocessableError where it was another question."""
+    """Return the function that the key made earlier. UnprocessableError when the request was different."""
     if earlier.fingerprint != fingerprint:
         raise UnprocessableError(
             f"this {_HEADER} was used for something else; take a new key for a new question", field="idempotency_key"
@@ -75,12 +75,12 @@ def same(earlier: EarlierUpload, fingerprint: str) -> Function:
 
 
 def of_form(fields: Mapping[str, str], filename: str, file_sha256: bytes) -> str:
-    """Return the fingerprint of an upload. In which order its fields were sent does not count."""
+    """Return the fingerprint of an upload, independent of the order of its fields."""
     named = [part for pair in sorted(fields.items()) for part in pair]
     return digest_of(b"upload", filename.encode(), file_sha256, *(part.encode() for part in named))
 
 
 def of_json(body: Mapping[str, Any]) -> str:
-    """Return the fingerprint of a JSON object. Null counts as left out, and neither order nor blanks count."""
+    """Return the fingerprint of a JSON object, independent of order and blanks. Null counts as missing."""
     given = {name: value for name, value in body.items() if value is not None}
     return digest_of(b"json", json.dumps(given, sort_keys=True).encode())

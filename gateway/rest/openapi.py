@@ -1,6 +1,6 @@
-"""The REST contract in words: the input and the answers of each route, with examples.
+"""Describes the input and the answers of each route for OpenAPI, with examples.
 
-Bodies are read by hand, for speed.
+Written by hand, because bodies are read by hand, for speed.
 """
 
 from collections.abc import Sequence
@@ -264,10 +264,7 @@ METRICS = _answers({200: {"description": "Prometheus text.", "content": {"text/p
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document. Made once. FastAPI's own 422, which is no problem document, is never answered.
-
-    Left out.
-    """
+    """Return the OpenAPI document, built once. FastAPI's own 422 is left out, because it is never answered."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
         for path in document["paths"].values():

@@ -1,4 +1,4 @@
-"""Reads the options of a function: form fields or JSON in, the contract's Function out."""
+"""Reads the options of a function from form fields or JSON into the contract's Function."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -11,13 +11,13 @@ from nanogrid.errors import InvalidFieldError
 from nanogrid.runtimes import SOURCE_SUFFIXES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
-_INT32 = 2**31  # the contract's integers; the registry knows the sensible ranges
+_INT32 = 2**31  # range of the contract's integers. The registry checks the allowed ranges
 _INTEGER = re.compile(r"[+-]?[0-9]{1,10}")
 _MODES = {"reuse": SandboxMode.SANDBOX_MODE_REUSE, "fresh": SandboxMode.SANDBOX_MODE_FRESH}
 _ARCHIVE = ".zip"
 _SUFFIXES = (*SOURCE_SUFFIXES, _ARCHIVE)
 
-# REST's name, the contract's field, and what JSON must hold.
+# REST's name: the contract's field and the JSON type.
 _FIELDS: dict[str, tuple[str, type]] = {
     "function_name": ("function_name", str),
     "runtime": ("runtime", str),
@@ -37,12 +37,12 @@ _WORDS = {str: "a string", int: "an integer", bool: "true or false", dict: "an o
 
 
 def from_form(fields: Mapping[str, str]) -> Function:
-    """Options out of text fields. An empty one counts as left out. InvalidFieldError names the field and the cure."""
+    """Read options from text fields. Empty ones count as missing. InvalidFieldError names the field and the cure."""
     return _function({name: _TEXT[_FIELDS[name][1]](name, text) for name, text in fields.items() if text})
 
 
 def from_json(body: Mapping[str, Any]) -> Function:
-    """Options, `function_id` and `s3_key` out of a JSON object. Null counts as left out."""
+    """Read options, `function_id` and `s3_key` from a JSON object. Null counts as missing. Errors as `from_form`."""
     for name in body:
         if name not in REGISTER_FIELDS:
             raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field here; use {', '.join(REGISTER_FIELDS)}")
@@ -58,7 +58,7 @@ def from_json(body: Mapping[str, Any]) -> Function:
 
 
 def suffix_of(filename: str) -> str:
-    """Return the suffix that tells the kind of an uploaded file. InvalidFieldError lists the ones taken."""
+    """Return the suffix of an uploaded file. InvalidFieldError lists the accepted ones."""
     suffix = PurePosixPath(filename).suffix.lower()
     if suffix not in _SUFFIXES:
         raise InvalidFieldError("file", f"{filename[-64:]!r} is of no kind taken here; send {', '.join(_SUFFIXES)}")
@@ -66,14 +66,14 @@ def suffix_of(filename: str) -> str:
 
 
 def check_fits(suffix: str, runtime: Runtime) -> None:
-    """InvalidFieldError where a single source file is not the runtime's."""
+    """Raise InvalidFieldError when a single source file does not fit the runtime."""
     if suffix not in (_ARCHIVE, *runtime.suffixes):
         able = ", ".join((*runtime.suffixes, _ARCHIVE))
         raise InvalidFieldError("file", f"a {suffix} file does not run on {runtime.name}; send {able}")
 
 
 def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
-    """Name the handler of code without one: of a single file, else of an archive with these files at its root."""
+    """Return the default handler of a single file, or of a zip with these files at its root."""
     if PurePosixPath(filename).suffix.lower() == _ARCHIVE:
         return runtime.handler_of_archive(root_files)
     return runtime.handler_of_file(filename)
@@ -97,7 +97,7 @@ def _function(given: Mapping[str, Any]) -> Function:
 
 
 def _check_type(name: str, value: Any, kind: type) -> None:
-    # A bool is an int to Python, and is none to anybody else.
+    # In Python a bool is an int, in JSON it is not.
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise InvalidFieldError(name, f"is not {_WORDS[kind]}")
     if isinstance(value, int) and not -_INT32 <= value < _INT32:

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 `application/problem+json`: the one place where an exception becomes an HTTP answer."""
+"""Turns exceptions into RFC 9457 `application/problem+json` answers."""
 
 from http import HTTPStatus
 from typing import Any
@@ -14,9 +14,9 @@ from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
 from nanogrid.logs import logger
 
 MEDIA_TYPE = "application/problem+json"
-RETRY_S = "1"  # when a retryable error may be tried again
+RETRY_S = "1"  # Retry-After of retryable errors
 
-# What REST calls by another name than the contract.
+# Fields that have another name in REST than in the contract.
 _REST_NAMES = {
     "timeout_s": "timeout",
     "page_size": "limit",
@@ -29,10 +29,7 @@ log = logger()
 
 
 def response(error: Exception, path: str) -> Response:
-    """Return the answer to a request that ended with `error`.
-
-    An unknown error is logged and answered 500 without its text.
-    """
+    """Return the answer for `error`. Unknown errors are logged, and answered 500 without their text."""
     if isinstance(error, HTTPException):
         return _of_http(error, path)
     if isinstance(error, RequestValidationError):
@@ -46,7 +43,7 @@ def response(error: Exception, path: str) -> Response:
 
 
 async def handle(request: Request, error: Exception) -> Response:
-    """Return the same, as Starlette calls its exception handlers."""
+    """Return `response`, with the signature of Starlette's exception handlers."""
     return response(error, request.url.path)
 
 
@@ -69,7 +66,7 @@ def _of_ours(error: NanoGridError) -> Response:
 
 
 def _of_http(error: HTTPException, path: str) -> Response:
-    """Answer the router's own refusals: an unknown path or method."""
+    """Return the answer for the router's own errors: an unknown path or method."""
     unknown_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
     detail = f"{path} does not take this method" if unknown_method else f"there is nothing at {path}"
     return _render(

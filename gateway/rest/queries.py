@@ -1,4 +1,4 @@
-"""Query parameters that several routes take."""
+"""Reads query parameters that several routes accept."""
 
 from starlette.requests import Request
 
@@ -7,7 +7,7 @@ from nanogrid.errors import InvalidFieldError
 
 
 def page_of(request: Request) -> tuple[int, str]:
-    """`limit` and `cursor`. InvalidFieldError for a limit that is no number from 1 to 100."""
+    """Return `limit` (0 = unset) and `cursor`. InvalidFieldError for a limit that is no number from 1 to 100."""
     limit = request.query_params.get("limit", "")
     if limit and not (
         limit.isascii()

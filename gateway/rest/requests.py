@@ -10,7 +10,7 @@ from nanogrid.v1.resources_pb2 import Dialect
 # Per dialect: the function's id, its name, the payload.
 _STANDARD = ("function_id", "function_name", "payload")
 _CAMEL = ("functionId", "functionName", "inputData")
-# Looked up once: an enum of protobuf finds its members by a function of Python's.
+# Looked up once, because a protobuf enum looks its members up in a Python function.
 _IS_STANDARD, _IS_CAMEL = Dialect.DIALECT_STANDARD, Dialect.DIALECT_CAMEL
 _YES = frozenset({"true", "1", "yes"})
 _NO = frozenset({"false", "0", "no", ""})
@@ -18,7 +18,7 @@ _NO = frozenset({"false", "0", "no", ""})
 
 @dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A call of a function: by id, or, with `function_id` empty, by name."""
+    """A call of a function by id, or by name if `function_id` is empty. `payload` is JSON text."""
 
     function_id: str
     function_name: str
@@ -27,7 +27,7 @@ class RunRequest:
 
 
 def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
-    """Read the members of a body. The payload stays as its sender wrote it.
+    """Read a call from the members of a body. The payload stays the exact text of its sender.
 
     InvalidFieldError for unknown, mixed, missing or mistyped fields, TooLargeError for the payload.
     """
@@ -43,7 +43,7 @@ def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
 
 
 def wants_async(header: str) -> bool:
-    """Return whether `X-Async` asks not to wait. InvalidFieldError for a word that says neither."""
+    """Return whether `X-Async` asks not to wait. InvalidFieldError for an unknown word."""
     word = header.strip().lower()
     if word in _YES or word in _NO:
         return word in _YES

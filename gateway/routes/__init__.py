@@ -1,1 +1,1 @@
-"""The REST contract, route by route."""
+"""The routes of the REST API."""

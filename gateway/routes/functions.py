@@ -1,4 +1,4 @@
-"""Functions: register, list, read and delete them. Uploading is next door."""
+"""Routes that register, list, read and delete functions. Uploads are in `uploads.py`."""
 
 import asyncio
 import re
@@ -26,13 +26,13 @@ from nanogrid.v1.resources_pb2 import Function, SandboxMode
 router = APIRouter()
 
 _BODY_BYTES = 256 * 1024  # an environment of 64 KiB, escaped, and a few fields
-_INSPECT_S = 120.0  # a bundle of the largest size is read whole
+_INSPECT_S = 120.0  # time to read a bundle of the largest size
 _IN_FOLDER = re.compile(r"functions/([^/]+)/.+")
 
 
 @router.post("/functions", status_code=201, openapi_extra=openapi.REGISTER)
 async def register(request: Request) -> Response:
-    """Register code that already lies in the code bucket."""
+    """Register code that is already in the code bucket."""
     grid = backends.of(request)
     attempt = idempotency.Attempt(grid, idempotency.key_of(request))
     body = await read_object(request, _BODY_BYTES)
@@ -52,7 +52,7 @@ async def register(request: Request) -> Response:
 
 @router.get("/functions", openapi_extra=openapi.LIST_FUNCTIONS)
 async def list_functions(request: Request) -> Response:
-    """List your functions, newest first. `?name=` gives the newest of that name only."""
+    """List your functions, newest first. `?name=` returns only the newest of that name."""
     registry = backends.of(request).registry
     name = request.query_params.get("name")
     if name is not None:
@@ -80,7 +80,7 @@ async def get_function(request: Request, function_id: str) -> Response:
 
 @router.delete("/functions/{function_id}", status_code=204, openapi_extra=openapi.DELETE_FUNCTION)
 async def delete_function(request: Request, function_id: str) -> Response:
-    """Delete a function: no new jobs from now on. Its jobs are cancelled, its code goes after the last of them."""
+    """Delete a function. It takes no new jobs, its jobs are cancelled, and its code is deleted after the last one."""
     invoker = backends.of(request).invoker
     await invoker.RetireFunction(RetireFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S)
     return Response(status_code=204)
@@ -88,7 +88,7 @@ async def delete_function(request: Request, function_id: str) -> Response:
 
 @dataclass(frozen=True, slots=True)
 class StoredCode:
-    """A function as it was asked for, and its code, which is stored."""
+    """A function as requested, with its stored code."""
 
     wanted: Function
     runtime: runtimes.Runtime
@@ -97,7 +97,7 @@ class StoredCode:
 
     @property
     def function(self) -> Function:
-        """Return the function to record. Unset options follow from the code."""
+        """Return the function to record, with unset options derived from the code."""
         function, code = Function(), self.code
         function.CopyFrom(self.wanted)
         function.runtime = self.runtime.name
@@ -111,7 +111,7 @@ class StoredCode:
 async def record(
     grid: backends.Backends, stored: StoredCode, reservation: UploadReservation | None, fingerprint: str
 ) -> Function:
-    """Have the registry record a function, and in the same step the result of its caller's key."""
+    """Record a function in the registry, together with the result of its caller's key."""
     request = CreateFunctionRequest(function=stored.function, reservation=reservation, fingerprint=fingerprint)
     return (await grid.registry.CreateFunction(request, timeout=backends.ANSWER_S)).function
 
@@ -122,7 +122,7 @@ def created(function: Function) -> Response:
 
 
 def as_json(function: Function) -> dict[str, Any]:
-    """Return a function as REST shows it. Of the environment only names: values are secrets."""
+    """Return a function as REST shows it. Of the environment only names are shown, because values are secrets."""
     return {
         "function_id": function.function_id,
         "function_name": function.function_name,
@@ -145,7 +145,7 @@ def as_json(function: Function) -> dict[str, Any]:
 
 
 async def _free_id(grid: backends.Backends, s3_key: str) -> str:
-    """Choose the id that the key's folder spells, where no function of the caller's has it yet; else a new one."""
+    """Return the id in the key's folder name if no function of the caller has it yet, else a new one."""
     found = _IN_FOLDER.fullmatch(s3_key)
     if found and limits.ID.fullmatch(found[1]):
         try:

@@ -1,4 +1,4 @@
-"""Jobs: call a function, wait or come back, list jobs."""
+"""Routes that call functions, and read and list jobs."""
 
 from collections.abc import Sequence
 
@@ -20,7 +20,7 @@ from nanogrid.v1.resources_pb2 import Job, JobState
 
 router = APIRouter()
 
-_ENVELOPE_BYTES = 1024 * 1024  # what a body may have around its payload: blanks, escapes, ids
+_ENVELOPE_BYTES = 1024 * 1024  # room in a body for more than its payload: blanks, escapes, ids
 _ID_CHARS = 128  # of an id in the log
 _POLL_S = "1"
 _JSON = "application/json"
@@ -28,7 +28,7 @@ _JSON = "application/json"
 
 @router.post("/run", openapi_extra=openapi.RUN)
 async def run(request: Request) -> Response:
-    """RunRequest a function and wait for its result. With `X-Async: true`, do not wait."""
+    """Call a function and wait for its result. With `X-Async: true`, do not wait."""
     settings = backends.settings_of(request)
     limit = settings.gateway_payload_bytes
     asynchronous, key = wants_async(request.headers.get("x-async", "")), idempotency.key_of(request)
@@ -46,7 +46,7 @@ async def run(request: Request) -> Response:
 @router.get("/status/{job_id}", openapi_extra=openapi.GET_JOB)
 @router.get("/jobs/{job_id}", openapi_extra=openapi.GET_JOB)
 async def get_job(request: Request, job_id: str) -> Response:
-    """Read a job: where it is, and in the end its result."""
+    """Read a job: its state, and its result after its end."""
     request.scope["job_id"] = job_id[:_ID_CHARS]
     answer = await backends.of(request).invoker.GetJob(GetJobRequest(job_id=job_id), timeout=backends.ANSWER_S)
     request.app.state.metrics.observe_jobs([answer.job])
@@ -55,7 +55,7 @@ async def get_job(request: Request, job_id: str) -> Response:
 
 @router.get("/jobs", openapi_extra=openapi.LIST_JOBS)
 async def list_jobs(request: Request) -> Response:
-    """List your jobs, newest first, without results and output."""
+    """List your jobs, newest first, without results and outputs."""
     limit, cursor = page_of(request)
     word = request.query_params.get("status", "")
     page = await backends.of(request).invoker.ListJobs(
@@ -76,7 +76,7 @@ async def _finished(request: Request, job: Job) -> Response:
     try:
         urls = await _urls(request, job)
     except UnavailableError:
-        # The job ran: a 503 would have it run again. Its status can be asked for when artifacts is back.
+        # The job ran, and a 503 would make the caller run it again. Its status has the URLs once artifacts is back.
         return _accepted(job)
     return Response(answers.write_job(job, urls), media_type=_JSON)
 
@@ -87,7 +87,7 @@ def _accepted(job: Job) -> Response:
 
 
 async def _urls(request: Request, job: Job) -> Sequence[str]:
-    """URLs of a job's output files, made now: they expire."""
+    """Return new URLs of a job's output files, because they expire."""
     if not job.output_files:
         return ()
     keys = SignOutputsRequest(keys=[one.key for one in job.output_files])

@@ -1,4 +1,4 @@
-"""Routes for balancers, monitors and newcomers."""
+"""Routes for balancers, monitoring and documentation."""
 
 import asyncio
 from pathlib import Path
@@ -19,7 +19,7 @@ from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 router = APIRouter()
 
 _READY_S = 1.9  # a balancer waits for 2 s
-# By the name an operator knows: the service that is asked, and what it is asked about ("" = itself).
+# By the operator's name: the service to ask, and its dependency to ask about ("" = the service itself).
 _DEPENDENCIES = {
     "registry": ("registry", ""),
     "artifacts": ("artifacts", ""),
@@ -37,14 +37,14 @@ _PAGE_POLICY = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inlin
 @router.head("/health", include_in_schema=False)
 @router.get("/health", openapi_extra=openapi.HEALTH)
 async def health() -> Response:
-    """Say that this process serves. Asks no service."""
+    """Return 200 while this process serves, without asking other services."""
     return Response(_HEALTHY, media_type="application/json")
 
 
 @router.head("/ready", include_in_schema=False)
 @router.get("/ready", openapi_extra=openapi.READY)
 async def ready(request: Request) -> Response:
-    """Say whether every service behind the gateway serves, and every dependency of theirs. Takes 2 s at most."""
+    """Report whether all services behind the gateway and their dependencies serve. Takes 2 s at most."""
     grid = backends.of(request)
     *found, executors = await asyncio.gather(*(_state(grid, *one) for one in _DEPENDENCIES.values()), _executors(grid))
     states = dict(zip(_DEPENDENCIES, found, strict=True))
@@ -55,14 +55,14 @@ async def ready(request: Request) -> Response:
 
 @router.get("/metrics", response_class=Response, openapi_extra=openapi.METRICS)
 async def metrics(request: Request) -> Response:
-    """Counters for Prometheus. Takes an API key like any other route."""
+    """Return metrics for Prometheus. Requires an API key like any other route."""
     counters: Metrics = request.app.state.metrics
     return counters.response()
 
 
 @router.get("/docs", include_in_schema=False)
 async def docs() -> Response:
-    """Return the contract as a page. It loads nothing from anywhere else."""
+    """Return the API documentation as a page that loads nothing from other hosts."""
     return Response(_PAGE, headers={"content-security-policy": _PAGE_POLICY}, media_type="text/html")
 
 
@@ -78,7 +78,7 @@ async def _state(grid: backends.Backends, service: str, dependency: str) -> str:
 
 
 async def _executors(grid: backends.Backends) -> dict[str, Any]:
-    """Return the number of executors alive, and the problems they announce. Jobs wait while there is none."""
+    """Return the number of live executors (None while unknown) and the problems they announce."""
     try:
         async with asyncio.timeout(_READY_S):
             found = (await grid.invoker.ListExecutors(ListExecutorsRequest())).executors

@@ -1,4 +1,4 @@
-"""Output files behind signed URLs, for object stores that cannot serve browsers themselves."""
+"""Serves output files at signed URLs, for object stores that cannot serve browsers themselves."""
 
 from collections.abc import AsyncIterator
 from urllib.parse import quote
@@ -19,10 +19,10 @@ _MAX_EXPIRY_DIGITS = 12
 
 @router.get("/outputs/{job_id}/{path:path}", response_class=Response, openapi_extra=openapi.OUTPUT)
 async def output(request: Request, job_id: str, path: str) -> Response:
-    """Return an output file, at the URL that a job's answer gave."""
+    """Return an output file, at a URL from a job's answer."""
     expires = request.query_params.get("expires", "")
     signature = request.query_params.get("signature", "")
-    # Without a signature artifacts would take our own word for the caller's: never ask then.
+    # Without a signature artifacts would trust the gateway's own rights, so it must not be asked.
     if not signature or not expires.isdecimal() or not expires.isascii() or len(expires) > _MAX_EXPIRY_DIGITS:
         raise _gone()
     asked = DownloadOutputRequest(key=f"outputs/{job_id}/{path}", expires_at_s=int(expires), signature=signature)
@@ -41,7 +41,7 @@ def _headers(info: OutputInfo, name: str) -> dict[str, str]:
         "content-length": str(info.size_bytes),
         "content-type": info.content_type or "application/octet-stream",
         "content-disposition": f"inline; filename*=UTF-8''{quote(name, safe='')}",
-        # Users' files come from our own address: nothing in them may run as a page of ours.
+        # Users' files share the gateway's origin, so scripts in them must not run.
         "content-security-policy": "sandbox",
         "x-content-type-options": "nosniff",
         "cache-control": "private",

@@ -1,4 +1,4 @@
-"""POST /upload: code on its way to artifacts, never held whole here, and then the function it becomes."""
+"""POST /upload: streams code to artifacts, without holding it whole, and records its function."""
 
 import asyncio
 import hashlib
@@ -41,7 +41,7 @@ async def upload(request: Request) -> Response:
 
 
 async def _read_only(form: Form) -> str:
-    """Read a form to its end and keep nothing. Its fingerprint."""
+    """Read a form to its end without storing it, and return its fingerprint."""
     await form.until_file()
     file = hashlib.sha256()
     async for piece in form.file():
@@ -50,11 +50,7 @@ async def _read_only(form: Form) -> str:
 
 
 class _Upload:
-    """Streams a form's file to artifacts.
-
-    `end` is sent only when the whole form is known to be good. Code stored before its function could be recorded is
-    removed.
-    """
+    """Streams a form's file to artifacts. `end` is sent only after the whole form was checked."""
 
     def __init__(self, request: Request, form: Form, attempt: idempotency.Attempt) -> None:
         self._request = request
@@ -69,10 +65,10 @@ class _Upload:
         self._runtime: runtimes.Runtime
 
     async def become_function(self) -> Function:
-        """Store the code and record its function. Raises the fault of the form."""
+        """Store the code and record its function. Raises the error of the form."""
         await self._form.until_file()
         options.suffix_of(self._form.filename)
-        if "runtime" in self._form.fields:  # refused before a gigabyte is sent for nothing
+        if "runtime" in self._form.fields:  # refused before a gigabyte is sent in vain
             await self._settle()
         code = await self._store()
         stored = StoredCode(self._function, self._runtime, code, self._form.filename)
@@ -80,12 +76,12 @@ class _Upload:
         return await record(self._grid, stored, self._attempt.reservation, fingerprint)
 
     async def undo(self) -> None:
-        """Leave nothing. A function that may have been recorded unheard under its key stays for a repeated request."""
+        """Delete the stored code, unless a function may have been recorded under the key, for a repeated request."""
         if not await self._attempt.give_up() or not self._begun:
             return
         registry, artifacts, function_id = self._grid.registry, self._grid.artifacts, self._function_id
         for step in (
-            # If the registry did record it unheard, not that either.
+            # The registry may have recorded the function without an answer.
             lambda: registry.DeleteFunction(DeleteFunctionRequest(function_id=function_id), timeout=backends.ANSWER_S),
             lambda: artifacts.DeleteCode(DeleteCodeRequest(function_id=function_id), timeout=backends.ANSWER_S),
         ):
@@ -99,7 +95,7 @@ class _Upload:
         try:
             return (await self._grid.artifacts.UploadCode(self._requests())).code
         except asyncio.CancelledError:
-            # gRPC cancels the call when what feeds it fails, and forgets why.
+            # gRPC cancels the call when its request iterator fails, and loses the error.
             if self._refusal is None:
                 raise
             raise self._refusal from None
@@ -109,7 +105,7 @@ class _Upload:
             header = UploadCodeHeader(function_id=self._function_id, filename=self._form.filename)
             yield UploadCodeRequest(header=header)
             async for piece in self._form.file():
-                if self._attempt.reservation is not None:  # a second of CPU for a gigabyte: only where it is of use
+                if self._attempt.reservation is not None:  # costs a second of CPU per gigabyte, so only with a key
                     self._file.update(piece)
                 yield UploadCodeRequest(chunk=piece)
             await self._settle()
