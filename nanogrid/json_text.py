@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import msgspec
 
-__all__ = ["MAX_DEPTH", "JsonError", "check_json", "cut_members"]
+__all__ = ["MAX_DEPTH", "JsonError", "check_depth", "check_json", "cut_members", "read_json"]
 
 # Levels of arrays and objects in one text. Parsers on the way, Python's own in the sandbox first, stop at about 900.
 MAX_DEPTH = 512
@@ -38,8 +38,8 @@ def check_json(text: bytes) -> None:
 
     NaN, infinities and escaped lone surrogates are no JSON here (RFC 8259, with I-JSON's rule on Unicode).
     """
-    _decode(_any, text)
-    _check_depth(text)
+    read_json(_any, text)
+    check_depth(text)
 
 
 def cut_members(text: bytes) -> dict[str, bytes]:
@@ -47,13 +47,17 @@ def cut_members(text: bytes) -> dict[str, bytes]:
 
     JsonError as for `check_json`, and for JSON that is no object. The depth limit holds for each value.
     """
-    members = {name: bytes(value) for name, value in _decode(_object, text).items()}
+    members = {name: bytes(value) for name, value in read_json(_object, text).items()}
     for name, value in members.items():
-        _check_depth(value, name)
+        check_depth(value, name)
     return members
 
 
-def _decode(decoder: msgspec.json.Decoder[Decoded], text: bytes) -> Decoded:
+def read_json(decoder: msgspec.json.Decoder[Decoded], text: bytes) -> Decoded:
+    """Read JSON in UTF-8 with a decoder that leaves values raw. JsonError, also for JSON of another type.
+
+    The depth of raw values is for `check_depth`.
+    """
     try:
         if not text.isascii():
             str(text, "utf-8")  # the decoder passes over strings without looking at their encoding
@@ -68,7 +72,8 @@ def _decode(decoder: msgspec.json.Decoder[Decoded], text: bytes) -> Decoded:
         raise JsonError(f"is not JSON: {_reason(error)}") from None
 
 
-def _check_depth(text: bytes, member: str = "") -> None:
+def check_depth(text: bytes, member: str = "") -> None:
+    """Check that valid JSON is at most MAX_DEPTH levels deep. JsonError, naming `member`, otherwise."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _too_deep(member)
 

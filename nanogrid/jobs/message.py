@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import orjson
@@ -18,7 +18,7 @@ from nanogrid import limits
 from nanogrid.defaults import fill_defaults
 from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message_fields import Fields, MalformedError
-from nanogrid.json_text import JsonError, cut_members
+from nanogrid.json_text import JsonError, check_depth, cut_members, read_json
 from nanogrid.timestamps import millis, set_millis
 from nanogrid.v1.resources_pb2 import Dialect, Function, Job, JobState, SandboxMode
 
@@ -105,8 +105,62 @@ def encode(message: Message, *, payload_elsewhere: bool = False) -> bytes:
     return orjson.dumps(fields)
 
 
+class _Own(msgspec.Struct):
+    """A message of the invoker's, read in one go. Any other is read field by field, which names the fault."""
+
+    job_id: Annotated[str, msgspec.Meta(pattern=rf"^(?:{limits.ID.pattern})\Z")]
+    created_at: Annotated[int, msgspec.Meta(ge=0, le=_LAST_MS)]
+    dialect: Annotated[int, msgspec.Meta(ge=0, le=_DIALECTS)]
+    owner: msgspec.Raw
+    function_id: msgspec.Raw
+    function_name: msgspec.Raw
+    runtime: msgspec.Raw
+    handler: msgspec.Raw
+    s3_key: msgspec.Raw
+    code_sha256: msgspec.Raw
+    timeout: msgspec.Raw
+    memory_mb: msgspec.Raw
+    env: msgspec.Raw
+    mode: msgspec.Raw
+    max_concurrency: msgspec.Raw
+    egress: msgspec.Raw
+    auto_memory: msgspec.Raw
+    payload: msgspec.Raw = msgspec.Raw(b"{}")
+    payload_in_artifacts: bool = False
+    request_id: Annotated[str, msgspec.Meta(max_length=128)] = ""
+    requestId: msgspec.UnsetType = msgspec.UNSET  # noqa: N815 - what only messages put there by hand have
+    functionId: msgspec.UnsetType = msgspec.UNSET  # noqa: N815
+    code: msgspec.UnsetType = msgspec.UNSET
+    s3_bucket: msgspec.UnsetType = msgspec.UNSET
+
+
+_own = msgspec.json.Decoder(_Own)
+
+
 def decode(body: bytes) -> Message:
     """Read a message body. MalformedError for anything else. The payload is cut out as its sender wrote it."""
+    try:
+        own = read_json(_own, body)
+        check_depth(payload := bytes(own.payload))
+    except JsonError:
+        return _by_hand(body)
+    function, identity = _known_function(b"[%b]" % b",".join([bytes(getattr(own, name)) for name in _FUNCTION]))
+    if not function.owner or not function.runtime or not function.handler or not function.s3_key:
+        return _by_hand(body)
+    created_at = Timestamp()
+    set_millis(created_at, own.created_at)
+    return Message(
+        job=_job(own.job_id, created_at, function, Dialect.ValueType(own.dialect or Dialect.DIALECT_STANDARD)),
+        function=function,
+        payload=b"" if own.payload_in_artifacts else payload,
+        payload_elsewhere=own.payload_in_artifacts,
+        request_id=own.request_id,
+        identity=identity,
+    )
+
+
+def _by_hand(body: bytes) -> Message:
+    """Read a message field by field: one that was put on the queue by hand, or a malformed one."""
     members = _members(body)
     payload = _payload(members)
     message = {name: _value(name, text) for name, text in members.items() if name in _NAMES}
@@ -120,7 +174,12 @@ def decode(body: bytes) -> Message:
     function, identity = _known_function(_said(members)) if owner else (_function(fields, owner), "")
     elsewhere = bool(owner) and fields.flag("payload_in_artifacts")
     return Message(
-        job=_job(fields, function, Dialect.DIALECT_CAMEL if is_camel else _dialect(fields)),
+        job=_job(
+            fields.identifier("job_id"),
+            _created_at(fields),
+            function,
+            Dialect.DIALECT_CAMEL if is_camel else _dialect(fields),
+        ),
         function=function,
         payload=b"" if elsewhere else payload,
         payload_elsewhere=elsewhere,
@@ -215,11 +274,15 @@ def _function(fields: Fields, owner: str) -> Function:
     return fill_defaults(function) if owner else function
 
 
-def _job(fields: Fields, function: Function, dialect: Dialect.ValueType) -> Job:
+def _created_at(fields: Fields) -> Timestamp:
     created_at = Timestamp()
     set_millis(created_at, fields.whole("created_at", 0, _LAST_MS))
+    return created_at
+
+
+def _job(job_id: str, created_at: Timestamp, function: Function, dialect: Dialect.ValueType) -> Job:
     return Job(
-        job_id=fields.identifier("job_id"),
+        job_id=job_id,
         function_id=function.function_id,
         owner=function.owner,
         state=JobState.JOB_STATE_PENDING,

@@ -92,7 +92,7 @@ _decoder = msgspec.json.Decoder(_Record)
 
 
 def state_name(state: JobState.ValueType) -> str:
-    """Return name a state: PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
+    """Name a state: PENDING, PROCESSING, SUCCESS, FAILED or CANCELLED."""
     return _NAMES[state]
 
 

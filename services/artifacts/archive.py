@@ -108,7 +108,7 @@ class Archive:
             group.create_task(self._reconcile_often())
 
     async def watermark(self) -> float:
-        """Return every result that was kept before this moment, in seconds since 1970, is in the archive."""
+        """Return the moment, in seconds since 1970, before which every result is in the archive."""
         try:
             said = orjson.loads(await self._data.read(WATERMARK))
             return float(said["until_s"]) if said["archive"] == self._name else 0.0

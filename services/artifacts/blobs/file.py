@@ -204,7 +204,7 @@ async def _chunks(key: str, file: BinaryIO) -> AsyncIterator[bytes]:
 
 @contextmanager
 def _translated(wanted: str = "") -> Iterator[None]:
-    """Return no OSError leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
+    """Let no OSError leave the adapter. One that means that the wanted blob is not there is NotFoundError."""
     try:
         yield
     except OSError as error:

@@ -106,7 +106,7 @@ class GsClient:
 
     @contextmanager
     def translated(self, wanted: str = "") -> Iterator[None]:
-        """Return no SDK error comes through. After a refusal the next use has new credentials.
+        """Let no SDK error through. After a refusal the next use has new credentials.
 
         A secret may have changed.
         """
@@ -121,7 +121,7 @@ class GsClient:
 
 @contextmanager
 def _translated(wanted: str) -> Iterator[None]:
-    """Return no SDK error leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
+    """Let no SDK error leave the adapter. One that means that the wanted blob is not there is NotFoundError."""
     try:
         yield
     except NotFound as error:

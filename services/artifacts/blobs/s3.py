@@ -209,7 +209,7 @@ class S3Blobs:
 
 @contextmanager
 def _translated(wanted: str = "") -> Iterator[None]:
-    """Return no SDK error leaves the adapter. One that means that the wanted blob is not there is NotFoundError."""
+    """Let no SDK error leave the adapter. One that means that the wanted blob is not there is NotFoundError."""
     with aws.translated(_WHAT):
         try:
             yield
