@@ -1,7 +1,7 @@
-"""The port Sandbox: a place where one function's hostile code runs, and nothing else can be reached.
+"""The port Sandbox: an isolated place in which one function's hostile code runs.
 
-A sandbox is created generic, is specialised once to one function, serves its calls one after another and is destroyed.
-The pool chooses sandboxes. The slot decides when each may act.
+A sandbox is created generic, specialised once for one function, serves its calls one by one, and is destroyed.
+The pool chooses sandboxes, and slots drive them.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -29,18 +29,18 @@ __all__ = [
 
 
 class SandboxStartError(Exception):
-    """No sandbox could be had. A fault of the platform, not of the function: the job may be tried again."""
+    """No sandbox could be started. This is a fault of the platform, so the job may be retried."""
 
 
 class OutputStream(Enum):
-    """Which of the two a piece of output was written to."""
+    """The stream that a piece of output was written to."""
 
     STDOUT = "stdout"
     STDERR = "stderr"
 
 
 class Kind(Enum):
-    """How the specialised code is called: a handler returns its result, a program prints it."""
+    """The way the code is called: a handler returns its result, a program prints it."""
 
     HANDLER = "handler"
     PROGRAM = "program"
@@ -48,7 +48,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class CallError:
-    """Why a call failed, in the contract's vocabulary (`JobError.type`)."""
+    """The reason why a call failed. `type` is a `JobError.type` of the contract."""
 
     type: str
     message: str
@@ -57,9 +57,9 @@ class CallError:
 
 @dataclass(frozen=True, slots=True)
 class Specialisation:
-    """The order that turns a generic sandbox into one function's. `code_dir` is a host folder that changes no more.
+    """A function to load into a generic sandbox. `code_dir` is an immutable folder of the host.
 
-    Compiled runtimes run `program`, a host file. Without one a call builds the code into /output/program.
+    Compiled runtimes run `program`, a file of the host. Without one a call builds the code into /output/program.
     """
 
     function_id: str
@@ -69,14 +69,14 @@ class Specialisation:
     fresh: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     program: Path | None = None
-    cpus: float | None = None  # None = as the provider was told
+    cpus: float | None = None  # None = the provider's setting
 
 
 @dataclass(frozen=True, slots=True)
 class CallRequest:
     """One call. `payload` is UTF-8 JSON. `timeout_s` None = no limit.
 
-    `on_output` gets every piece of stdout and stderr while it is written, in order of arrival, and must not block.
+    `on_output` receives every piece of stdout and stderr as it is written, in order of arrival, and must not block.
     """
 
     job_id: str
@@ -87,10 +87,10 @@ class CallRequest:
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call ended. `result` is the handler's return value as JSON, None for programs and failures.
+    """The outcome of a call. `result` is the handler's return value as JSON, None for programs and failures.
 
-    All output of the call has gone to `on_output` before this is returned. `exit_code` is set where a process ended.
-    `reusable` says whether the sandbox may serve another call. If not it only waits to be destroyed.
+    All output has been passed to `on_output` before. `exit_code` is set when a process ended.
+    `reusable` says whether the sandbox may serve another call. If not, it must be destroyed.
     """
 
     result: bytes | None
@@ -102,69 +102,69 @@ class CallResult:
 
 
 class Sandbox(Protocol):
-    """One sandbox. Calls never overlap. The slot sees to that. Only destroy goes through the Docker daemon."""
+    """One sandbox. Calls must not overlap, which the slot ensures. Only `destroy` uses the Docker daemon."""
 
     sandbox_id: str
     runtime: Runtime
-    output_dir: Path  # the host's path of the sandbox's /output: hostile content, never follow its links
-    runtime_bytes: int  # what the resident runtime itself held before any function was loaded; 0 = not measured
+    output_dir: Path  # host path of /output. Its content is hostile: never follow links
+    runtime_bytes: int  # memory of the resident runtime before a function was loaded, 0 = not measured
 
     @property
     def alive(self) -> bool:
-        """Return whether its resident runtime is still there. One that died between calls is only good for destroy."""
+        """Return whether the resident runtime is still connected. A dead sandbox can only be destroyed."""
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:
-        """Place the code, apply limits and environment, load the handler.
+        """Place the code, apply limits and environment, and load the handler.
 
-        An InitError (or OutOfMemory, …) is returned, not raised. The sandbox is then only good for destroy.
-        SandboxStartError when the platform could not do its part.
+        Returns an InitError (or OutOfMemory, …) when the function fails. The sandbox can then only be destroyed.
+        SandboxStartError when the platform fails.
         """
 
     async def call(self, request: CallRequest) -> CallResult:
-        """Run one call. User failures are in the result. Nothing is raised but CancelledError (then destroy it)."""
+        """Run one call. User failures are in the result. Raises only CancelledError, after which destroy it."""
 
     async def resize(self, memory_mb: int) -> None:
-        """Change the memory limit of a specialised sandbox. Kept as it is where the kernel refuses."""
+        """Change the memory limit of a specialised sandbox, unless the kernel refuses."""
 
     async def freeze(self) -> None:
-        """Stop every process in it. Idempotent."""
+        """Freeze every process in it. Idempotent."""
 
     async def thaw(self) -> None:
-        """Let them go on. Idempotent. SandboxStartError when it is gone."""
+        """Thaw its processes. Idempotent. SandboxStartError when they are gone."""
 
     async def clear_output(self) -> None:
         """Empty /output for the next call."""
 
     async def destroy(self) -> None:
-        """Kill everything in it, remove container, mounts, folders and sockets. Idempotent, never raises."""
+        """Kill everything in it, and remove container, mounts, folders and sockets. Idempotent, never raises."""
 
 
 class SandboxProvider(Protocol):
-    """Makes sandboxes of one kind."""
+    """Creates sandboxes of one kind."""
 
-    isolates: bool  # whether hostile code is held back
+    isolates: bool  # hostile code cannot get out
 
     async def runtimes(self) -> list[str]:
-        """Canonical names of the runtimes it can serve now."""
+        """Return canonical names of the runtimes it can serve now. SandboxStartError when that is unknown."""
 
     async def toolchain(self, runtime: Runtime) -> str:
-        """Name the toolchain that builds programs of this compiled runtime now: the same name makes the same program.
+        """Return the name of the current toolchain of a compiled runtime. The same name builds the same programs.
 
-        SandboxStartError when it cannot be served.
+        SandboxStartError when the runtime cannot be served.
         """
 
     async def create(self, runtime: Runtime) -> Sandbox:
-        """Make a generic sandbox. Its resident runtime has dialled in. SandboxStartError leaves nothing behind."""
+        """Create a generic sandbox with its resident runtime connected. SandboxStartError leaves nothing behind."""
 
     async def sweep(self) -> int:
-        """Remove the leftovers of a crashed process of this executor id. Say how many sandboxes that were."""
+        """Remove the leftovers of a crashed executor with this id. Return the number of sandboxes."""
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxSettings:
-    """The settings of every adapter. `root` is a folder on disk, owned by this executor id alone."""
+    """Settings of every adapter. `root` is a folder on disk, used by this executor id alone."""
 
     root: Path
     executor_id: str
@@ -182,7 +182,7 @@ class SandboxSettings:
 
 @asynccontextmanager
 async def open_provider(url: str, settings: SandboxSettings) -> AsyncIterator[SandboxProvider]:
-    """Open the sandboxes behind `url`: `docker:` (hardened containers) or `process:` (child processes, no walls)."""
+    """Open the provider of `url`: `docker:` (hardened containers) or `process:` (child processes, not isolated)."""
     match url.rstrip("/"):
         case "docker:":
             from services.executor.sandbox.docker import open_docker  # noqa: PLC0415 - an adapter loads its SDK on use

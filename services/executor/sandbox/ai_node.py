@@ -1,21 +1,21 @@
-"""The AI node as `AI_ENDPOINT` names it: its address for the executor, and the one that functions see."""
+"""Parses `AI_ENDPOINT`: the AI node's address for the executor, and the one that functions see."""
 
 import asyncio
 import ssl
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-# Where functions find it: in a container forwarded by PID 1; elsewhere an Ollama on the same machine.
+# The address for functions: in a container PID 1 forwards it, elsewhere it is an Ollama on the same machine.
 LOOPBACK_URL = "http://127.0.0.1:11434"
 
-_CONNECT_S = 10.0  # it is in the same network: who has not answered by then is down
+_CONNECT_S = 10.0  # enough within one network
 _BUFFER_BYTES = 64 * 1024
 _PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class AiNode:
-    """The one address sandboxes may reach. `tls` verifies it where the operator wrote https."""
+    """The only address that sandboxes may reach. `tls` verifies it if the operator configured https."""
 
     host: str
     port: int
@@ -24,11 +24,11 @@ class AiNode:
 
     @property
     def inside_url(self) -> str:
-        """AI_ENDPOINT as a sandbox sees it: always plain HTTP, on its own loopback."""
+        """Return AI_ENDPOINT for a sandbox: always plain HTTP, on its own loopback."""
         return LOOPBACK_URL + self.path
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to it. OSError (TimeoutError and ssl.SSLError are some) when it cannot be reached or trusted."""
+        """Connect to the node. OSError, with TimeoutError and ssl.SSLError, when it cannot be reached or trusted."""
         name = self.host if self.tls else None
         async with asyncio.timeout(_CONNECT_S):
             return await asyncio.open_connection(
@@ -37,7 +37,7 @@ class AiNode:
 
 
 def parse_ai_endpoint(url: str) -> AiNode | None:
-    """Read `http[s]://host[:port][/path]`, or None for an empty one. ValueError names the fault."""
+    """Parse `http[s]://host[:port][/path]`, or return None for "". ValueError names the fault."""
     if not url:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The port below the shared Resident: something to start a runtime in, to kill and to remove."""
+"""The port Cage: starts, kills and removes the surroundings of a runtime for the shared Resident."""
 
 import contextlib
 import os
@@ -20,38 +20,38 @@ class CageError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """The places and the environment of the code inside."""
+    """The paths and the environment inside a sandbox."""
 
     code: str = "/code"
     payload_file: str = "/run/nanogrid/payload.json"
-    own_pids: bool = True  # whether every process it can see is its own
+    own_pids: bool = True  # it sees only its own processes
     ai_endpoint: str = ""
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cage(Protocol):
-    """Keeps one sandbox. Raises CageError or OSError."""
+    """The surroundings of one sandbox. Methods raise CageError or OSError."""
 
     inside: Inside
-    volumes: bool  # whether /tmp and /output are volumes with a size of their own
+    volumes: bool  # /tmp and /output are volumes of limited size
 
     async def prepare(self) -> None:
-        """Do the steps that need not wait for the volumes."""
+        """Do the steps that do not need the volumes."""
 
     async def start(self) -> None:
         """Start PID 1 and the runtime."""
 
     def watch(self, pid: int) -> Cgroup:
-        """Get hold of the processes: the runtime has dialled in as `pid`."""
+        """Take hold of the processes, with the connected runtime `pid`, and return their group."""
 
     def kill(self) -> None:
         """Kill every process in it, now. Idempotent. Does nothing before `watch`."""
 
     async def remove(self) -> None:
-        """Leave nothing. Idempotent."""
+        """Remove everything. Idempotent."""
 
 
-_FIRST_UID, _UIDS = 1_900_000_000, 200_000_000  # above what distributions, containers and systemd hand out
+_FIRST_UID, _UIDS = 1_900_000_000, 200_000_000  # above the ranges of distributions, containers and systemd
 
 
 def new_uid() -> int:
@@ -60,7 +60,7 @@ def new_uid() -> int:
 
 
 def hand_over(path: Path | int, uid: int) -> None:
-    """Make `uid` the owner of a file. Without root it is the executor's own user, and so the owner already."""
+    """Make `uid` the owner of a file. Without root the executor's user is the owner already."""
     if os.geteuid() == 0:
         os.chown(path, uid, uid)
 

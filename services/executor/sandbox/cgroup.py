@@ -1,4 +1,4 @@
-"""A sandbox's control group: limits, freezing, the usage of one call. Knows cgroup v1 and v2."""
+"""Controls a sandbox's cgroup, v1 or v2: sets limits, freezes it, and measures the usage of one call."""
 
 import asyncio
 import contextlib
@@ -10,37 +10,37 @@ from typing import Protocol
 _CPU_PERIOD_US = 100_000  # the kernel's default
 _FREEZE_POLL_S = 0.001
 _FREEZE_TIMEOUT_S = 2.0
-_SAMPLE_S = 0.02  # how often memory is looked at where the kernel cannot restart its own high-water mark
+_SAMPLE_S = 0.02  # between samples of memory where the kernel cannot reset its high-water mark
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """The usage since `begin`: highest memory in bytes (0: unknown), and whether the OOM killer struck."""
+    """The usage since `begin`: peak memory in bytes (0 = unknown), and whether the OOM killer struck."""
 
     peak_bytes: int
     oom_killed: bool
 
 
 class Cgroup(Protocol):
-    """One sandbox's group. Files are kept open: a call costs four system calls here. Raises OSError."""
+    """The cgroup of one sandbox. Its files stay open, so a call costs four system calls. Raises OSError."""
 
     def limit_memory(self, size_bytes: int) -> None:
-        """Set the memory limit. Swap is never on top."""
+        """Set the memory limit, without any swap."""
 
     def limit_cpu(self, cpus: float) -> None:
-        """Set how many processors' worth of time it may use."""
+        """Set the CPU limit, in processors."""
 
     def begin(self) -> None:
         """Start measuring."""
 
     def end(self) -> Usage:
-        """Return the usage since `begin`. Unreadable figures count as nothing."""
+        """Return the usage since `begin`. Unreadable figures count as 0."""
 
     async def freeze(self) -> None:
-        """Stop every process in it. Returns when they have stopped."""
+        """Freeze every process in it, and wait until they have stopped."""
 
     def thaw(self) -> None:
-        """Let them go on."""
+        """Thaw its processes."""
 
     def pids(self) -> list[int]:
         """Return its processes."""
@@ -50,7 +50,7 @@ class Cgroup(Protocol):
 
 
 class _File:
-    """A control file kept open."""
+    """A control file that stays open."""
 
     def __init__(self, path: Path, flags: int = os.O_RDWR) -> None:
         self.fd = os.open(path, flags | os.O_CLOEXEC)
@@ -78,12 +78,12 @@ def _oom_kills(text: str) -> int:
 async def _until_frozen(path: Path, mark: str) -> None:
     with contextlib.suppress(TimeoutError):  # a process in uninterruptible sleep stops later
         async with asyncio.timeout(_FREEZE_TIMEOUT_S):
-            while mark not in path.read_text():  # noqa: ASYNC110, ASYNC240 - the kernel's memory, not a disk; no event
+            while mark not in path.read_text():  # noqa: ASYNC110, ASYNC240 - kernel memory, no disk, no event
                 await asyncio.sleep(_FREEZE_POLL_S)
 
 
 class CgroupV1:
-    """One folder per controller."""
+    """Cgroup v1, with one folder per controller."""
 
     def __init__(self, folders: dict[str, Path]) -> None:
         self._memory = folders["memory"]
@@ -100,10 +100,10 @@ class CgroupV1:
     def limit_memory(self, size_bytes: int) -> None:
         names = ["memory.limit_in_bytes", "memory.memsw.limit_in_bytes"]
         if int((self._memory / names[0]).read_text()) < size_bytes:
-            names.reverse()  # memory and swap together may never be less than memory
+            names.reverse()  # the limit of memory and swap may never be below that of memory
         for name in names:
             file = self._memory / name
-            if file.exists():  # no memsw where the kernel does not account for swap
+            if file.exists():  # missing where the kernel does not account for swap
                 file.write_text(str(size_bytes))
 
     def begin(self) -> None:
@@ -132,7 +132,7 @@ class CgroupV1:
 
 
 class CgroupV2:
-    """One folder. The high-water mark restarts per open file from Linux 6.12. Before that, memory is sampled too."""
+    """Cgroup v2, with one folder. Before Linux 6.12 the high-water mark cannot be reset, so memory is sampled, too."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -168,7 +168,7 @@ class CgroupV2:
         try:
             killed = _oom_kills(self._events.read()) > self._kills
             peak = self._read(self._peak)
-            if not self._restarts and peak <= self._mark:  # the mark is an earlier call's
+            if not self._restarts and peak <= self._mark:  # the peak is of an earlier call
                 peak = max(self._sampled, self._read(self._current))
         except OSError:
             return Usage(0, oom_killed=False)
@@ -202,7 +202,7 @@ class CgroupV2:
 
 
 def _open_peak(path: Path) -> tuple[_File | None, bool]:
-    """Return the high-water mark, and whether writing to it restarts it."""
+    """Return the file of the high-water mark, and whether writing to it resets it."""
     try:
         return _File(path), True
     except FileNotFoundError:  # before Linux 5.19
@@ -219,10 +219,7 @@ def _pids(folder: Path) -> list[int]:
 
 
 def cgroup_of(pid: int) -> Cgroup:
-    """Return the control group that process `pid` is in, and so everything it starts.
-
-    OSError when it cannot be found.
-    """
+    """Return the control group of process `pid` and all its children. OSError when it cannot be found."""
     paths = _paths_of(Path(f"/proc/{pid}/cgroup").read_text())
     folders = {name: folder for name, mount in mounts().items() if (folder := _folder(mount, paths.get(name)))}
     if "memory" in folders:
@@ -233,7 +230,7 @@ def cgroup_of(pid: int) -> Cgroup:
 
 
 def _paths_of(text: str) -> dict[str, str]:
-    """Read controller -> path in its hierarchy, from /proc/PID/cgroup. The controller of v2 is ""."""
+    """Parse /proc/PID/cgroup: controller -> path in its hierarchy. The controller of v2 is ""."""
     found = {}
     for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
@@ -243,14 +240,14 @@ def _paths_of(text: str) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """Where a hierarchy is mounted, and which part of it."""
+    """A mount point of a hierarchy, and the part of it that is mounted."""
 
     root: str
     point: Path
 
 
 def mounts() -> dict[str, Mount]:
-    """Read controller -> mount point. The controller of v2 is ""."""
+    """Return controller -> mount point. The controller of v2 is ""."""
     found: dict[str, Mount] = {}
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         before, _, after = line.partition(" - ")

@@ -1,4 +1,4 @@
-"""Sandboxes that isolate: one hardened Docker container each. The daemon creates and removes it, nothing else."""
+"""Implements isolated sandboxes, one hardened Docker container each. The daemon only creates and removes them."""
 
 import asyncio
 import hashlib
@@ -41,13 +41,13 @@ _T = TypeVar("_T")
 
 _PARALLEL = 10  # calls of the daemon at a time: it slows down under more
 _OFFERED = "offered"
-_IMAGES_S = 5.0  # how long the list of images is believed
+_IMAGES_S = 5.0  # lifetime of the cached list of images
 _FAILURES = (docker.errors.DockerException, requests.RequestException)
 
 _EXECUTOR, _SANDBOX, _TOOLCHAIN = "nanogrid.executor", "nanogrid.sandbox", "nanogrid.toolchain"
-_BOOST_CPUS = 1.0  # until the handler is loaded; imports are one thread's work
+_BOOST_CPUS = 1.0  # until the handler is loaded, because imports use one thread
 _OPEN_FILES = 4096
-_OOM_SCORE = 500  # on a machine short of memory a function goes before the executor
+_OOM_SCORE = 500  # when the machine runs out of memory, functions are killed before the executor
 
 
 class Daemon:
@@ -101,7 +101,7 @@ class DockerCage:
         await self._daemon.ask(partial(self._daemon.api.create_container, **self._container()))
 
     async def start(self) -> None:
-        """Start it, with its way to the AI node if there is one: PID 1 looks for that first."""
+        """Start the container, after the relay to the AI node, for which PID 1 looks first."""
         if self._ai_node is not None:
             self._relay = Relay(self._folder.io, self._folder.uid, self._ai_node)
         await self._daemon.ask(partial(self._daemon.api.start, self._name))
@@ -143,7 +143,7 @@ class DockerCage:
                 "LOGNAME": USER,
                 "LANG": "C.UTF-8",
                 "PYTHONDONTWRITEBYTECODE": "1",
-                # One thread per processor of the machine would only wait for our share of one.
+                # One thread per processor of the machine would only wait for the sandbox's share.
                 "OPENBLAS_NUM_THREADS": threads,
                 "OMP_NUM_THREADS": threads,
                 "GOMAXPROCS": threads,
@@ -157,7 +157,7 @@ class DockerCage:
         return {
             "network_mode": "none",
             "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges:true"],  # and, by saying nothing, the default seccomp profile
+            "security_opt": ["no-new-privileges:true"],  # and the default seccomp profile
             "read_only": True,
             "pids_limit": settings.pids,
             "mem_limit": memory,
@@ -197,7 +197,7 @@ async def remove_container(daemon: Daemon, name: str) -> None:
 
 
 class DockerProvider:
-    """Makes containers. Knows the living ones, so that closing leaves none."""
+    """Creates containers. Tracks the live ones, so that closing leaves none."""
 
     isolates = True
 
@@ -219,7 +219,7 @@ class DockerProvider:
         return f"{name}-{hashlib.sha256(builder).hexdigest()[:8]}"
 
     async def _offered(self) -> dict[str, str]:
-        """Return the runtimes whose image is here, and the toolchain their images say they have."""
+        """Return the runtimes with an image here, and the toolchains in their images' labels."""
         if (known := self._images.get(_OFFERED)) is not None:
             return known
         try:
@@ -254,19 +254,19 @@ class DockerProvider:
         return len(left)
 
     async def close(self) -> None:
-        """Destroy the sandboxes that are still there."""
+        """Destroy the remaining sandboxes."""
         await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
 
 
 @asynccontextmanager
 async def open_docker(settings: SandboxSettings) -> AsyncIterator[DockerProvider]:
-    """Connect to the daemon `DOCKER_HOST` names. Leaving destroys every sandbox. SandboxStartError without one."""
+    """Connect to the daemon of `DOCKER_HOST`. Leaving destroys every sandbox. SandboxStartError without a daemon."""
     if os.geteuid() != 0:
         raise SandboxStartError(
             "docker: sandboxes need root, for their volumes and control groups; run the executor as root, "
             "or set NANOGRID_EXECUTOR_SANDBOX_URL=process: (which does not isolate)"
         )
-    # Each sandbox holds a dozen descriptors, and two for every connection of its function to the AI node.
+    # A sandbox needs a dozen descriptors, and two for each connection to the AI node.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     daemon = Daemon(settings)

@@ -1,4 +1,4 @@
-"""The files of /etc that each sandbox has of its own: an account for its uid, and the names of its loopback."""
+"""Writes a sandbox's own files of /etc: an account for its uid, and names for its loopback address."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ HOST_NAME = "nanogrid"
 USER = "nanogrid"
 HOME = "/tmp"  # noqa: S108 - the sandbox's own
 
-# A container's other accounts; all files of its root file system are root's.
+# The other accounts of a container, in which all files belong to root.
 _USERS = "root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/nonexistent:/bin/false\n"
 _GROUPS = "root:x:0:\nnogroup:x:65534:\n"
 
@@ -20,13 +20,13 @@ def container_files(uid: int) -> dict[str, str]:
 
 
 def machine_files(uid: int, etc: Path = Path("/etc")) -> dict[str, str]:
-    """Return the files of a sandbox that shares this machine's network, and sees its users beside its own."""
+    """Return the files of a sandbox on this machine's network, with the machine's users and its own."""
     users, groups = ((etc / name).read_text(errors="surrogateescape") for name in ("passwd", "group"))
     return accounts(uid, users, groups)
 
 
 def accounts(uid: int, users: str, groups: str) -> dict[str, str]:
-    """Return passwd and group with an entry for `uid`. One that is there already is kept."""
+    """Return passwd and group with an entry for `uid`. An existing entry is kept."""
     return {
         "passwd": _with(users, uid, f"{USER}:x:{uid}:{uid}:{USER}:{HOME}:/bin/sh"),
         "group": _with(groups, uid, f"{USER}:x:{uid}:"),

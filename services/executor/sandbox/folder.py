@@ -1,4 +1,4 @@
-"""A sandbox's folder on the host: its code, its two volumes, and the mailbox the runtime finds its sockets in."""
+"""Manages a sandbox's folder on the host: its code, its two volumes, and its sockets and FIFOs."""
 
 import contextlib
 import errno
@@ -15,71 +15,71 @@ from services.executor.sandbox.cage import hand_over
 from services.executor.sandbox.volume import Volume, VolumeError, make, mounted_below, unmount
 
 _TMP_FILES = 65_536
-# Room for more files than a job may leave: too many is the collector's to say, not the file system's.
+# Room for more files than a job may leave, because collecting them reports the limit, not the file system.
 _OUTPUT_FILES_FACTOR = 4
 
 
 @dataclass(frozen=True, slots=True)
 class SandboxFolder:
-    """`{root}/sandboxes/{sandbox_id}`. Methods block. Call them in a thread."""
+    """The folder `{root}/sandboxes/{sandbox_id}`. Methods block: call them in a thread."""
 
     path: Path
     uid: int
 
     @property
     def code(self) -> Path:
-        """Becomes /code."""
+        """Return the folder for /code."""
         return self.path / "code"
 
     @property
     def io(self) -> Path:
-        """Becomes /run/nanogrid: control.sock, the FIFOs, payload.json."""
+        """Return the folder for /run/nanogrid: control.sock, the FIFOs, payload.json."""
         return self.path / "io"
 
     @property
     def etc(self) -> Path:
-        """Its files stand where /etc has them."""
+        """Return the folder of the files for /etc."""
         return self.path / "etc"
 
     @property
     def tmp(self) -> Path:
-        """Becomes /tmp."""
+        """Return the folder for /tmp."""
         return self.path / "tmp"
 
     @property
     def output(self) -> Path:
-        """Becomes /output."""
+        """Return the folder for /output."""
         return self.path / "output"
 
     def make(self) -> None:
-        """Make the folders, private to the executor and the sandbox."""
+        """Create the folders, private to the executor and the sandbox."""
         self.path.mkdir(parents=True, mode=0o700)
         for folder, mode in ((self.code, 0o755), (self.io, 0o750), (self.tmp, 0o700), (self.output, 0o700)):
             folder.mkdir()
-            folder.chmod(mode)  # whatever the umask
+            folder.chmod(mode)  # independent of the umask
         for folder in (self.tmp, self.output):
             hand_over(folder, self.uid)
         if os.geteuid() == 0:
-            os.chown(self.io, 0, self.uid)  # to read, not to write: the sandbox is its group
+            os.chown(self.io, 0, self.uid)  # the sandbox may read it by its group, not write
 
     def write_etc(self, files: Mapping[str, str]) -> None:
-        """Write the files of /etc that are the sandbox's own. Everybody in it may read them."""
+        """Write the sandbox's own files of /etc, readable for every user in it."""
         self.etc.mkdir()
         for name, text in files.items():
             (self.etc / name).write_text(text, errors="surrogateescape")
-            (self.etc / name).chmod(0o644)  # whatever the umask
+            (self.etc / name).chmod(0o644)  # independent of the umask
 
     def make_volumes(self, settings: SandboxSettings) -> None:
-        """Give /tmp and /output their sizes. VolumeError. Needs root."""
+        """Create the volumes of /tmp and /output. Needs root. VolumeError when the system refuses."""
         files = settings.output_files * _OUTPUT_FILES_FACTOR
         make(Volume(self.path / "tmp.img", self.tmp, settings.tmp_mb, _TMP_FILES), self.uid)
         make(Volume(self.path / "output.img", self.output, settings.output_mb, files), self.uid)
 
     def place_code(self, source: Path, program: Path | None) -> None:
-        """Put the tree `source` at /code by hard links, so without copying. Symbolic links are left out.
+        """Put the tree `source` at /code by hard links, without copying. Symbolic links are left out.
 
-        Names are composed (NFC), as they are typed: macOS stores Korean or é in parts, and would find both.
-        The program that was built of it, if any, becomes /run/nanogrid/program.
+        Names are composed (NFC), as they are typed, because macOS stores Korean or é decomposed. The program built from
+        the code, if any, becomes /run/nanogrid/program.
         """
         _link_tree(source, self.code)
         if program is not None:
@@ -87,17 +87,17 @@ class SandboxFolder:
             _link_file(program, self.io / "program")
 
     def open_payload(self) -> int:
-        """Return a descriptor to write each call's payload.json with."""
+        """Create payload.json and return a descriptor to write it for each call."""
         descriptor = os.open(self.io / "payload.json", os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o400)
         hand_over(descriptor, self.uid)
         return descriptor
 
     def clear_output(self) -> None:
-        """Empty /output without following anything in it. OSError when something resists."""
+        """Empty /output without following links. OSError when something cannot be deleted."""
         _empty(self.output)
 
     def remove(self) -> None:
-        """Unmount and delete everything. Idempotent. OSError or VolumeError when something resists."""
+        """Unmount and delete everything. Idempotent. OSError or VolumeError when something cannot be removed."""
         for point in mounted_below(self.path):
             unmount(point)
         for image in ("tmp.img", "output.img"):
@@ -119,10 +119,7 @@ def remove_leftovers(root: Path) -> list[str]:
 
 
 def write_payload(descriptor: int, payload: bytes) -> None:
-    """Replace the content of payload.json. Its blocks are written over.
-
-    Emptying it first would find new ones each time.
-    """
+    """Replace the content of payload.json in place, because truncating it first would allocate new blocks each time."""
     view, offset = memoryview(payload), 0
     while offset < len(payload):
         offset += os.pwrite(descriptor, view[offset:], offset)
@@ -148,7 +145,7 @@ def _link_file(entry: Path | os.DirEntry[str], there: Path) -> None:
     readable = mode | 0o444 | (0o111 if mode & 0o100 else 0)
     try:
         if readable != mode:
-            Path(entry).chmod(readable & 0o777)  # the sandbox's uid has to read it, and shares the inode
+            Path(entry).chmod(readable & 0o777)  # the sandbox's uid must read it, and links share the mode
         os.link(entry, there, follow_symlinks=False)
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EMLINK, errno.EPERM):
@@ -158,10 +155,7 @@ def _link_file(entry: Path | os.DirEntry[str], there: Path) -> None:
 
 
 def _empty(folder: Path) -> None:
-    """Delete the content of `folder`. Python's rmtree is quick but recurses.
-
-    Folders nested too deep for it are left to find.
-    """
+    """Delete the content of `folder`, with rmtree, and with find for folders nested too deep for it."""
     with contextlib.suppress(OSError, RecursionError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.is_dir(follow_symlinks=False):

@@ -1,6 +1,6 @@
-"""The frames on a sandbox's control socket, as docs/runtime-contract.md describes them.
+"""Packs and parses the frames on a sandbox's control socket, as docs/runtime-contract.md describes them.
 
-Everything that comes from the sandbox is hostile: bounded before it is read, checked before it is believed.
+Everything from the sandbox is hostile: it is bounded before it is read, and checked before it is used.
 """
 
 import struct
@@ -16,22 +16,22 @@ from services.executor.sandbox import CallError, Kind
 LENGTH = struct.Struct(">I")
 
 HEADER_BYTES = 256 * 1024  # a message, a stack, and room for their JSON escapes
-_TEXT_CHARS = 128 * 1024  # of a message or a stack that we keep
+_TEXT_CHARS = 128 * 1024  # kept of a message or a stack
 _EXIT_CODES = range(256)
 _SIGNALS = range(65)  # Linux has 64; 0 = none
-_BLANKS = b" \t\r\n"  # what JSON allows around a value, and does not belong to it
+_BLANKS = b" \t\r\n"  # allowed around a JSON value
 
-# Error types a runtime may report; the others are the executor's to find.
+# Error types that a runtime may report. The executor finds all other errors itself.
 _REPORTABLE = frozenset({"HandlerError", "ExitError", "OutOfMemory", "InitError", "ResultInvalid", "BuildError"})
 
 
 class ProtocolError(Exception):
-    """The sandbox broke the protocol. It is not to be used again."""
+    """The sandbox broke the protocol and must not be used again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One frame from the sandbox, length checked and nothing else."""
+    """One frame from the sandbox, of which only the length is checked."""
 
     kind: bytes
     body: bytes
@@ -39,9 +39,9 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The runtime's account of a call. `exit_code` is set when the process that ran it has ended.
+    """The runtime's report of a call. `exit_code` is set when the process that ran it has ended.
 
-    `signal` is then the number of the signal that killed it, 0 when it exited, None when the runtime does not tell.
+    `signal` is then the number of the signal that killed it, 0 when it exited, None when the runtime does not say.
     """
 
     result: bytes
@@ -56,7 +56,7 @@ def pack(kind: bytes, body: bytes) -> bytes:
 
 
 def specialise(function: Mapping[str, Any]) -> bytes:
-    """Return the frame that makes a generic runtime one function's."""
+    """Return the frame that specialises a generic runtime."""
     return pack(b"S", orjson.dumps(function))
 
 
@@ -67,18 +67,18 @@ def call(header: Mapping[str, Any], payload: bytes) -> bytes:
 
 
 def limit_of(expected: bytes, result_bytes: int) -> int:
-    """Return the largest frame to accept when one of the kinds `expected` is due."""
+    """Return the size limit of a frame of one of the kinds `expected`."""
     return 1 + HEADER_BYTES + (LENGTH.size + result_bytes if b"D" in expected else 0)
 
 
 def parse_hello(frame: Frame, language: str) -> None:
-    """Check the runtime that dialled in. ProtocolError when it is not the runtime that was started."""
+    """Check the hello of a runtime. ProtocolError when it is not of the runtime that was started."""
     if frame.kind != b"H" or _object(frame.body).get("runtime") != language:
         raise ProtocolError(f"expected the {language} runtime to say hello")
 
 
 def parse_ready(frame: Frame) -> CallError | Kind:
-    """Return the answer to specialise: how calls are made, or why none can be."""
+    """Parse the answer to `specialise`: the kind of calls, or the error."""
     if frame.kind == b"X":
         return _error(_object(frame.body))
     if frame.kind != b"R":
@@ -90,7 +90,7 @@ def parse_ready(frame: Frame) -> CallError | Kind:
 
 
 def parse_done(frame: Frame) -> Done:
-    """Return the answer to a call."""
+    """Parse the answer to a call."""
     if frame.kind != b"D" or len(frame.body) < LENGTH.size:
         raise ProtocolError(f"expected D, got {frame.kind!r}")
     (length,) = LENGTH.unpack_from(frame.body)
@@ -104,7 +104,7 @@ def parse_done(frame: Frame) -> Done:
 
 
 def check_result(result: bytes) -> CallError | None:
-    """Check that `result` is JSON that NanoGrid passes on, without opening it. None when it is."""
+    """Check that `result` is acceptable JSON, without building objects. Return the error, or None."""
     try:
         check_json(result)
     except JsonError as error:

@@ -1,7 +1,7 @@
-"""PID 1 of a process sandbox: the part of nanogrid-init, and the mounts that Docker would make.
+"""Runs as PID 1 of a process sandbox: does the work of nanogrid-init, and makes the mounts that Docker would make.
 
-Run as a script by process.py, standard library only: `launcher.py CONFIG`, CONFIG being JSON. `{"probe": true}` only
-tells, by its exit status, whether this machine lets us have namespaces of our own.
+Started by process.py as `launcher.py CONFIG` with JSON, standard library only. `{"probe": true}` only reports, by its
+exit status, whether this machine allows new namespaces.
 """
 
 import ctypes
@@ -42,7 +42,7 @@ def _bind(source: Path, target: Path, *, read_only: bool = False) -> None:
 
 
 def _unshare() -> None:
-    """Mounts and processes of our own. Without root, as the only user of a user namespace."""
+    """Enter new mount and PID namespaces, without root in a user namespace of this user alone."""
     uid, gid = os.geteuid(), os.getegid()
     flags = _CLONE_NEWNS | _CLONE_NEWPID | (0 if uid == 0 else _CLONE_NEWUSER)
     _check(_libc.unshare(flags), "unshare")
@@ -53,7 +53,7 @@ def _unshare() -> None:
 
 
 def _mirror(there: Path, here: Path, leave_out: frozenset[str]) -> None:
-    """Make `here` look like the machine's `there`, entry by entry, so that other entries can stand beside them."""
+    """Bind the entries of the machine's `there` into `here` one by one, so that other entries can be added."""
     here.mkdir(exist_ok=True)
     for entry in os.scandir(there):
         target = here / entry.name
@@ -66,7 +66,7 @@ def _mirror(there: Path, here: Path, leave_out: frozenset[str]) -> None:
 
 
 def _hide_other_sandboxes(sandboxes: Path, own: Path) -> None:
-    """Their volumes could never be unmounted while our copy of the machine's mounts holds them."""
+    """Unmount other sandboxes' volumes here, because this copy of the mounts would keep them from being removed."""
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         point = Path(line.split(" ")[4].encode().decode("unicode_escape"))
         if point.is_relative_to(sandboxes) and not point.is_relative_to(own):
@@ -74,7 +74,7 @@ def _hide_other_sandboxes(sandboxes: Path, own: Path) -> None:
 
 
 def _enter_own_root(folder: Path, runtimes: Path) -> None:
-    """Enter a root of the machine's files, with the sandbox's own folders where a container has them."""
+    """Enter a root with the machine's files, and the sandbox's folders at their paths in a container."""
     _mount("", Path("/"), flags=_MS_REC | _MS_PRIVATE)
     _hide_other_sandboxes(folder.parent, folder)
     root = folder / "root"
@@ -101,7 +101,7 @@ def _enter_own_root(folder: Path, runtimes: Path) -> None:
 
 
 def _open_streams(io: Path) -> int:
-    """Wire up 0, 1 and 2. The descriptor to report the exit status on."""
+    """Connect descriptors 0, 1 and 2, and return the one to report the exit status on."""
     for number, name, flags in ((0, "/dev/null", os.O_RDONLY), (1, "stdout", os.O_WRONLY), (2, "stderr", os.O_WRONLY)):
         opened = os.open(io / name, flags)
         os.dup2(opened, number)
@@ -126,7 +126,7 @@ def _become_runtime(config: dict[str, Any]) -> NoReturn:
 
 
 def _wait(child: int) -> tuple[int, int]:
-    """Reap whatever ends until `child` does; its exit status, and the signal that killed it or 0."""
+    """Reap children until `child` ends. Return its exit status, and the signal that killed it or 0."""
     while True:
         pid, status = os.waitpid(-1, 0)
         if pid == child:
@@ -135,13 +135,13 @@ def _wait(child: int) -> tuple[int, int]:
 
 
 def _report(report: int, code: int, killer: int) -> NoReturn:
-    """Say how it ended and wait to be killed: the counters of our control group are still to be read."""
+    """Report the exit status and wait to be killed, because the cgroup's counters must still be read."""
     os.write(report, b"%d\n%d\n" % (code, killer))
     for number in (0, 1, 2):
         os.close(number)
     gone = select.poll()
     gone.register(report, 0)
-    gone.poll()  # until nobody has the other end any more
+    gone.poll()  # until the other end is closed
     os._exit(code)
 
 
@@ -155,7 +155,7 @@ def _init(config: dict[str, Any]) -> NoReturn:
             _enter_own_root(folder, Path(config["runtimes"]))
         code, killer = _wait(_start(config))
         if config["isolate"]:
-            os.kill(-1, signal.SIGKILL)  # the namespace is ours: this is everything the function left running
+            os.kill(-1, signal.SIGKILL)  # kills everything the function left running, because the namespace is its own
     except ProcessLookupError:
         pass  # it left nothing
     except OSError:
@@ -176,7 +176,7 @@ def _probe() -> None:
 
 
 def main() -> None:
-    """Become the process that CONFIG describes."""
+    """Become the process described by CONFIG."""
     config = json.loads(sys.argv[1])
     if config.get("probe"):
         _probe()

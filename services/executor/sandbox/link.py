@@ -1,4 +1,4 @@
-"""The executor's end of a control socket: one request, one frame in reply, and bounded sizes."""
+"""The executor's end of a control socket: sends one request and reads one frame in reply, of bounded size."""
 
 import asyncio
 import contextlib
@@ -15,12 +15,12 @@ from services.executor.sandbox.frames import HEADER_BYTES, LENGTH, Frame, Protoc
 _PEER = struct.Struct("3i")  # struct ucred: pid, uid, gid
 
 
-class Gone(Exception):  # noqa: N818 - an end, not always an error
-    """The other end hung up."""
+class Gone(Exception):  # noqa: N818 - not always an error
+    """The other end closed the connection."""
 
 
-class TooLarge(Exception):  # noqa: N818 - named after what it found
-    """A frame larger than the answer may be."""
+class TooLarge(Exception):  # noqa: N818 - named after its cause
+    """A frame is larger than the limit of the answer."""
 
     def __init__(self, size: int) -> None:
         super().__init__(f"a frame of {size} bytes")
@@ -28,12 +28,12 @@ class TooLarge(Exception):  # noqa: N818 - named after what it found
 
 
 class ControlConnection(asyncio.Protocol):
-    """One connection. Not for concurrent questions. A frame that arrives unasked breaks it for good."""
+    """One connection. Not for concurrent requests. A frame without a request breaks it for good."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._limit = 0
-        self._greeted = False  # the runtime's hello is the one thing that may come before we ask
+        self._greeted = False  # only the runtime's hello may arrive before a request
         self._answer: asyncio.Future[Frame] | None = None
         self._transport: asyncio.Transport | None = None
         self._end: Exception | None = None
@@ -41,13 +41,13 @@ class ControlConnection(asyncio.Protocol):
 
     @property
     def alive(self) -> bool:
-        """Return whether a question could still be answered."""
+        """Return whether a request could still be answered."""
         return self._end is None
 
     async def ask(self, frame: bytes | None, limit: int, timeout_s: float | None = None) -> Frame:
-        """Send `frame` (None: only listen) and wait for the next one, of at most `limit` bytes.
+        """Send `frame` (None: only receive) and return the next one, of at most `limit` bytes.
 
-        Gone, TooLarge or ProtocolError end the link. TimeoutError after `timeout_s`.
+        Gone, TooLarge and ProtocolError end the connection. TimeoutError after `timeout_s`.
         """
         if self._end is not None:
             raise self._end
@@ -68,7 +68,7 @@ class ControlConnection(asyncio.Protocol):
                 timer.cancel()
 
     def close(self) -> None:
-        """Hang up. Idempotent."""
+        """Close the connection. Idempotent."""
         self._fail(Gone("closed by the executor"))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -79,7 +79,7 @@ class ControlConnection(asyncio.Protocol):
             self._buffer += data
             self._take()
 
-    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - the loop passes it; an end is an end
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio passes it, the reason does not matter
         self._fail(Gone("the runtime hung up"))
         self.closed.set()
 
@@ -120,13 +120,13 @@ def _time_out(answer: "asyncio.Future[Frame]") -> None:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A control socket waiting for its runtime to dial in."""
+    """A control socket that waits for its runtime to connect."""
 
     socket: socket.socket
     path: Path
 
     async def accept(self) -> tuple[ControlConnection, int]:
-        """Return the link, and the pid of the process that dialled. No other can dial in afterwards."""
+        """Accept one connection and stop listening. Return it with the pid of its process."""
         loop = asyncio.get_running_loop()
         connection, _ = await loop.sock_accept(self.socket)
         self.close()
@@ -154,7 +154,7 @@ def bind(folder: Path, name: str, uid: int) -> socket.socket:
     bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+        # A socket's path is limited to 107 bytes, which the folder's descriptor avoids.
         bound.bind(f"/proc/self/fd/{descriptor}/{name}")
         (folder / name).chmod(0o600)
         hand_over(folder / name, uid)

@@ -1,4 +1,4 @@
-"""Brings up a generic sandbox, or leaves nothing behind."""
+"""Starts a generic sandbox, or leaves nothing behind."""
 
 import asyncio
 
@@ -14,11 +14,11 @@ _FAILURES = (OSError, TimeoutError, CageError, VolumeError, Gone, TooLarge, Prot
 
 
 async def open_resident(runtime: Runtime, folder: SandboxFolder, cage: Cage, settings: SandboxSettings) -> Resident:
-    """Bring up a generic sandbox. SandboxStartError leaves nothing behind. Neither does being cancelled."""
+    """Start a generic sandbox. SandboxStartError and cancellation leave nothing behind."""
     sandbox: Resident | None = None
     try:
         async with asyncio.timeout(settings.start_timeout_s):
-            folder.make()  # a few mkdirs; a thread could not be cancelled
+            folder.make()  # a few mkdirs, not in a thread, which could not be cancelled
             sandbox = Resident(runtime, folder, cage, settings)
             await _prepare(folder, cage, settings)
             await cage.start()

@@ -1,4 +1,4 @@
-"""The output of a sandbox: FIFOs read without blocking the loop or losing output written before a call's end."""
+"""Reads a sandbox's output from FIFOs without blocking the loop or losing output before the end of a call."""
 
 import asyncio
 import contextlib
@@ -13,25 +13,22 @@ from services.executor.sandbox.verdict import Exited
 
 Sink = Callable[[OutputStream, bytes], None]
 
-_PIPE_BYTES = 256 * 1024  # four times the default: fewer switches between writer and reader
+_PIPE_BYTES = 256 * 1024  # four times the default, for fewer switches between writer and reader
 _STATUS_BYTES = 16
 
 
 class Pipe:
-    """Our end of one FIFO.
-
-    Opened for writing too, so that it never reads as ended while no other process has it open.
-    """
+    """The executor's end of one FIFO. Open for writing, too, so that it never reads as ended without a writer."""
 
     def __init__(self, path: Path, uid: int) -> None:
         os.mkfifo(path, 0o600)
         hand_over(path, uid)
         self.fd = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        with contextlib.suppress(OSError):  # over an unprivileged user's quota of pipe pages: the default will do
+        with contextlib.suppress(OSError):  # an unprivileged user's quota of pipe pages is used up: the default will do
             fcntl.fcntl(self.fd, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
 
     def read(self) -> bytes:
-        """Read the pending bytes, up to a pipe full. B"" when nothing is."""
+        """Read the pending bytes, up to a pipe full. Return b"" without any."""
         try:
             return os.read(self.fd, _PIPE_BYTES)
         except BlockingIOError:
@@ -39,7 +36,7 @@ class Pipe:
 
 
 class Output:
-    """The FIFOs of one sandbox. Output printed while no call runs is dropped."""
+    """The FIFOs of one sandbox. Output between calls is dropped."""
 
     def __init__(self, folder: Path, uid: int) -> None:
         self._pipes: dict[OutputStream, Pipe] = {}
@@ -58,12 +55,12 @@ class Output:
         self._sink = sink
 
     def end(self) -> None:
-        """Hand over the output until now, then stop."""
+        """Pass on the output until now, then stop."""
         self.drain()
         self._sink = None
 
     def drain(self) -> None:
-        """Read the content of the pipes now: at most their size, so that an endless writer cannot hold us."""
+        """Read the current content of the pipes, at most their size, so that an endless writer cannot block."""
         for stream, pipe in self._pipes.items():
             left = _PIPE_BYTES
             while left > 0 and (piece := pipe.read()):
@@ -71,7 +68,7 @@ class Output:
                 self._hand(stream, piece)
 
     def close(self) -> None:
-        """Forget everything. Idempotent."""
+        """Close the FIFOs. Idempotent."""
         for pipe in (*self._pipes.values(), self._status):
             if pipe.fd >= 0:
                 self._loop.remove_reader(pipe.fd)

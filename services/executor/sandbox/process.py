@@ -1,7 +1,7 @@
-"""Sandboxes that do not isolate: child processes, for laptops without Docker and for tests.
+"""Implements sandboxes as child processes, without isolation, for laptops without Docker and for tests.
 
-The machine's limits are used all the same: as root, a uid, control groups, volumes and mounts of their own. Without
-root, a user namespace. Without that, plain folders. None of it is a wall: network and files of the machine are there.
+They have the limits that the machine allows: as root a uid, cgroups, volumes and mounts, without root a user namespace,
+and otherwise plain folders. None of that isolates: functions reach the machine's network and files.
 """
 
 import asyncio
@@ -39,12 +39,12 @@ from services.executor.sandbox.resident import Resident
 log = logger()
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
-_END_S = 5.0  # how long killed processes may take to be gone
+_END_S = 5.0  # for killed processes to end
 _POLL_S = 0.002
 
 
 class ProcessCage:
-    """One launcher process and everything it starts."""
+    """One launcher process and all its descendants."""
 
     def __init__(
         self,
@@ -76,14 +76,14 @@ class ProcessCage:
         )
 
     async def prepare(self) -> None:
-        """Make the control groups, and what is to be found in /etc."""
+        """Create the control groups and the files of /etc."""
         if self._isolate:
             self._folder.write_etc(machine_files(self._folder.uid))
         if self._groups is not None:
             self._procs = self._groups.make()
 
     async def start(self) -> None:
-        """Start the launcher. It starts the rest."""
+        """Start the launcher, which starts the runtime."""
         folder = self._folder
         runtimes = Path("/opt/nanogrid") if self._isolate else RUNTIMES_DIR
         config = {
@@ -112,7 +112,7 @@ class ProcessCage:
         return cgroup_of(pid) if self._is_root else SignalGroup(self._launcher.pid, pid)
 
     def kill(self) -> None:
-        """Kill PID 1, the process group and the control groups: as far as they exist."""
+        """Kill PID 1, the process group and the control groups, as far as they exist."""
         kill_process(self._init_fd)
         if self._launcher is not None and self._launcher.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -121,7 +121,7 @@ class ProcessCage:
             self._groups.kill()
 
     async def remove(self) -> None:
-        """Wait for the end of the processes, and remove the groups."""
+        """Wait for the end of the processes and remove the groups."""
         if self._init_fd >= 0:
             os.close(self._init_fd)
             self._init_fd = -1
@@ -145,7 +145,7 @@ async def _until_removed(groups: OwnGroups) -> None:
         while True:
             try:
                 groups.remove()
-            except OSError:  # EBUSY: the last of them is still ending
+            except OSError:  # EBUSY: the last process is still ending
                 groups.kill()
                 await asyncio.sleep(_POLL_S)
             else:
@@ -153,7 +153,7 @@ async def _until_removed(groups: OwnGroups) -> None:
 
 
 class ProcessProvider:
-    """Makes process sandboxes. Knows the living ones, so that closing leaves none."""
+    """Creates process sandboxes. Tracks the live ones, so that closing leaves none."""
 
     isolates = False
 
@@ -192,7 +192,7 @@ class ProcessProvider:
         return groups | set(remove_leftovers(self._settings.root))
 
     async def close(self) -> None:
-        """Destroy the sandboxes that are still there, and survivors of earlier destruction."""
+        """Destroy the remaining sandboxes, and processes that survived an earlier destruction."""
         await asyncio.gather(*(sandbox.destroy() for sandbox in self._living))
         if os.geteuid() == 0:
             await asyncio.to_thread(_remove_groups, self._settings.executor_id)
@@ -221,11 +221,8 @@ def _remove_when_empty(folder: Path) -> None:
 
 
 def interpreter(runtime: Runtime) -> str | None:
-    """Return the machine's own interpreter for a runtime, or None. As root, only a world-executable one.
-
-    Sandboxes will.
-    """
-    if not runtime.executable:  # its resident program is in the images only
+    """Return the machine's interpreter for a runtime, or None. As root, only one that sandboxes' uids can execute."""
+    if not runtime.executable:  # its resident program exists in images only
         return None
     for candidate in _candidates(runtime):
         usable = os.access(candidate, os.X_OK) and not _is_script(candidate) and _is_reachable(candidate)
@@ -251,15 +248,15 @@ def _is_version(path: str, runtime: Runtime) -> bool:
 
 
 @cache
-def _major(path: str, modified_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - another version in its place is asked again
-    """Ask an interpreter for its major version, `v18.19.0` being 18, or () where it says something else."""
+def _major(path: str, modified_ns: int) -> tuple[int, ...]:  # noqa: ARG001 - a replaced interpreter is asked again
+    """Return an interpreter's major version, (18,) for `v18.19.0`, or () when it is unknown."""
     said = subprocess.run([path, "--version"], capture_output=True, text=True, check=False).stdout
     major = said.strip().lstrip("v").partition(".")[0]
     return (int(major),) if major.isdecimal() else ()
 
 
 def _is_script(path: str) -> bool:
-    """Return whether it is a version manager's shim, which would cost every sandbox a shell."""
+    """Return whether a file is a script, such as a version manager's shim, which would cost every sandbox a shell."""
     with Path(path).open("rb") as file:
         return file.read(2) == b"#!"
 
@@ -273,7 +270,7 @@ def _is_reachable(path: str) -> bool:
 
 @asynccontextmanager
 async def open_process(settings: SandboxSettings) -> AsyncIterator[ProcessProvider]:
-    """Open the adapter, with a loud warning. Leaving destroys every sandbox."""
+    """Open the provider, with a warning in the log. Leaving destroys every sandbox."""
     log.warning(
         "process sandboxes do not isolate: functions can use this machine's network and read its files; "
         "set NANOGRID_EXECUTOR_SANDBOX_URL=docker: to run code you do not trust"

@@ -1,4 +1,4 @@
-"""Holds the processes of a process sandbox together: control groups of our own as root, else a process group."""
+"""Groups the processes of a process sandbox: as root by cgroups, else by a process group."""
 
 import contextlib
 import os
@@ -10,18 +10,18 @@ from services.executor.sandbox import SandboxSettings
 from services.executor.sandbox.cgroup import Usage, mounts
 
 _CONTROLLERS = ("memory", "cpu", "freezer", "pids")
-_RESTART_PEAK = "5"  # to clear_refs: the resident set's high-water mark starts anew
+_RESTART_PEAK = "5"  # in clear_refs resets the high-water mark of the resident set
 
 
 class OwnGroups:
-    """`nanogrid/{executor_id}/{sandbox_id}` in every hierarchy a sandbox needs. Raises OSError."""
+    """The cgroups `nanogrid/{executor_id}/{sandbox_id}` in every hierarchy. Raises OSError."""
 
     def __init__(self, settings: SandboxSettings, sandbox_id: str) -> None:
         self._settings = settings
         self._folders = [base / sandbox_id for base in executor_groups(settings.executor_id)]
 
     def make(self) -> list[str]:
-        """Make them, with limits. The `cgroup.procs` files to join them by."""
+        """Create them with limits, and return the `cgroup.procs` files for joining them."""
         for folder in self._folders:
             folder.mkdir(parents=True)
             for name, value in self._limits():
@@ -46,17 +46,14 @@ class OwnGroups:
             kill_all(folder)
 
     def remove(self) -> None:
-        """Remove them. They must be empty. Idempotent."""
+        """Remove them when they are empty. Idempotent."""
         for folder in self._folders:
             with contextlib.suppress(FileNotFoundError):
                 folder.rmdir()
 
 
 def executor_groups(executor_id: str) -> list[Path]:
-    """Return the folder in every hierarchy that holds the groups of one executor's sandboxes.
-
-    Made when it is not there.
-    """
+    """Return the folders with the cgroups of one executor's sandboxes, one per hierarchy, created if missing."""
     mounted = mounts()
     name = Path("nanogrid") / quote(executor_id, safe="")
     if "memory" in mounted:
@@ -73,7 +70,7 @@ def executor_groups(executor_id: str) -> list[Path]:
 
 
 def kill_all(folder: Path) -> None:
-    """Kill every process of a control group, however fast it forks: v1 has no way but one by one."""
+    """Kill every process of a cgroup, even if it forks fast: in v1 freeze it, and kill one by one."""
     with contextlib.suppress(OSError):
         (folder / "cgroup.kill").write_text("1")
     state = folder / "freezer.state"
@@ -88,7 +85,7 @@ def kill_all(folder: Path) -> None:
 
 
 class SignalGroup:
-    """A Cgroup without control groups: stops by signal, measures one process, limits nothing."""
+    """A Cgroup without cgroups: freezes by signal, measures one process, limits nothing."""
 
     def __init__(self, group: int, pid: int) -> None:
         self._group = group
@@ -101,11 +98,11 @@ class SignalGroup:
         """There is nothing to set it with."""
 
     def begin(self) -> None:
-        """Let the runtime's high-water mark start anew."""
+        """Reset the runtime's high-water mark."""
         Path(f"/proc/{self._pid}/clear_refs").write_text(_RESTART_PEAK)
 
     def end(self) -> Usage:
-        """Return the runtime's own peak. Children are not seen."""
+        """Return the peak of the runtime without its children."""
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
@@ -113,19 +110,19 @@ class SignalGroup:
         return Usage(0, oom_killed=False)
 
     async def freeze(self) -> None:
-        """Stop the group."""
+        """Stop the process group."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Continue the process group."""
         self._signal(signal.SIGCONT)
 
     def pids(self) -> list[int]:
-        """Return the runtime. No other processes are known."""
+        """Return the runtime only, because the other processes are unknown."""
         return [self._pid]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: no file is open."""
 
     def _signal(self, number: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):

@@ -1,7 +1,7 @@
-"""The executor's end of a sandbox's way to the AI node: bytes that arrive on `ai.sock` go there and nowhere else.
+"""Relays a sandbox's connections on `ai.sock` to the AI node, and to nothing else.
 
-Bytes are passed on as they are, so a request keeps the Host it was sent with (127.0.0.1:11434). Ollama takes that. An
-endpoint that tells its sites apart by Host has to take it too.
+Bytes are passed on unchanged, so requests keep the Host 127.0.0.1:11434. Ollama accepts that, and an endpoint with
+several sites must accept it, too.
 """
 
 import asyncio
@@ -20,18 +20,18 @@ log = logger()
 
 _Streams = tuple[StreamReader, StreamWriter]
 
-_CONNECTIONS = 32  # of one sandbox at a time; more wait in the kernel, where they cost the executor nothing
-_WAITING = 128  # PID 1 passes on 64 at a time, and is refused by the kernel rather than made to wait
+_CONNECTIONS = 32  # of one sandbox at a time. More wait in the kernel, at no cost to the executor
+_WAITING = 128  # above the 64 that PID 1 passes on at a time, because the kernel refuses further ones
 _CHUNK_BYTES = 64 * 1024
-_LINGER_S = 5.0  # how long an answered function may go on talking before it is hung up on
-_RETRY_S = 0.1  # after an accept the kernel refused: the executor is out of descriptors
+_LINGER_S = 5.0  # for an answered function to finish sending before its connection is closed
+_RETRY_S = 0.1  # after a failed accept, when the executor is out of descriptors
 
 
 class Relay:
-    """One sandbox's. Everything ends with `close`."""
+    """The relay of one sandbox. `close` ends all connections."""
 
     def __init__(self, folder: Path, uid: int, node: AiNode) -> None:
-        """Listen at once, for `uid` only. PID 1 looks for the socket when it starts."""
+        """Start listening, for `uid` only. PID 1 looks for the socket at its start."""
         self._node = node
         self._socket = bind(folder, "ai.sock", uid)
         self._socket.listen(_WAITING)
@@ -72,10 +72,10 @@ class Relay:
     async def _serve(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_CHUNK_BYTES)
-        # Drained means that the kernel has it all: what a function does not read keeps its own connection, not memory.
+        # `drain` waits until the kernel has all bytes, so that a slow reader costs no memory.
         writer.transport.set_write_buffer_limits(0)
         with _hanging_up(writer):
-            first = await reader.read(_CHUNK_BYTES)  # who says nothing costs the node nothing
+            first = await reader.read(_CHUNK_BYTES)  # without a request the node is not contacted
             if not first:
                 return
             try:
@@ -92,7 +92,7 @@ class Relay:
             await _dismiss(reader, writer)
 
     def _report(self, error: OSError) -> None:
-        """Say it once: how often a function asks again is the function's choice."""
+        """Log an outage once, because functions may retry often."""
         if not self._down:
             log.warning("the AI node cannot be reached", host=self._node.host, port=self._node.port, error=str(error))
         self._down = True
@@ -100,7 +100,7 @@ class Relay:
 
 @contextlib.contextmanager
 def _hanging_up(writer: StreamWriter) -> Iterator[None]:
-    """Close a connection in any case, with nothing left to send. That an end went away is no error here."""
+    """Close a connection at the end of the block. A lost connection is no error."""
     try:
         yield
     except OSError:
@@ -110,7 +110,7 @@ def _hanging_up(writer: StreamWriter) -> Iterator[None]:
 
 
 async def _exchange(function: _Streams, node: _Streams) -> None:
-    """Pass on both ways until the node has said everything. OSError when either end goes away."""
+    """Pass on both directions until the node has sent everything. OSError when either end goes away."""
     asking = asyncio.create_task(_pass_on(function[0], node[1]))
     try:
         await _pass_on(node[0], function[1])
@@ -129,14 +129,14 @@ async def _pass_on(source: StreamReader, sink: StreamWriter) -> None:
 
 
 def _end(sink: StreamWriter) -> None:
-    """Say that nothing more comes. TLS cannot end one way only: there the node learns it when it is hung up on."""
-    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: uvloop's word for a connection already gone
+    """Send EOF. TLS has no half-close, so there the node learns it when the connection is closed."""
+    with contextlib.suppress(OSError, RuntimeError):  # uvloop raises RuntimeError for a lost connection
         if sink.can_write_eof():
             sink.write_eof()
 
 
 async def _dismiss(reader: StreamReader, writer: StreamWriter) -> None:
-    """End our side, and hear the function out: closing on unread data would take the answer away from it."""
+    """Send EOF and read the rest, because closing with unread data would make the function lose its answer."""
     _end(writer)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_LINGER_S):
@@ -145,7 +145,7 @@ async def _dismiss(reader: StreamReader, writer: StreamWriter) -> None:
 
 
 def _bad_gateway(error: OSError) -> bytes:
-    """Return an answer as Ollama words its errors. Where the node is stays the operator's business."""
+    """Return an answer in the form of Ollama's errors, without the node's address, which functions need not know."""
     reason = "it did not answer in time" if isinstance(error, TimeoutError) else type(error).__name__
     body = json.dumps({"error": f"the AI node cannot be reached: {reason}"}).encode()
     head = (

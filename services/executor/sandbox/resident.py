@@ -1,4 +1,4 @@
-"""The Sandbox both adapters share: a resident runtime behind a control socket, in any cage."""
+"""Implements the Sandbox of both adapters: a resident runtime on a control socket, in any cage."""
 
 import asyncio
 import contextlib
@@ -34,15 +34,15 @@ from services.executor.sandbox.verdict import Broken, Ending, Exited, Oversized,
 log = logger()
 
 _SETTLE_S = 1.0  # how long a dead sandbox may take to say how it died
-_INLINE_BYTES = 64 * 1024  # up to this, a thread costs more than the work
-_CHECKER = ThreadPoolExecutor(1, "check-result")  # one at a time: parsing hostile JSON takes ten times its size
+_INLINE_BYTES = 64 * 1024  # up to this size a thread costs more than the work
+_CHECKER = ThreadPoolExecutor(1, "check-result")  # one at a time, because parsing hostile JSON takes ten times its size
 
 
 class Resident:
-    """One sandbox. Calls must not overlap. After an unexpected error, destroy it."""
+    """One sandbox. Calls must not overlap. After an unexpected error it must be destroyed."""
 
     def __init__(self, runtime: Runtime, folder: SandboxFolder, cage: Cage, settings: SandboxSettings) -> None:
-        """Make the folder's mailbox. `folder` has been made. `open_resident` does the rest."""
+        """Create sockets and FIFOs in the existing `folder`. `open_resident` does the rest."""
         self.sandbox_id = folder.path.name
         self.runtime = runtime
         self.output_dir = folder.output
@@ -61,16 +61,16 @@ class Resident:
 
     @property
     def alive(self) -> bool:
-        """Return whether its runtime is still connected. False between calls means that it died idle: take another."""
+        """Return whether the runtime is still connected. After an idle death the pool takes another sandbox."""
         return self._ended is None and self._link.alive
 
     @property
     def destroyed(self) -> bool:
-        """Return whether nothing of it is left."""
+        """Return whether it is completely removed."""
         return self._ended is not None and self._ended.done()
 
     async def greet(self) -> None:
-        """Wait for the runtime to dial in. Gone or ProtocolError when it does not. The caller has the timeout."""
+        """Wait for the runtime to connect. Gone or ProtocolError when it fails. The caller sets the timeout."""
         assert self._listener is not None
         said: list[bytes] = []
         self._output.begin(lambda _, piece: said.append(piece))
@@ -101,9 +101,9 @@ class Resident:
             await asyncio.to_thread(self._folder.place_code, what.code_dir, what.program)
             cgroup.limit_memory(what.memory_mb << 20)
             cgroup.begin()
-            # Less than at its start, when the kernel took files back that only starting had read.
+            # Less than at the start if the kernel has reclaimed files that were only read then.
             self.runtime_bytes = min(self.runtime_bytes, cgroup.end().peak_bytes)
-            # The processor's limit comes after loading: imports are the slow part of a first call.
+            # The CPU limit is set after loading, because imports are the slow part of a first call.
             loaded = await self._load(what, cgroup)
             if isinstance(loaded, Kind):
                 self._kind = loaded
@@ -202,7 +202,7 @@ class Resident:
             return Broken(str(error))
 
     async def _measured(self, answer: object, cgroup: Cgroup) -> Usage:
-        """Return the usage. Afterwards, nothing of a call that ran out of time is alive."""
+        """Return the usage. Kill everything of a call that timed out, and wait for its end."""
         usage = cgroup.end()
         if isinstance(answer, TimedOut):
             self._kill()
@@ -227,7 +227,7 @@ class Resident:
         assert self._what is not None
         try:
             self._group().limit_memory(memory_mb << 20)
-        except OSError as error:  # v1 refuses a limit below what cannot be freed now
+        except OSError as error:  # v1 refuses a limit below the memory that cannot be freed
             log.info("memory limit kept", sandbox_id=self.sandbox_id, error=str(error))
             return
         self._what = replace(self._what, memory_mb=memory_mb)
@@ -268,14 +268,14 @@ class Resident:
         for remove in (self._cage.remove, partial(asyncio.to_thread, self._folder.remove)):
             try:
                 await remove()
-            except Exception:  # the next sweep tries again; the others go on
+            except Exception:  # the next sweep tries again
                 log.exception("sandbox could not be removed", sandbox_id=self.sandbox_id)
 
     def _kill(self) -> None:
         self._cage.kill()
         if self._cgroup is not None:
             with contextlib.suppress(OSError):
-                self._cgroup.thaw()  # v1 delivers no signal to a frozen process
+                self._cgroup.thaw()  # v1 delivers no signal to frozen processes
 
     def _group(self) -> Cgroup:
         assert self._cgroup is not None

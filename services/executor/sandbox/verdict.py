@@ -1,4 +1,4 @@
-"""Judges the end of a call in the contract's words. Pure."""
+"""Derives the error of a call from its end. Pure."""
 
 import signal
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ _LAST_SIGNAL = 64
 
 @dataclass(frozen=True, slots=True)
 class Exited:
-    """The runtime ended without an answer. `code` is None when it only hung up.
+    """The runtime ended without an answer. `code` is None when it only closed the connection.
 
-    `signal` is the number of the signal that killed it, 0 when it exited, None when that is not known.
+    `signal` is the number of the signal that killed it, 0 when it exited, None when unknown.
     """
 
     code: int | None
@@ -25,14 +25,14 @@ class Exited:
 
 @dataclass(frozen=True, slots=True)
 class TimedOut:
-    """The time was over. Everything was killed."""
+    """The call timed out and everything was killed."""
 
     limit_s: float
 
 
 @dataclass(frozen=True, slots=True)
 class Oversized:
-    """The answer was larger than a result may be."""
+    """The answer was larger than the limit of results."""
 
     size_bytes: int
     limit_bytes: int
@@ -40,7 +40,7 @@ class Oversized:
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """The sandbox did not keep to the protocol."""
+    """The sandbox broke the protocol."""
 
     why: str
 
@@ -50,7 +50,7 @@ Ending = Done | Exited | TimedOut | Oversized | Broken
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict for the caller. `spent`: the sandbox may not serve again."""
+    """The verdict on a call. `spent`: the sandbox must not serve again."""
 
     error: CallError | None
     exit_code: int | None
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def judge(ending: Ending, kind: Kind, usage: Usage, memory_mb: int) -> Verdict:
-    """Return the verdict on a call. A call ended by the OOM killer is OutOfMemory, in any appearance from inside."""
+    """Return the verdict on a call. A call with an OOM kill is OutOfMemory, independent of the runtime's report."""
     verdict = _judge(ending, kind)
     if usage.oom_killed and verdict.error is not None and not isinstance(ending, TimedOut):
         message = f"out of memory: the limit is {memory_mb} MB and the peak was {usage.peak_bytes >> 20} MB"
@@ -86,7 +86,7 @@ def _judge(ending: Ending, kind: Kind) -> Verdict:
 
 
 def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, memory_mb: int) -> CallError:
-    """Say why a function could not be loaded, where its runtime did not say so itself."""
+    """Return the error of a function that could not be loaded and that its runtime did not report."""
     error = _judge(ending, Kind.HANDLER).error
     assert error is not None
     if usage.oom_killed and not isinstance(ending, TimedOut):
@@ -95,7 +95,7 @@ def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, mem
 
 
 def exit_sentence(code: int | None, number: int | None = None) -> str:
-    """Say an exit status as a sentence. `number` is the signal's, 0 = none; unknown, it is guessed from the status."""
+    """Return a sentence for an exit status. `number` is the signal, 0 = none. If unknown, the status tells it."""
     if code is None:
         return "the function closed the runtime's connection"
     if number is None:

@@ -1,4 +1,4 @@
-"""Folders with a size: a small file system in a sparse file, so that a full /tmp is ENOSPC and not out of memory."""
+"""Makes folders of limited size: a file system in a sparse file, so that a full /tmp is ENOSPC, not out of memory."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ _OVERHEAD = 1.03  # block and inode bitmaps, group descriptors, directories
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """`size_mb` and `files` of room at `mounted`, in the file `image`."""
+    """A file system with room for `size_mb` and `files`, in the file `image`, mounted at `mounted`."""
 
     image: Path
     mounted: Path
@@ -20,21 +20,21 @@ class Volume:
 
 
 class VolumeError(Exception):
-    """The system refused to make or remove a volume."""
+    """The system refused to create or remove a volume."""
 
 
 def make(volume: Volume, uid: int) -> None:
-    """Make and mount it, owned by `uid`. Blocks for some 20 ms. VolumeError leaves nothing mounted."""
+    """Create and mount a volume owned by `uid`. Blocks for some 20 ms. VolumeError leaves nothing mounted."""
     size = int((volume.size_mb << 20) * _OVERHEAD) + volume.files * _INODE_BYTES
     with volume.image.open("xb") as file:
         file.truncate(size)
     _run(
         "mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-I", str(_INODE_BYTES), "-N", str(volume.files),
-        # No journal: it is thrown away after a crash. No room to grow either.
+        # No journal, because a volume is discarded after a crash, and no room to grow.
         "-O", "^has_journal,^resize_inode,^metadata_csum", "-E", f"lazy_itable_init=1,nodiscard,root_owner={uid}:{uid}",
         str(volume.image),
     )  # fmt: skip
-    # discard gives the space of deleted files back to the machine; noinit_itable leaves the sparse file sparse.
+    # discard returns the space of deleted files to the machine, noinit_itable leaves the file sparse.
     _run("mount", "-o", "loop,nosuid,nodev,noatime,discard,noinit_itable", str(volume.image), str(volume.mounted))
     try:
         (volume.mounted / "lost+found").rmdir()
@@ -44,7 +44,7 @@ def make(volume: Volume, uid: int) -> None:
 
 
 def unmount(point: Path) -> None:
-    """Unmount everything mounted at `point`. The loop device goes with it. VolumeError when it cannot be."""
+    """Unmount everything at `point`, with its loop device. VolumeError when the system refuses."""
     while point in mounted_below(point):
         try:
             _run("umount", str(point))
@@ -53,7 +53,7 @@ def unmount(point: Path) -> None:
 
 
 def mounted_below(folder: Path) -> list[Path]:
-    """Mount points at or below `folder`, deepest first."""
+    """Return the mount points at or below `folder`, deepest first."""
     top = os.path.realpath(folder)
     points = []
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
@@ -72,5 +72,5 @@ def _run(*command: str) -> None:
         raise VolumeError(f"{command[0]}: {done.stderr.strip() or done.returncode}")
 
 
-# mkfs and mount live in sbin, which a service's PATH may lack.
+# mkfs and mount are in sbin, which may not be on a service's PATH.
 _ENV = {"PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/bin:/bin", "LC_ALL": "C"}
