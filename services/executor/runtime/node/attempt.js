@@ -1,10 +1,10 @@
 'use strict';
-// Runs user code, one piece at a time, and hears every way it can end: it returned, it threw, something it left behind
-// threw, or nothing is left that could ever end it.
+// Runs user code and reports its end, in every form: a return value, an exception, an exception thrown later by code it
+// left behind, or nothing left that could end it.
 
 let current;
 
-/** Run `work`; `onEnd(error)` or `onEnd(undefined, value)` is called exactly once. */
+/** Run `work`. `onEnd(error)` or `onEnd(undefined, value)` is called exactly once. */
 function attempt(work, onEnd) {
   const mine = {
     end(error, value) {
@@ -29,7 +29,7 @@ function attempt(work, onEnd) {
   }
 }
 
-/** Take what nobody else catches for the end of what runs. `stuck()` is the error of what can never end. */
+/** Treat an uncaught exception as the end of the running code. `stuck()` is the error of code that can never end. */
 function watch(stuck) {
   const uncaught = (error) => {
     if (process.listenerCount('uncaughtException') > 1) return; // the function looks after itself

@@ -1,5 +1,5 @@
 'use strict';
-// Entry of a child that serves one call of a handler in mode fresh: the resident process is its executor.
+// Entry of a child that serves one call of a handler in mode fresh. The resident process plays its executor.
 
 const net = require('node:net');
 

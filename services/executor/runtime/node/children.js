@@ -1,6 +1,6 @@
 'use strict';
-// Calls in child processes of their own: a fresh handler, or a program. Node cannot fork a loaded process, so the next
-// child is started as soon as the last one is gone, and waits for its call with everything loaded.
+// Runs calls in child processes: a fresh handler, or a program. Node cannot fork a loaded process, so the next
+// child is started as soon as the last one has ended, and waits for its call with everything loaded.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -14,7 +14,7 @@ const SIGNALLED = 128;
 const SMALL_MB = 256; // as in the resident process
 const NOTHING = Buffer.alloc(0);
 
-/** One child. `events` hears `ready`, `failed(error)`, `taken`, `done(body)` and, always and last, `exited(code)`. */
+/** One child. It calls `ready`, `failed(error)`, `taken`, `done(body)` and, always last, `exited(code)` of `events`. */
 class Child {
   #process;
   #wire;

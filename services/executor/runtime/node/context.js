@@ -1,8 +1,8 @@
 'use strict';
 
-const NO_LIMIT_MS = 2 ** 31 - 1; // what a call without a deadline has left: more than anyone waits for
+const NO_LIMIT_MS = 2 ** 31 - 1; // remaining time of a call without a deadline
 
-/** What a handler learns about its call; the names are AWS Lambda's where it has one. */
+/** The context of a call for its handler, with AWS Lambda's names where it has them. */
 class Context {
   #deadlineMs;
 

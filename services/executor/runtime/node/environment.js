@@ -1,8 +1,8 @@
 'use strict';
-// The environment variables that change with every call, set without leaking.
+// Sets the environment variables of each call without leaking memory.
 //
-// Node sets variables with `setenv`, which keeps every value it was ever given: a busy sandbox would lose its memory
-// to old payloads. So these two live in JavaScript, in front of the real environment; children get them all the same.
+// Node uses `setenv`, which keeps every value it was ever given, so that old payloads would fill the memory of a busy
+// sandbox. These two variables are therefore kept in JavaScript, in front of the real environment. Children get them.
 
 const PAYLOAD_BYTES = 96 * 1024; // no string of more than 128 KiB can be passed to a child process
 
@@ -35,7 +35,7 @@ function prepare(variables) {
   process.env = new Proxy(process.env, overlay);
 }
 
-/** Set JOB_ID and PAYLOAD; a payload beyond 96 KiB leaves PAYLOAD empty and is in PAYLOAD_FILE only. */
+/** Set JOB_ID and PAYLOAD. A payload beyond 96 KiB is in PAYLOAD_FILE only, and PAYLOAD is empty. */
 function setCall(jobId, payload) {
   perCall.JOB_ID = jobId;
   perCall.PAYLOAD = asVariable(payload);

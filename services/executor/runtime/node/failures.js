@@ -1,5 +1,5 @@
 'use strict';
-// What went wrong in user code, as data its author can read: type, message, and a stack without our own frames.
+// Describes failures of user code for its author: type, message, and a stack without the runtime's frames.
 
 const { inspect } = require('node:util');
 
@@ -16,7 +16,7 @@ class FunctionFailed extends Error {
   }
 }
 
-/** The failure as it travels to the executor. `type` is the contract's for it. */
+/** The failure in the form sent to the executor. `type` is its type in the contract. */
 function describe(error, type) {
   if (error instanceof FunctionFailed) {
     return { type: error.type, message: error.message.slice(0, MESSAGE_CHARS), stack: '' };

@@ -1,5 +1,5 @@
 'use strict';
-// Finds what a handler's name means: a function to call, or a file to run as a program.
+// Finds the function that a handler's name means, or the file to run as a program.
 
 const fs = require('node:fs');
 const path = require('node:path');
@@ -14,7 +14,7 @@ const SUFFIXES = ['.js', '.mjs', '.cjs'];
 const SHOWN = 20;
 const CURE = 'name the file .mjs, or put {"type": "module"} into package.json';
 
-/** `{file, attribute, isProgram}` of a handler's name. A FunctionFailed says why it means nothing. */
+/** Return `{file, name, attribute, isProgram}` of a handler's name. FunctionFailed when it means nothing. */
 function find(handler, code) {
   const dot = handler.lastIndexOf('.');
   const [name, attribute] = [handler.slice(0, Math.max(dot, 0)), handler.slice(dot + 1)];
@@ -52,7 +52,7 @@ function checkSyntax(source, file) {
   });
 }
 
-/** The function behind a handler's name. Whatever user code throws while it is loaded comes through. */
+/** Return the function of a handler's name. Exceptions of user code during loading are passed on. */
 async function load({ file, name, attribute }, code) {
   const loaded = isModule(file, code) ? await import(pathToFileURL(file)) : required(file);
   const found = loaded?.[attribute] ?? loaded?.default?.[attribute];
@@ -77,7 +77,7 @@ function required(file) {
   }
 }
 
-/** Whether Node would take a file for an ES module: its suffix says so, or the nearest package.json. */
+/** Whether Node treats a file as an ES module, by its suffix or the nearest package.json. */
 function isModule(file, code) {
   if (!file.endsWith('.js')) return file.endsWith('.mjs');
   for (let folder = path.dirname(file); folder.startsWith(code); folder = path.dirname(folder)) {

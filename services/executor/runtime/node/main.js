@@ -1,5 +1,5 @@
 'use strict';
-// Entry of the resident process: dials out to the executor, says hello and serves.
+// Entry of the resident process: connects to the executor, sends hello and serves.
 
 const fs = require('node:fs');
 const net = require('node:net');
@@ -9,7 +9,7 @@ const { Resident } = require('./resident');
 const { Wire } = require('./wire');
 
 function dial(folder) {
-  // A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+  // A socket's path is limited to 107 bytes, which the folder's descriptor avoids.
   const descriptor = fs.openSync(folder, fs.constants.O_RDONLY | fs.constants.O_DIRECTORY);
   const socket = net.connect(`/proc/self/fd/${descriptor}/control.sock`);
   socket.once('connect', () => fs.closeSync(descriptor));

@@ -1,5 +1,5 @@
 'use strict';
-// Preloaded into a child that runs a program: node is up already and waits here for the call, then the program begins.
+// Preloaded into a child that runs a program: waits for the call with node already started, then lets the program run.
 
 const fs = require('node:fs');
 const { isMainThread } = require('node:worker_threads');

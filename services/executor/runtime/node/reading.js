@@ -1,8 +1,8 @@
 'use strict';
-// Tells by reading a module's source whether it exports `handler`, so that a program is never run just to find out.
+// Finds out whether a module exports `handler` by reading its source, so that a program is not run for that.
 //
-// Where reading cannot tell (`module.exports = something()`, `export * from`), the answer is yes: loading will tell,
-// and a mistake there is an error its author sees, while a handler taken for a program would silently do nothing.
+// In doubt (`module.exports = something()`, `export * from`) the answer is yes: the author of a program sees the error
+// of loading it, while a handler taken for a program would silently do nothing.
 
 // Comments, and whatever may hold text that looks like code. A `/` begins a regular expression where a value may stand.
 const NOT_CODE = new RegExp(

@@ -1,5 +1,5 @@
 'use strict';
-// The life of the process: specialise, then call after call until the executor hangs up.
+// Serves the executor: specialises once, then answers calls until the executor closes the connection.
 
 const v8 = require('node:v8');
 
@@ -22,7 +22,7 @@ class Resident {
   #handler;
   #onTaken;
 
-  /** `onTaken` is told that a call has arrived, before any of it runs. */
+  /** `onTaken` is called when a call has arrived, before it runs. */
   constructor(wire, onTaken = () => {}) {
     this.#wire = wire;
     this.#onTaken = onTaken;

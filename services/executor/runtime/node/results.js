@@ -1,5 +1,5 @@
 'use strict';
-// A handler's return value as JSON, or the reason why it is none.
+// Encodes a handler's return value as JSON, or gives the reason why that fails.
 
 const { FunctionFailed } = require('./failures');
 
@@ -7,7 +7,7 @@ const stringify = JSON.stringify; // the function may put something else in its 
 // JSON.stringify writes half of a surrogate pair as an escape; a backslash before it would make it text.
 const LONE_SURROGATE = /(?:^|[^\\])(?:\\\\)*\\ud[89a-f]/;
 
-/** `value` as a Buffer of JSON. A FunctionFailed of type ResultInvalid says what is wrong with it. */
+/** Return `value` as a Buffer of JSON. FunctionFailed of type ResultInvalid when it is not JSON or too large. */
 function encode(value, limit) {
   const text = asText(value === undefined ? null : value);
   const size = Buffer.byteLength(text);

@@ -1,6 +1,6 @@
 'use strict';
-// stdout and stderr that are written before `write` returns. Node's own keep what a pipe does not take at once, and
-// lose it when the process exits.
+// Replaces stdout and stderr by streams that write before `write` returns. Node's own buffer output when a pipe is
+// full, and lose it when the process exits.
 
 const fs = require('node:fs');
 const { Writable } = require('node:stream');
@@ -41,7 +41,7 @@ class Descriptor extends Writable {
   }
 }
 
-/** Put them in the place of process.stdout and process.stderr. */
+/** Replace process.stdout and process.stderr. */
 function install() {
   for (const [name, fd] of [['stdout', 1], ['stderr', 2]]) {
     const stream = new Descriptor(fd);

@@ -1,9 +1,9 @@
 'use strict';
-// Frames: 4 bytes of big-endian length, 1 byte of kind, then the body (the length counts both).
+// Sends and receives frames: 4 bytes of big-endian length, 1 byte of kind, then the body (the length counts both).
 
 const LENGTH_BYTES = 4;
 
-/** One end of a socket. `onFrame(kind, body)` gets what arrives, `onEnd()` is told once that the other end is gone. */
+/** One end of a socket. `onFrame(kind, body)` receives frames, `onEnd()` is called once when the other end is gone. */
 class Wire {
   #socket;
   #chunks = [];
@@ -33,7 +33,7 @@ class Wire {
     this.#socket.uncork();
   }
 
-  /** Send what is still to be sent, then hang up. */
+  /** Send everything pending, then close the connection. */
   end() {
     this.#socket.end();
   }
@@ -70,7 +70,7 @@ function uint32(value) {
   return buffer;
 }
 
-/** A body's JSON header and what follows it. */
+/** Split a body into its JSON header and the rest. */
 function split(body) {
   const end = LENGTH_BYTES + body.readUInt32BE(0);
   return [JSON.parse(body.toString('utf8', LENGTH_BYTES, end)), body.subarray(end)];

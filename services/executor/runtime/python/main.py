@@ -1,6 +1,6 @@
-"""The resident Python runtime: dials out to the executor, becomes one function's, serves its calls one after another.
+"""The resident Python runtime: connects to the executor, loads one function and serves its calls one by one.
 
-Standard library only, Python 3.9 or later. See docs/runtime-contract.md for what travels on the socket.
+Standard library only, Python 3.9 or later. See docs/runtime-contract.md for the frames on the socket.
 """
 
 import os
@@ -12,7 +12,7 @@ if _HERE not in sys.path:  # PYTHONSAFEPATH leaves it out
 
 from nanogrid_runtime import resident  # noqa: E402 - found through the path above
 
-# Neither our folder nor anything in it may shadow what the function imports.
+# Nothing in this folder may shadow a module that the function imports.
 sys.path.remove(_HERE)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Runs one call: a handler in this process, or a program in a child's."""
+"""Runs one call: a handler in this process, or a program in a child process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Loop:
     def __init__(self) -> None:
         self._loop = None
 
-    def finish(self, awaitable):  # noqa: ANN001, ANN201 - whatever the handler returned
+    def finish(self, awaitable):  # noqa: ANN001, ANN201 - any value of the handler
         """Return the awaited result."""
 
         async def wait():  # noqa: ANN202
@@ -54,7 +54,7 @@ def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple
 
 
 def _exit(ended: SystemExit) -> None:
-    """End as Python would, but without waiting for threads: those of a handler need not ever end."""
+    """Exit as Python would, but without waiting for threads, because those of a handler may never end."""
     code = ended.code
     if code is not None and not isinstance(code, int):
         print(code, file=sys.stderr)
@@ -65,7 +65,7 @@ def _exit(ended: SystemExit) -> None:
 
 
 def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 - a loading.Program
-    """Run the program as Python itself would; call it in a process of its own and exit with its return value."""
+    """Run the program as Python would. Call it in a separate process and exit with its return value."""
     set_call(header["job_id"], payload)
     stdin = os.open(os.environ["PAYLOAD_FILE"], os.O_RDONLY)
     os.dup2(stdin, 0)
@@ -73,7 +73,7 @@ def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 -
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the program
     main = _main_module(program.source)
     try:
-        exec(program.code, main.__dict__)  # noqa: S102 - running it is what we are for
+        exec(program.code, main.__dict__)  # noqa: S102 - running it is the purpose
     except SystemExit:
         raise
     except BaseException as error:
@@ -118,7 +118,7 @@ def _encoded(result: object) -> bytes:
 
 
 def _with_any_digits(convert, value):  # noqa: ANN001, ANN202 - json's functions
-    """Convert, and once more where Python's limit of 4,300 digits may have been in the way: JSON has no such limit."""
+    """Convert, and retry without Python's limit of 4,300 digits, which JSON does not have."""
     try:
         return convert(value)
     except ValueError:

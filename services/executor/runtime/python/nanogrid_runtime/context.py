@@ -6,7 +6,7 @@ import os
 import time
 
 _NO_LIMIT_MS = 2**31 - 1  # left to a call without a deadline
-# Libraries take an ARN apart by its colons, and look for a region and an account of twelve digits in it.
+# Libraries split an ARN at its colons, and expect a region and an account of twelve digits.
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
 
@@ -37,7 +37,7 @@ class Context:
         self._deadline_ms = header.get("deadline_ms")
 
     def get_remaining_time_in_millis(self) -> int:
-        """Milliseconds until the call is cut off."""
+        """Return the milliseconds until the call is cut off."""
         if self._deadline_ms is None:
             return _NO_LIMIT_MS
         return max(0, int(self._deadline_ms - time.time() * 1000))

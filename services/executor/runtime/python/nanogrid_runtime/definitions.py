@@ -1,8 +1,8 @@
-"""Reads a module's source for the names it may define. Nothing is run.
+"""Finds the names that a module may define, by reading its source without running it.
 
-In doubt a name is defined: taking a handler for a program would answer its caller with nothing, and the opposite
-mistake is an error that its author sees. Doubtful are bindings of names that are not spelt out: star imports, exec, and
-writing to the module or its dictionary by another way than assigning.
+In doubt a name counts as defined: a handler taken for a program would return nothing to its caller, while the author of
+a program taken for a handler sees an error. In doubt are names that are not written out: star imports, exec, and
+changes of the module or its dictionary other than by assignment.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _NAMED_BY = {
 
 _DICTIONARY_ATTRIBUTES = {"f_globals", "f_locals", "__globals__"}
 _READING_METHODS = {"copy", "get", "items", "keys", "values", "pop", "__contains__", "__getitem__"}
-# Functions that are handed a module or its dictionary and only read it.
+# Functions that only read a module or dictionary passed to them.
 _READERS = {
     "dict", "dir", "eval", "frozenset", "getattr", "getmembers", "hasattr", "id", "isinstance", "iter", "len", "list",
     "pprint", "print", "repr", "set", "sorted", "str", "timeit", "tuple", "type",

@@ -1,7 +1,7 @@
-"""The environment variables that change with every call, set without leaking.
+"""Sets the environment variables of each call without leaking memory.
 
-`setenv` keeps every value it was ever given: a busy sandbox would lose its memory to old payloads. `putenv` takes a
-buffer of ours instead, which the next call writes over.
+`setenv` keeps every value it was ever given, so that old payloads would fill the memory of a busy sandbox. `putenv`
+uses a buffer of the caller instead, which the next call overwrites.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _Variable:
             self._buffer = ctypes.create_string_buffer(len(self._name) + self._size + 2)
         self._buffer.value = self._name + b"=" + value
         _putenv(ctypes.addressof(self._buffer))
-        # What os.environ would do, less its own call of setenv.
+        # As os.environ does, without its call of setenv.
         os.environ._data[self._name] = value  # noqa: SLF001 - has been this dictionary since Python 3
 
 
@@ -40,6 +40,6 @@ _PAYLOAD = _Variable(b"PAYLOAD", PAYLOAD_BYTES)
 
 
 def set_call(job_id: str, payload: bytes) -> None:
-    """Set JOB_ID and PAYLOAD; a payload beyond 96 KiB leaves PAYLOAD empty and is in PAYLOAD_FILE only."""
+    """Set JOB_ID and PAYLOAD. A payload beyond 96 KiB is in PAYLOAD_FILE only, and PAYLOAD is empty."""
     _JOB_ID.set(job_id.encode())
     _PAYLOAD.set(payload)

@@ -1,4 +1,4 @@
-"""Failures of user code as data for its author: type, message, and a stack without our own frames."""
+"""Describes failures of user code for its author: type, message, and a stack without the runtime's frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORTLIB = os.path.join(os.path.dirname(os.__file__), "importlib")
 
 MESSAGE_CHARS = 8_192
-STACK_CHARS = 65_536  # a thousand frames; the executor refuses a header of more than 256 KiB
+STACK_CHARS = 65_536  # a thousand frames, within the 256 KiB that the executor accepts as a header
 
 
-class FunctionFailed(Exception):  # noqa: N818 - it is no error of ours
+class FunctionFailed(Exception):  # noqa: N818 - no error of the runtime
     """A failure with its type in the contract's vocabulary."""
 
     def __init__(self, kind: str, message: str) -> None:
@@ -21,7 +21,7 @@ class FunctionFailed(Exception):  # noqa: N818 - it is no error of ours
 
 
 def describe(error: BaseException, kind: str) -> dict:
-    """Return the failure as it travels to the executor. `kind` is the contract's type for it."""
+    """Return the failure in the form sent to the executor. `kind` is its type in the contract."""
     if isinstance(error, FunctionFailed):
         return {"type": error.kind, "message": _shown(str(error))[:MESSAGE_CHARS], "stack": ""}
     if isinstance(error, MemoryError):
@@ -37,7 +37,7 @@ def as_init_error(error: BaseException) -> dict:
 
 
 def _shown(text: str) -> str:
-    """Return the text as JSON can carry it: half a character (a lone surrogate) is spelt out."""
+    """Return the text with lone surrogates escaped, which JSON cannot carry."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 

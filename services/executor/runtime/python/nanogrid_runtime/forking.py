@@ -1,4 +1,4 @@
-"""Calls in child processes. The next child is forked ahead and waits for its call on the socket by itself."""
+"""Runs calls in child processes. The next child is forked ahead and waits for its call on the socket."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import warnings
 from nanogrid_runtime import calling, loading, streams, wire
 from nanogrid_runtime.failures import as_init_error
 
-# A child's words to its parent: the handler is loaded, the answer is being sent, it is sent, loading failed.
+# Messages of a child to its parent: the handler is loaded, the answer is being sent, it is sent, loading failed.
 _READY, _SENDING, _SENT, _FAILED = b"r", b"<", b">", b"x"
 
 
 def can_fork() -> bool:
-    """Return whether a fork would take along all that runs: there are no other threads and no child processes."""
+    """Return whether a fork would copy everything that runs: there are no other threads and no child processes."""
     with contextlib.suppress(ChildProcessError):
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         return False
@@ -36,7 +36,7 @@ def _threads() -> int:
 
 
 def kill_others(function: dict) -> None:
-    """Let nothing outlive a call or a process, where we are sure that all we can see is the sandbox's."""
+    """Kill all other processes, if only those of the sandbox are visible."""
     if function["own_pids"]:
         with contextlib.suppress(ProcessLookupError):
             os.kill(-1, 9)
@@ -46,7 +46,7 @@ def kill_others(function: dict) -> None:
 
 
 class Forked:
-    """The parent of all calls. `loaded` is a callable or Program; None = each child loads the handler itself."""
+    """The parent of all calls. `loaded` is a callable or Program. None = each child loads the handler itself."""
 
     def __init__(self, control: wire.Wire, function: dict, loaded=None) -> None:  # noqa: ANN001
         self._control = control
@@ -57,9 +57,9 @@ class Forked:
         os.set_blocking(self._told, False)
 
     def serve(self) -> None:
-        """Fork, wait, answer for a child that could not, again and again."""
+        """Serve calls for ever: fork a child, wait for its end, and answer for it if it did not."""
         gc.collect()
-        gc.freeze()  # a collection in a child would copy every page it looks at
+        gc.freeze()  # a collection in a child would copy every page it reads
         while True:
             child = os.fork()
             if child == 0:
@@ -99,7 +99,7 @@ class Forked:
         return call
 
     def _load(self) -> dict | None:
-        """Load the handler in this child, unheard: it was heard once. Return the failure if it cannot be."""
+        """Load the handler in this child, without its output, which was printed once. Return the failure, or None."""
         failure = None
         try:
             with streams.silenced():
@@ -128,9 +128,9 @@ class Forked:
         code = 128 + killer if killer else os.WEXITSTATUS(status)
         self._is_ready = self._is_ready or _READY in told
         if not self._is_ready and _FAILED not in told:
-            os._exit(code)  # while it was loaded, which PID 1 reports
+            os._exit(code)  # the child died while loading, which PID 1 reports
         if told.endswith(_SENT):
             return
         if told.endswith((_SENDING, _FAILED)):
-            raise EOFError  # half an answer is out, or the last one: only hanging up is understood now
+            raise EOFError  # after half an answer, or the last one, the connection must be closed
         self._control.send(wire.DONE, {"exit_code": code, "signal": killer}, b"")

@@ -1,4 +1,4 @@
-"""Finds the function that a handler names, or the module to run as a program."""
+"""Finds the function of a handler's name, or the module to run as a program."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the f
 
 
 def _composed(name: str) -> str:
-    """Return the name as it is typed, and as /code has it: copied from a folder on macOS, é may be in two parts."""
+    """Return the name composed (NFC), as files in /code are. Copied from a file name on macOS it is decomposed."""
     if name.isascii():
         return name
     return sources.import_standard("unicodedata").normalize("NFC", name)
@@ -85,14 +85,14 @@ def _callable(module, name: str, attributes: tuple):  # noqa: ANN001, ANN202 - a
 
 
 def _functions_of(module) -> list:  # noqa: ANN001
-    """List the names of a module's own functions and classes; where it has none, of those it imported."""
+    """Return the names of a module's own functions and classes, or if it has none, of the imported ones."""
     found = {name: value for name, value in vars(module).items() if callable(value) and not name.startswith("_")}
     own = [name for name, value in found.items() if getattr(value, "__module__", None) == module.__name__]
     return own or list(found)
 
 
 def _leave_main() -> None:
-    """Put an empty module in our own place: a spawned process runs the file that `__main__` names."""
+    """Replace the runtime as `__main__` by an empty module, because spawned processes run the file of `__main__`."""
     ours, main = sys.modules["__main__"], type(sys)("__main__")
     main.__dict__["__nanogrid_runtime__"] = ours  # a module without a reference loses its globals
     sys.modules["__main__"] = main

@@ -1,7 +1,7 @@
-"""The root logger as AWS Lambda sets it up: lines reach the output before the function has configured anything.
+"""Sets up the root logger as AWS Lambda does: lines are printed before the function has configured anything.
 
-Where the function does configure logging, it has its way: `basicConfig` replaces our handler, and a line that another
-handler prints on its way up is not printed again here.
+The function's own configuration takes precedence: `basicConfig` replaces the runtime's handler, and a line that another
+handler prints is not printed twice.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from importlib.machinery import PathFinder
 _FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
 _DATE = "%Y-%m-%dT%H:%M:%S"
 _LEVEL = "AWS_LAMBDA_LOG_LEVEL"  # as on Lambda: the root logger's level, WARNING when it is left out
-_PRINTING_HANDLERS = {"QueueHandler"}  # of logging.handlers, the others of which send elsewhere
+_PRINTING_HANDLERS = {"QueueHandler"}  # of logging.handlers, all others of which send elsewhere
 
 
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "logging", "__init__.py")
 
 
 class ImportHook:
-    """Sets logging up right after the function has imported it: most never do."""
+    """Sets up logging right after the function has imported it, which most never do."""
 
     def find_spec(self, name, path=None, target=None):  # noqa: ANN001, ANN201 - the import system's protocol
-        """Answer for the standard library's logging: the usual spec, with our set-up behind its loader."""
+        """Return the usual spec of the standard library's logging, with the set-up added to its loader."""
         if name != "logging":
             return None
         spec = PathFinder.find_spec(name, path, target)
@@ -43,15 +43,15 @@ class ImportHook:
 
 
 def install() -> None:
-    """Set logging up now, or as soon as it is imported."""
+    """Set up logging now, or as soon as it is imported."""
     if "logging" in sys.modules:
         set_up(sys.modules["logging"])
     else:
         sys.meta_path.insert(0, ImportHook())
 
 
-def set_up(logging) -> None:  # noqa: ANN001 - the module, which we do not import ourselves
-    """Give the root logger its handler."""
+def set_up(logging) -> None:  # noqa: ANN001 - the module, which is not imported here
+    """Add the runtime's handler to the root logger."""
     handler = _handler(logging)
     root = logging.getLogger()
     root.addHandler(handler)
@@ -62,7 +62,7 @@ def set_up(logging) -> None:  # noqa: ANN001 - the module, which we do not impor
 
     @functools.wraps(configure)
     def basic_config(**options):  # noqa: ANN003, ANN202
-        if root.handlers == [handler]:  # it would do nothing where a handler is
+        if root.handlers == [handler]:  # with a handler present it would do nothing
             root.removeHandler(handler)
         try:
             configure(**options)
@@ -75,7 +75,7 @@ def set_up(logging) -> None:  # noqa: ANN001 - the module, which we do not impor
 
 def _handler(logging):  # noqa: ANN001, ANN202 - a Handler
     class LambdaHandler(logging.StreamHandler):
-        """Prints to the stderr of the moment."""
+        """Prints to the current stderr."""
 
         @property
         def stream(self):  # noqa: ANN202
@@ -108,7 +108,7 @@ def _is_printed(record, ours, logging) -> bool:  # noqa: ANN001 - a LogRecord, o
 
 
 def _prints(handler, logging) -> bool:  # noqa: ANN001
-    """Return whether a handler's lines end in our output. An unknown class is taken to print."""
+    """Return whether a handler's lines end in the output. An unknown class counts as printing."""
     if isinstance(handler, logging.NullHandler):
         return False
     if isinstance(handler, logging.FileHandler):
@@ -122,11 +122,11 @@ def _prints(handler, logging) -> bool:  # noqa: ANN001
     return True
 
 
-def _is_output(stream) -> bool:  # noqa: ANN001 - whatever has a write
+def _is_output(stream) -> bool:  # noqa: ANN001 - any object with a write method
     if stream in (sys.stdout, sys.stderr):
         return True
     try:
         written = os.fstat(stream.fileno())
-    except Exception:  # no file: text in memory, or a wrapper around a stream of ours
+    except Exception:  # no file: text in memory, or a wrapper around stdout or stderr
         return not hasattr(stream, "getvalue")
     return any(os.path.samestat(written, os.fstat(number)) for number in (1, 2))

@@ -1,4 +1,4 @@
-"""The life of the process: hello, specialise, then call after call until the executor hangs up."""
+"""Serves the executor: loads one function, then answers calls until the executor closes the connection."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from nanogrid_runtime.forking import Forked, can_fork, kill_others
 
 
 def main(folder: str, arguments: list) -> None:
-    """Serve until the executor hangs up. `arguments` are those of a restart, if this is one."""
+    """Serve until the executor closes the connection. `arguments` are those of a restart, if this is one."""
     streams.set_up()
     try:
         if arguments:
@@ -21,7 +21,7 @@ def main(folder: str, arguments: list) -> None:
             control = wire.dial(folder)
             control.greet()
             _become(control, _function(control))
-    except (EOFError, ConnectionError):  # the executor hung up: when it was asked, or when it was answered
+    except (EOFError, ConnectionError):  # the executor closed the connection
         streams.flush()
         os._exit(0)
 
@@ -34,7 +34,7 @@ def _function(control: wire.Wire) -> dict:
 
 
 def _become(control: wire.Wire, function: dict, *, is_new: bool = False, loads_in_children: bool = False) -> None:
-    """Be one function's from now on."""
+    """Load the function and serve its calls."""
     try:
         if not is_new and restart.is_needed(function["env"]):
             restart.restart(control, function)

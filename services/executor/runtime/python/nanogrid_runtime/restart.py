@@ -1,4 +1,4 @@
-"""Starts the interpreter anew in the same process, where only a new one will do. The control socket stays open.
+"""Restarts the interpreter in the same process when only a new one will do, with the control socket kept open.
 
 Some variables are read when a process starts and never again (by the loader, malloc, Python itself), but a generic
 runtime learns its function's environment only later. And a process with threads cannot be forked for a fresh call.
@@ -19,7 +19,7 @@ _ENVIRON = dict(os.environ)  # before a function's code could change it
 # of it is loaded, from the process's first environment.
 _READ_AT_START = ("GLIBC_", "LC_", "LD_", "MALLOC_", "PYTHON")
 _READ_AT_START_NAMES = {"LANG", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GOTRACEBACK"}
-# Entries of the path would come before the standard library that the runtime needs itself: `loading` adds them.
+# Its entries would precede the standard library that the runtime needs: `loading` adds them.
 _ADDED_LATER = "PYTHONPATH"
 
 _LOADS_IN_CHILDREN = "children"
@@ -44,7 +44,7 @@ def restart(control: Wire, function: dict, *, loads_in_children: bool = False): 
     os.set_inheritable(control.fileno(), True)
     env = {**_ENVIRON, **function["env"]}
     env.pop(_ADDED_LATER, None)
-    # The module __main__ may be the function's by now, but the program stays where it was started from.
+    # Not the path of __main__, which may be the function's by now.
     main = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "main.py")
     how = _LOADS_IN_CHILDREN if loads_in_children else ""
     os.execve(sys.executable, [sys.executable, main, str(control.fileno()), str(carried), how], env)  # noqa: S606

@@ -1,4 +1,4 @@
-"""The function's source files: where a module's name leads, and how it is imported whatever its file is called."""
+"""Finds the source files of the function's modules, and imports them under any file name."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _LIBRARY = os.path.dirname(os.__file__)
 _STANDARD = [entry for entry in sys.path if entry == _LIBRARY or entry.startswith(_LIBRARY + "/lib-dynload")]
 _STANDARD += [entry for entry in sys.path if entry.endswith(".zip")]
 
-# `multiprocessing` runs the file of the main module again in a process that it spawns, under this name. Classes and
-# functions of it can so be sent there and back, though no import could find them.
+# `multiprocessing` runs the main module's file under this name in a spawned process. So its classes and functions can
+# be pickled, although no import finds them.
 _MAIN = "__mp_main__"
-_MOST_DOTS = 6  # that may be part of a file's name; further ones are taken for folders
+_MOST_DOTS = 6  # that may be part of a file's name. Further ones separate folders
 
 _IN_USE = frozenset(sys.modules)  # before any of the function's
 
@@ -34,18 +34,18 @@ class Source:
 
     @property
     def folder(self) -> str:
-        """Where it lies, and its neighbours."""
+        """Return its folder."""
         return os.path.dirname(self.path)
 
     @property
     def package(self) -> str:
-        """The package of its relative imports, empty where there is none."""
+        """Return the package of its relative imports, "" without one."""
         parents = self._parts if self._is_package else self._parts[:-1]
         return "" if any("." in part for part in parents) or is_taken(self.name) else ".".join(parents)
 
     @property
     def spec(self):  # noqa: ANN201 - ModuleSpec | None
-        """Its name for `python -m`, which is how a spawned process finds it; None where its path will do."""
+        """Return its spec for `python -m`, by which a spawned process finds it, or None when its path suffices."""
         return ModuleSpec(self.name, None, origin=self.path) if self.package and not self._has_dots else None
 
     def read(self) -> bytes:
@@ -54,7 +54,7 @@ class Source:
             return file.read()
 
     def load(self):  # noqa: ANN201 - a module
-        """Import it, by its name where that means this file to everybody."""
+        """Import it, by its name unless another module has that name."""
         if self._has_dots:
             return self._run()
         if is_taken(self.name):
@@ -64,7 +64,7 @@ class Source:
         return importlib.import_module(self.name)
 
     def _borrow_name(self) -> None:
-        """Be found as a part of the library's module of the same name, which stays itself."""
+        """Add its folder to the path of the library's module of the same name, which stays unchanged."""
         library = importlib.import_module(self._parts[0])
         library.__path__ = [*getattr(library, "__path__", ()), os.path.join(self._code, self._parts[0])]
 
@@ -81,7 +81,7 @@ class Source:
 
 
 def find(module: str, code: str):  # noqa: ANN201 - a Source or None
-    """Find the source file that a handler's module names. Dots stand for slashes, or for themselves."""
+    """Return the source file of a handler's module, or None. Dots stand for slashes, or for themselves."""
     for parts in _readings(module):
         stem = os.path.join(code, *parts)
         for path in (os.path.join(stem, "__init__.py"), stem + ".py"):
@@ -91,7 +91,7 @@ def find(module: str, code: str):  # noqa: ANN201 - a Source or None
 
 
 def _readings(module: str):  # noqa: ANN202 - an iterator of lists of parts
-    """Every way to read a module's name as a path, the one with the most folders first."""
+    """Yield every reading of a module's name as a path, the one with the most folders first."""
     pieces = module.replace("/", "\0/").replace(".", "\0.").split("\0")
     dots = [number for number, piece in enumerate(pieces) if piece.startswith(".")]
     for kept in itertools.product((False, True), repeat=min(len(dots), _MOST_DOTS)):
@@ -106,7 +106,7 @@ def _readings(module: str):  # noqa: ANN202 - an iterator of lists of parts
 
 
 def is_taken(name: str) -> bool:
-    """Return whether a module's first part is the standard library's, or ours: importing it would not find its file."""
+    """Return whether a module's first part is the name of a module of the standard library or the runtime."""
     first = name.replace("/", ".").partition(".")[0]
     if first in _IN_USE or BuiltinImporter.find_spec(first) or FrozenImporter.find_spec(first):
         return True
@@ -124,7 +124,7 @@ def make_way(source: Source) -> None:
 
 
 def import_standard(name: str):  # noqa: ANN201 - a module
-    """Import a module of the standard library, whatever of that name the function has."""
+    """Import a module of the standard library, even if the function has one of that name."""
     path = list(sys.path)
     sys.path[:] = _STANDARD
     try:

@@ -1,4 +1,4 @@
-"""Output of Python and of C code in the same process, flushed so that each call has its own."""
+"""Flushes the output of Python and of C code in the same process, so that each call has its own."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ _C_STREAMS = [ctypes.c_void_p.in_dll(_libc, name) for name in ("stdout", "stderr
 
 
 def set_up() -> None:
-    """Make Python's streams speak UTF-8 whatever the locale, line by line. PYTHONIOENCODING is the user's own word."""
+    """Set Python's streams to UTF-8 and line buffering in any locale, unless PYTHONIOENCODING is set."""
     chosen = {} if "PYTHONIOENCODING" in os.environ else {"encoding": "utf-8", "errors": "backslashreplace"}
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, **chosen)
-    # Fortran prints through buffers of its own, which cannot be flushed from here.
+    # Fortran has separate buffers, which cannot be flushed from here.
     os.environ.setdefault("GFORTRAN_UNBUFFERED_PRECONNECTED", "y")
 
 
 def flush() -> None:
-    """Push everything printed so far out of this process, through whatever stands in for the streams now."""
+    """Flush everything printed so far, also through streams that the function has replaced."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
-        with contextlib.suppress(Exception):  # closed or replaced by the function: then there is nothing to flush
+        with contextlib.suppress(Exception):  # closed or replaced by the function, with nothing to flush
             stream.flush()
-    if len(sys._current_frames()) == 1:  # noqa: SLF001 - the one way to count threads that the function cannot spoil
+    if len(sys._current_frames()) == 1:  # noqa: SLF001 - the only count of threads that the function cannot change
         _libc.fflush(None)
         return
-    # Flushing all of C's files waits for each one's lock, which a thread that reads from it may hold for ever.
+    # Flushing all C files waits for the lock of each, which a reading thread may hold for ever.
     for stream in _C_STREAMS:
         _libc.fflush(stream)
 
 
 @contextlib.contextmanager
 def silenced():  # noqa: ANN201 - an iterator, not worth an import here
-    """Drop the output of Python, of C and of child processes meanwhile."""
+    """Drop the output of Python, C code and child processes inside the block."""
     flush()
     kept = [(number, os.dup(number)) for number in (1, 2)]
     nowhere = os.open(os.devnull, os.O_WRONLY)

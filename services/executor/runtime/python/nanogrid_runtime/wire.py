@@ -1,4 +1,7 @@
-"""Frames on the control socket: 4 bytes of big-endian length, 1 byte of kind, then the body (length counts both)."""
+"""Sends and receives frames on the control socket: 4 bytes of big-endian length, 1 byte of kind, then the body.
+
+The length counts kind and body.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ HELLO, READY, FAILED, DONE = b"H", b"R", b"X", b"D"
 
 
 class Wire:
-    """The runtime's end of the socket. Closed by the executor means that there is nothing left to do."""
+    """The runtime's end of the control socket."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -25,11 +28,11 @@ class Wire:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Let go of this process's copy."""
+        """Close this process's copy of the socket."""
         self._socket.close()
 
     def greet(self) -> None:
-        """Say which runtime this is."""
+        """Send the hello with the runtime's name and version."""
         version = "{}.{}.{}".format(*sys.version_info[:3])
         self.send(HELLO, {"runtime": "python", "version": version, "pid": os.getpid()})
 
@@ -61,7 +64,7 @@ class Wire:
 def dial(folder: str) -> Wire:
     """Connect to the executor, which listens in `folder`."""
     connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    # A socket's path may have 107 bytes; through a descriptor of its folder any folder will do.
+    # A socket's path is limited to 107 bytes, which the folder's descriptor avoids.
     descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
         connected.connect(f"/proc/self/fd/{descriptor}/control.sock")
@@ -71,7 +74,7 @@ def dial(folder: str) -> Wire:
 
 
 def next_call(wire: Wire) -> tuple[dict, bytes]:
-    """Wait for the next call. Return its header and its event as JSON. EOFError when there is none to come."""
+    """Wait for the next call and return its header and its event as JSON. EOFError after the last one."""
     kind, body = wire.receive()
     if kind != CALL:
         raise EOFError
