@@ -52,7 +52,7 @@ log = logger()
 
 _MIB = 1024 * 1024
 _STOPPED = "the grid was stopped while the job ran"
-_CLOSE_S = 5.0  # how long the user who stops the grid waits for results to be kept: the record is in Redis by then
+_CLOSE_S = 5.0  # for durable results when the user stops the grid, because the records are in Redis by then
 _ANSWER_S = 5.0  # deadline of calls to the registry
 
 

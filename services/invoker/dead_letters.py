@@ -77,7 +77,7 @@ class DeadLetters:
     async def _revive(self, letter: DeadLetter) -> None:
         job = job_in(letter)
         if job is None:
-            return  # a malformed message has no job; it is only queued again
+            return  # a malformed message has no job and is only queued again
         try:
             known = await self._jobs.get(job.job_id)
         except NotFoundError:

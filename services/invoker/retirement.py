@@ -10,7 +10,7 @@ from services.invoker.functions import Functions, ReadFunction
 log = logger()
 
 _BATCH = 100  # jobs cancelled together
-_MOST = 1_000  # jobs cancelled before a deletion is answered; the sweeper goes on with the rest
+_MOST = 1_000  # jobs cancelled before a deletion is answered. The sweeper cancels the rest
 _REASON = "its function was deleted"
 
 DeleteFunction = Callable[[str], Awaitable[object]]

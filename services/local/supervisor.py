@@ -115,7 +115,7 @@ class Supervised:
 async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterator[list[Supervised]]:
     """Start the stages in order, keep their children running, and stop the stages in reverse order at the end.
 
-    Yields the children; they may be stopped before.
+    Yields the children, which may be stopped before the end.
     """
     logs.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     everything: list[Supervised] = []

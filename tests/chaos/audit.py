@@ -177,7 +177,7 @@ def _one_job_a_ticket(verdict: Verdict, evidence: Evidence) -> None:
 
 
 def _waiters(verdict: Verdict, evidence: Evidence) -> None:
-    """Check that every sync call whose path was not cut got its result, not a "later"."""
+    """Check that every sync call got its result, not a "later", unless its path was cut."""
     for one in evidence.tries:
         if not one.sync or one.outcome == REFUSED:
             continue

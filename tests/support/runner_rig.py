@@ -110,7 +110,7 @@ class Rig:
         return job.job_id
 
     def a_message(self, job: Job) -> Message:
-        """What the invoker would queue for a job of the rig's function."""
+        """Return the message that the invoker would queue for a job of the rig's function."""
         function = Function(function_id="f", owner=job.owner, runtime="python3.11", handler="main.handler", s3_key="k")
         return Message(job, function, b"{}")
 

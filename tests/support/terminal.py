@@ -1,4 +1,4 @@
-"""The `nanogrid` command as a user types it in a terminal: a process of its own."""
+"""Runs the `nanogrid` command as a user does in a terminal, in a separate process."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import httpx
 
 from nanogrid.local.grid import LocalGrid, read_grid
 
-WATCHDOG_S = 100  # far above what any command takes; a test that reaches it fails
+WATCHDOG_S = 100  # far above the time of any command
 
 
 class Terminal:
@@ -37,7 +37,7 @@ class Terminal:
         )
 
     def up(self, **env: str) -> httpx.Client:
-        """Start the grid; answers a client of it."""
+        """Start the grid and return a client of it."""
         done = self.nanogrid("up", **env)
         assert done.returncode == 0, done.stderr
         return httpx.Client(base_url=self.grid.url, timeout=WATCHDOG_S)
@@ -49,7 +49,7 @@ class Terminal:
         return found
 
     def processes(self) -> list[str]:
-        """The command lines of all processes that were given this data folder: the grid's, and what it left behind."""
+        """Return the command lines of all processes with this data folder, the grid's and leftovers."""
         mine = f"NANOGRID_DATA_DIR={self.data}".encode()
         found = []
         for path in Path("/proc").iterdir():
@@ -63,7 +63,7 @@ class Terminal:
 
 @contextmanager
 def terminal(folder: Path, **env: str) -> Iterator[Terminal]:
-    """Open a terminal whose grid, if one is up, is stopped in the end."""
+    """Open a terminal, and stop its grid, if any, at the end."""
     opened = Terminal(folder, NANOGRID_GATEWAY_LISTEN="127.0.0.1:0", NANOGRID_EXECUTOR_SANDBOX_URL="process:", **env)
     try:
         yield opened

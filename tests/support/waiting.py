@@ -15,7 +15,7 @@ async def until(condition: Callable[[], object], within_s: float = 20.0) -> None
 
 
 def wait_until(condition: Callable[[], object], within_s: float = 60.0) -> None:
-    """Return as soon as the condition holds; the same for tests of other processes, which do nothing meanwhile."""
+    """Do the same as `until`, blocking, for tests of other processes."""
     deadline = time.monotonic() + within_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -33,7 +33,7 @@ log = logger()
 _AT_ONCE = 2  # builds at a time, each with processors of its own
 _FAILED_S = 600.0  # a failure is remembered this long: the same code fails again, unless the machine lacked resources
 _FAILURES = 100  # failures remembered, of at most 64 KiB each
-_KNOWN = 10_000  # builds whose digest is remembered
+_KNOWN = 10_000  # digests remembered
 _CHUNK = 1024 * 1024
 _PROGRAM = "program"
 

@@ -1,4 +1,4 @@
-"""Ends jobs that run here before they are done: their function was deleted, or the grid is stopped by its user."""
+"""Cancels running jobs, when their function is deleted or the user stops the grid."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from nanogrid.logs import logger
 
 log = logger()
 
-_LOOK_S = 1.0  # one question to the job store for all jobs that run here
+_LOOK_S = 1.0  # between calls to the job store, one for all running jobs
 
 
 class JobCancelledError(Exception):
-    """The job is to be ended now; the message is a sentence for its owner."""
+    """The job was cancelled. The message is a sentence for its owner."""
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class _Running:
 
 
 class RunningJobs:
-    """The jobs that run here and may be cancelled. For one event loop."""
+    """The running jobs that may be cancelled. For one event loop."""
 
     def __init__(self, jobs: Cancellations) -> None:
         self._jobs = jobs
@@ -33,7 +33,7 @@ class RunningJobs:
 
     @contextmanager
     def cancellable(self, job_id: str) -> Iterator[None]:
-        """Let the job of the current task be cancelled inside the block, which it then leaves by JobCancelledError."""
+        """Allow the current task's job to be cancelled inside the block, which JobCancelledError then ends."""
         task = asyncio.current_task()
         assert task is not None
         running = self._running[job_id] = _Running(task)
@@ -48,7 +48,7 @@ class RunningJobs:
             del self._running[job_id]
 
     def cancel(self, job_id: str, reason: str) -> None:
-        """Cancel a job that runs here; nothing where it does not, or is being ended already."""
+        """Cancel a running job. Do nothing when it does not run here, or is being cancelled already."""
         running = self._running.get(job_id)
         if running is not None and not running.reason:
             log.info("cancelling a job", job_id=job_id, reason=reason)
@@ -61,7 +61,7 @@ class RunningJobs:
             self.cancel(job_id, reason)
 
     async def watch(self) -> None:
-        """Look for ever for jobs that are to be cancelled. An outage only postpones."""
+        """Cancel jobs as the job store says, for ever. An outage postpones a round."""
         while True:
             await asyncio.sleep(_LOOK_S)
             if not self._running:

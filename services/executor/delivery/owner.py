@@ -161,7 +161,7 @@ class JobOwner:
         await self._queue.set_aside(delivery, delay_s)
 
     async def _attempt_or_cancel(self, message: Message, cancelled: str) -> CallError | None:
-        """Run the job, unless it is, or gets, cancelled: that is an end like any other."""
+        """Run the job, unless it is or gets cancelled, which ends it like any other outcome."""
         if cancelled:
             set_cancelled(message.job, cancelled)
             return None

@@ -13,7 +13,7 @@ from services.executor.pool.choices import async_room
 
 log = logger()
 
-_END_S = 5.0  # how long jobs that are cancelled may take to be recorded so
+_END_S = 5.0  # for cancelled jobs to be recorded
 _OUTAGE_S = 0.5  # between tries while a backend is down
 _CALLS_COME_S = 0.05  # after a sync call this recent another one is expected
 _FULL_S = 0.01  # while only sync jobs may be begun: between checks for room for async ones

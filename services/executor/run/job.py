@@ -83,7 +83,7 @@ class JobRunner:
                 outcome = await self._call(message, slot, capture)
                 outcome = await self._with_outputs(message.job, slot, outcome)
             except asyncio.CancelledError:
-                note_output(job, capture)  # where the job is cancelled, its record says what it had printed
+                note_output(job, capture)  # so that a cancelled job's record has its output
                 raise
             finally:
                 await self._pool.give_back(slot)

@@ -21,7 +21,7 @@ def report(job: Job, outcome: CallResult, capture: Capture, kind: Kind) -> None:
 
 
 def note_output(job: Job, capture: Capture) -> None:
-    """Write what the call has printed so far."""
+    """Write the output so far into the job."""
     job.stdout, job.stderr = capture.text(OutputStream.STDOUT), capture.text(OutputStream.STDERR)
 
 

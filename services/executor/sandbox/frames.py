@@ -18,7 +18,7 @@ LENGTH = struct.Struct(">I")
 HEADER_BYTES = 256 * 1024  # a message, a stack, and room for their JSON escapes
 _TEXT_CHARS = 128 * 1024  # kept of a message or a stack
 _EXIT_CODES = range(256)
-_SIGNALS = range(65)  # Linux has 64; 0 = none
+_SIGNALS = range(65)  # Linux has 64, 0 = none
 _BLANKS = b" \t\r\n"  # allowed around a JSON value
 
 # Error types that a runtime may report. The executor finds all other errors itself.

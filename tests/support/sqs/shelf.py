@@ -26,7 +26,7 @@ class Message:
     body: str
     attributes: dict[str, Any]
     sent_s: float  # since 1970
-    state: str = ""  # waiting, held, delayed; "" once gone
+    state: str = ""  # waiting, held, delayed, or "" once gone
     turn: int = 0
     receives: int = 0
     first_s: float = 0.0  # since 1970

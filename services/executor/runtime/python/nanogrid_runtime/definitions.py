@@ -7,7 +7,7 @@ changes of the module or its dictionary other than by assignment.
 
 from __future__ import annotations
 
-_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST; the module `ast` itself is not needed
+_ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without importing the module `ast`
 
 _SCOPES = {"FunctionDef", "AsyncFunctionDef", "ClassDef", "Lambda"}  # their bodies bind names of their own
 _NAMED_BY = {

@@ -45,7 +45,7 @@ def stack_of(error: BaseException) -> str:
     """Return the traceback as Python prints it, starting at the function's own first frame."""
     try:
         lines = traceback.format_exception(type(error), error, users_part(error))
-    except Exception:  # an exception whose own attributes raise
+    except Exception:  # an exception with attributes that raise
         return ""
     text = _shown("".join(lines))
     if len(text) > STACK_CHARS:

@@ -15,7 +15,7 @@ from importlib.machinery import PathFinder
 _FORMAT = "[%(levelname)s]\t%(asctime)s.%(msecs)03dZ\t%(aws_request_id)s\t%(message)s"
 _DATE = "%Y-%m-%dT%H:%M:%S"
 _LEVEL = "AWS_LAMBDA_LOG_LEVEL"  # as on Lambda: the root logger's level, WARNING when it is left out
-_PRINTING_HANDLERS = {"QueueHandler"}  # of logging.handlers, all others of which send elsewhere
+_PRINTING_HANDLERS = {"QueueHandler"}  # of logging.handlers. The rest send lines elsewhere
 
 
 _STANDARD = os.path.join(os.path.dirname(os.__file__), "logging", "__init__.py")
