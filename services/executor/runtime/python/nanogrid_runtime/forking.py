@@ -103,7 +103,7 @@ class Forked:
         failure = None
         try:
             with streams.silenced():
-                self._loaded = loading.load(self._function["handler"], self._function["code"])
+                self._loaded = loading.load(self._function)
         except BaseException as error:
             failure = as_init_error(error)
         if not self._is_ready and failure is not None:

@@ -23,8 +23,9 @@ class Program:
         self.code = compile(text, source.path, "exec", dont_inherit=True)
 
 
-def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the function's author made callable
-    """Return the callable behind `handler`, or its Program. Exceptions of user code, while imported, come through."""
+def load(function: dict):  # noqa: ANN201 - a Program or whatever the function's author made callable
+    """Return the callable behind the handler, or its Program. Exceptions of user code, while imported, come through."""
+    handler, code = function["handler"], function["code"]
     module, _, attribute = _composed(handler).rpartition(".")
     if not module or not attribute:
         raise FunctionFailed("InitError", f"handler: {handler!r} is not of the form module.function")
@@ -32,8 +33,8 @@ def load(handler: str, code: str):  # noqa: ANN201 - a Program or whatever the f
     source = sources.find(module, code)
     if source is None and sources.is_taken(module):
         raise _missing(module, code)
+    sources.extend_path(code, function["env"].get("PYTHONPATH", ""), library_first=sources.is_taken(module))
     if source is not None:
-        sources.make_way(source)
         text = source.read()
         if attribute == _DEFAULT and not may_define(text, source.path, source.name, attributes):
             return Program(source, text)
@@ -99,7 +100,7 @@ def _leave_main() -> None:
 
 
 def prepare(code: str, env: dict) -> None:
-    """Make the process the function's: its environment, its folder, its import path."""
+    """Make the process the function's: its environment and its folder."""
     os.environ.update(env)
     if "TZ" in env:
         import time  # noqa: PLC0415 - rarely needed
@@ -107,4 +108,3 @@ def prepare(code: str, env: dict) -> None:
         time.tzset()
     os.chdir(code)
     sys.argv = [code]
-    sources.extend_path(code, env.get("PYTHONPATH", ""))

@@ -39,7 +39,7 @@ def _become(control: wire.Wire, function: dict, *, is_new: bool = False, loads_i
         if not is_new and restart.is_needed(function["env"]):
             restart.restart(control, function)
         loading.prepare(function["code"], function["env"])
-        loaded = None if loads_in_children else loading.load(function["handler"], function["code"])
+        loaded = None if loads_in_children else loading.load(function)
     except BaseException as error:
         failure = as_init_error(error)
         streams.flush()

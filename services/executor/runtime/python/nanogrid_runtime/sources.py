@@ -114,15 +114,6 @@ def is_taken(name: str) -> bool:
     return spec is not None and spec.loader is not None
 
 
-def make_way(source: Source) -> None:
-    """Let a handler that is called like a module of the standard library leave that to everybody else.
-
-    The code's folder usually comes first on the path, as for any script; here, the library does.
-    """
-    if is_taken(source.name):
-        sys.path[:] = [*_STANDARD, *(entry for entry in sys.path if entry not in _STANDARD)]
-
-
 def import_standard(name: str):  # noqa: ANN201 - a module
     """Import a module of the standard library, even if the function has one of that name."""
     path = list(sys.path)
@@ -133,11 +124,15 @@ def import_standard(name: str):  # noqa: ANN201 - a module
         sys.path[:] = path
 
 
-def extend_path(code: str, python_path: str) -> None:
-    """Put the code's folder first on the path, then PYTHONPATH, and run the `sitecustomize` of that."""
+def extend_path(code: str, python_path: str, *, library_first: bool) -> None:
+    """Put the code's folder first on the path, then PYTHONPATH, and run the `sitecustomize` of that.
+
+    A handler that is called like a module of the standard library leaves the name to everybody else: the library is
+    first then. Nothing of the function's may be found by our own imports, so this comes after them.
+    """
     given = [entry for entry in python_path.split(os.pathsep) if entry]
-    sys.path[:0] = [code, *given]
-    importlib.invalidate_caches()
+    others = [entry for entry in sys.path if entry not in _STANDARD]
+    sys.path[:] = [*_STANDARD, code, *given, *others] if library_first else [code, *given, *sys.path]
     if given and PathFinder.find_spec("sitecustomize", given) is not None:
         sys.modules.pop("sitecustomize", None)
         site.execsitecustomize()
