@@ -9,14 +9,17 @@ import sys
 
 _libc = ctypes.CDLL(None)
 _libc.fflush.argtypes = [ctypes.c_void_p]
+_libc.setvbuf.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
 _C_STREAMS = [ctypes.c_void_p.in_dll(_libc, name) for name in ("stdout", "stderr")]
+_BY_LINE = 1  # _IOLBF
 
 
 def set_up() -> None:
-    """Set Python's streams to UTF-8 and line buffering in any locale, unless PYTHONIOENCODING is set."""
+    """Set Python's streams to UTF-8 in any locale, unless PYTHONIOENCODING is set, and all to line buffering, C's too."""
     chosen = {} if "PYTHONIOENCODING" in os.environ else {"encoding": "utf-8", "errors": "backslashreplace"}
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, **chosen)
+    _libc.setvbuf(_C_STREAMS[0], None, _BY_LINE, 0)
     # Fortran has separate buffers, which cannot be flushed from here.
     os.environ.setdefault("GFORTRAN_UNBUFFERED_PRECONNECTED", "y")
 
