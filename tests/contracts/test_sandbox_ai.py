@@ -74,6 +74,20 @@ def handler(event, context):
     assert (await loaded.call("안녕")).value == answer_to("안녕")
 
 
+async def test_the_node_is_where_its_clients_look_for_it_by_default(docker_asking: Bench) -> None:
+    code = """
+import json, urllib.request
+def handler(event, context):
+    body = json.dumps({"model": "llama3:8b", "prompt": "hi", "stream": False}).encode()
+    with urllib.request.urlopen(f"http://{event}:11434/api/generate", body) as answer:
+        return json.load(answer)["response"]
+"""
+    loaded = await docker_asking.load(code)
+
+    for host in ("localhost", "127.0.0.1"):
+        assert (await loaded.call(host)).value == answer_to("hi")
+
+
 async def test_words_arrive_while_the_node_is_still_talking(docker_asking: Bench, ollama: OllamaServer) -> None:
     ollama.hold = threading.Event()
     loaded = await docker_asking.load(ASK)

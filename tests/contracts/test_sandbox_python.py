@@ -235,3 +235,33 @@ async def test_a_program_holds_nothing_of_the_runtimes(python_bench: Bench) -> N
     called = await (await python_bench.load(code)).call()
 
     assert called.printed.out == "[0, 1, 2] ['/code/main.py']\n"
+
+
+@pytest.mark.parametrize("text", ["'가' * 100_000", "'\\0' * 100_000", "'😀' * 100_000", "'\\udc80' * 100_000"])
+async def test_an_error_of_any_length_and_script_stays_the_functions_own(python_bench: Bench, text: str) -> None:
+    loaded = await python_bench.load(f"def handler(event, context): raise ValueError({text})\n")
+
+    called = await loaded.call()
+
+    assert called.error.type == "HandlerError"
+    assert called.error.message.startswith("ValueError: ")
+    assert called.error.stack.startswith("Traceback (most recent call last):\n")
+    assert called.result.reusable
+
+
+async def test_what_a_function_does_to_the_module_json_is_its_own_affair(python_bench: Bench) -> None:
+    code = "import json\njson.dumps = json.loads = None\ndef handler(event, context): return [1 / event]\n"
+    loaded = await python_bench.load(code)
+
+    assert (await loaded.call(1)).value == [1]
+    assert (await loaded.call(0)).error.message == "ZeroDivisionError: division by zero"
+
+
+@pytest.mark.parametrize("reaper", ["signal.SIG_IGN", "lambda *_: os.waitpid(-1, os.WNOHANG)"])
+async def test_a_fresh_module_that_reaps_children_loses_none_of_its_calls(python_bench: Bench, reaper: str) -> None:
+    code = f"import os, signal\nown = {reaper}\nsignal.signal(signal.SIGCHLD, own)\n"
+    loaded = await python_bench.load(
+        code + "def handler(event, context): return signal.getsignal(signal.SIGCHLD) == own\n", fresh=True
+    )
+
+    assert [(await loaded.call()).value for _ in range(3)] == [True] * 3

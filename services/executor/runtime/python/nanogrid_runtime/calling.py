@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import atexit
 import builtins
-import json
 import os
 import sys
+from json import dumps, loads  # by themselves: a function may put others into the module
 
 from nanogrid_runtime.context import Context
 from nanogrid_runtime.environment import set_call
@@ -41,7 +41,7 @@ def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple
     """Return the answer's header and the result as JSON. A handler that exits ends the process."""
     try:
         set_call(header["job_id"], payload)
-        result = handler(_with_any_digits(json.loads, payload), Context(header, function))
+        result = handler(_with_any_digits(loads, payload), Context(header, function))
         if hasattr(result, "__await__"):
             result = _LOOP.finish(result)
         answer = {}, _as_json(result, function["result_bytes"])
@@ -114,7 +114,7 @@ def _as_json(result: object, limit: int) -> bytes:
 
 
 def _encoded(result: object) -> bytes:
-    return json.dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return dumps(result, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _with_any_digits(convert, value):  # noqa: ANN001, ANN202 - json's functions

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import traceback  # before /code is on the path: a function may have a traceback.py of its own
+from json import dumps  # by itself: a function may put another into the module
 
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORTLIB = os.path.join(os.path.dirname(os.__file__), "importlib")
 
 MESSAGE_CHARS = 8_192
-STACK_CHARS = 65_536  # a thousand frames, within the 256 KiB that the executor accepts as a header
+STACK_CHARS = 65_536  # a thousand frames
+# Of the 256 KiB that the executor accepts as a header. JSON needs up to 12 bytes for a character, so a message 96 KiB.
+_STACK_BYTES = 128 * 1024
 
 
 class FunctionFailed(Exception):  # noqa: N818 - no error of the runtime
@@ -48,9 +51,17 @@ def stack_of(error: BaseException) -> str:
     except Exception:  # an exception with attributes that raise
         return ""
     text = _shown("".join(lines))
+    half = STACK_CHARS // 2
     if len(text) > STACK_CHARS:
-        text = text[: STACK_CHARS // 2] + "\n  […]\n" + text[-STACK_CHARS // 2 :]
+        text = _middle_cut(text, half)
+    while len(dumps(text)) > _STACK_BYTES:
+        half //= 2
+        text = _middle_cut(text, half)
     return text
+
+
+def _middle_cut(text: str, half: int) -> str:
+    return text[:half] + "\n  […]\n" + text[-half:]
 
 
 def users_part(error: BaseException):  # noqa: ANN201 - types.TracebackType | None, not worth an import here

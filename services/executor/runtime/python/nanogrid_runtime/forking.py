@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import signal
 import sys
 import warnings
 
@@ -60,9 +61,12 @@ class Forked:
         """Serve calls for ever: fork a child, wait for its end, and answer for it if it did not."""
         gc.collect()
         gc.freeze()  # a collection in a child would copy every page it reads
+        # A handler of the module's own would take the children's statuses away from here.
+        reaper = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         while True:
             child = os.fork()
             if child == 0:
+                signal.signal(signal.SIGCHLD, reaper or signal.SIG_DFL)
                 self._serve_one()
             _, status = os.waitpid(child, 0)
             self._answer_for(status)

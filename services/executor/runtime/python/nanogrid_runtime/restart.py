@@ -6,10 +6,10 @@ runtime learns its function's environment only later. And a process with threads
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sys
+from json import dumps, loads  # by themselves: a function may put others into the module
 
 from nanogrid_runtime.wire import Wire
 
@@ -39,7 +39,7 @@ def restart(control: Wire, function: dict, *, loads_in_children: bool = False): 
     """Become a new interpreter that goes on with `function`."""
     carried = os.memfd_create("function", 0)
     with open(carried, "wb", closefd=False) as file:
-        file.write(json.dumps(function).encode())
+        file.write(dumps(function).encode())
     os.lseek(carried, 0, os.SEEK_SET)
     os.set_inheritable(control.fileno(), True)
     env = {**_ENVIRON, **function["env"]}
@@ -56,5 +56,5 @@ def resume(arguments: list) -> tuple[Wire, dict, bool]:
     control = Wire(socket.socket(fileno=int(connected)))
     os.set_inheritable(control.fileno(), False)
     with open(int(carried), "rb") as file:
-        function = json.loads(file.read())
+        function = loads(file.read())
     return control, function, how == _LOADS_IN_CHILDREN

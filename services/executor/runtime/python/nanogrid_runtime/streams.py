@@ -15,7 +15,7 @@ _BY_LINE = 1  # _IOLBF
 
 
 def set_up() -> None:
-    """Set Python's streams to UTF-8 in any locale, unless PYTHONIOENCODING is set, and all to line buffering, C's too."""
+    """Set Python's streams to UTF-8 in any locale, unless PYTHONIOENCODING is set, and to lines. C's stdout as well."""
     chosen = {} if "PYTHONIOENCODING" in os.environ else {"encoding": "utf-8", "errors": "backslashreplace"}
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, **chosen)

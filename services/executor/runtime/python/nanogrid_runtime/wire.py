@@ -5,11 +5,11 @@ The length counts kind and body.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import struct
 import sys
+from json import dumps, loads  # by themselves: a function may put others into the module
 
 LENGTH = struct.Struct(">I")
 
@@ -44,7 +44,7 @@ class Wire:
 
     def send(self, kind: bytes, header: dict, body: bytes | None = None) -> None:
         """Send a frame of JSON, or one of a JSON header and a body after it."""
-        head = json.dumps(header).encode()
+        head = dumps(header).encode()
         if body is not None:
             head = LENGTH.pack(len(head)) + head
         length = 1 + len(head) + len(body or b"")
@@ -80,4 +80,4 @@ def next_call(wire: Wire) -> tuple[dict, bytes]:
         raise EOFError
     (length,) = LENGTH.unpack(body[: LENGTH.size])
     end = LENGTH.size + length
-    return json.loads(bytes(body[LENGTH.size : end])), bytes(body[end:])
+    return loads(bytes(body[LENGTH.size : end])), bytes(body[end:])
