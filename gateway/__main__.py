@@ -28,6 +28,7 @@ def server(settings: GatewaySettings) -> uvicorn.Server:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # uvicorn would believe any proxy on this machine; see forwarded
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.gateway_grace_s,
     )

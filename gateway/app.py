@@ -12,6 +12,7 @@ from gateway.auth import HttpAuthenticator
 from gateway.backends import open_backends
 from gateway.edge import HttpEdge
 from gateway.fast_path import Gateway
+from gateway.forwarded import Forwarding
 from gateway.metrics import Metrics
 from gateway.rest import openapi, problems
 from gateway.routes import functions, jobs, ops, outputs, uploads
@@ -33,7 +34,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
     app.openapi = partial(openapi.describe, app)  # type: ignore[method-assign]  # FastAPI's documented way
     app.state.settings = settings
     app.state.metrics = Metrics()
-    app.add_middleware(HttpEdge, metrics=app.state.metrics)
+    app.add_middleware(HttpEdge, metrics=app.state.metrics, forwarding=Forwarding(settings))
     app.add_exception_handler(HTTPException, problems.handle)
     app.add_exception_handler(RequestValidationError, problems.handle)
     for room in (uploads, functions, jobs, outputs, ops):

@@ -1,6 +1,9 @@
 """Identifies HTTP callers: the owner of an API key, or `local` where none is required."""
 
+from starlette.types import Scope
+
 from gateway.backends import ANSWER_S
+from gateway.browser import PageGuard
 from gateway.settings import GatewaySettings
 from nanogrid import caller
 from nanogrid.caller import LOCAL_PRINCIPAL, Caller
@@ -14,21 +17,27 @@ _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 class HttpAuthenticator:
-    """Identifies HTTP callers. They are never internal: no other header is looked at."""
+    """Identifies HTTP callers. They are never internal. `required` says whether they need a key."""
 
     def __init__(self, settings: GatewaySettings, registry: "registry_pb2_grpc.RegistryServiceAsyncStub") -> None:
-        self._required = settings.auth_required(settings.gateway_listen)
+        self.required = settings.auth_required(settings.gateway_listen)
+        self._pages = PageGuard(settings)
         self._registry = registry
         self._keys = Authenticator(required=True, internal_token="", verify=self._verify)
 
-    async def identify(self, path: str, headers: list[tuple[bytes, bytes]], request_id: str) -> Caller:
-        """Return the caller. UnauthenticatedError without a valid key where one is required."""
-        if not self._required:
-            return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
+    async def identify(self, scope: Scope, request_id: str, forwarded_to: str = "") -> Caller:
+        """Return the caller. UnauthenticatedError without a valid key where one is required.
+
+        ForeignPageError where none is required, and a browser sent the request for another site's page.
+        """
+        path = scope["path"]
         if path in _OPEN or path.startswith(_SIGNED):
             # A caller without a principal owns and sees nothing. Open routes act as the grid after their own checks.
             return Caller("", internal=False, request_id=request_id)
-        return await self._keys.identify(_key_headers(headers) | {caller.REQUEST_ID_KEY: request_id})
+        if not self.required:
+            self._pages.check(scope, forwarded_to)
+            return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
+        return await self._keys.identify(_key_headers(scope["headers"]) | {caller.REQUEST_ID_KEY: request_id})
 
     async def _verify(self, key: str) -> str:
         answer = await self._registry.VerifyApiKey(VerifyApiKeyRequest(secret=key), timeout=ANSWER_S)

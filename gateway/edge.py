@@ -7,6 +7,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gateway.auth import HttpAuthenticator
+from gateway.forwarded import Forwarding
 from gateway.metrics import CLIENT_LEFT, Metrics
 from gateway.rest import problems
 from nanogrid import caller
@@ -24,8 +25,9 @@ log = logger()
 class HttpEdge:
     """Middleware around all routes. Pure ASGI, because bodies stream through it in both directions."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, forwarding: Forwarding) -> None:
         self._app = app
+        self._forwarding = forwarding
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -51,7 +53,8 @@ class HttpEdge:
         # The registry is asked in the grid's name until the caller is known.
         caller.set_caller(Caller(None, internal=False, request_id=request_id))
         doorkeeper: HttpAuthenticator = scope["app"].state.doorkeeper
-        caller.set_caller(await doorkeeper.identify(scope["path"], scope["headers"], request_id))
+        forwarded_to = self._forwarding.note(scope)
+        caller.set_caller(await doorkeeper.identify(scope, request_id, forwarded_to))
         await self._app(scope, receive, send)
 
 

@@ -9,6 +9,7 @@ __all__ = [
     "ArchiveRejectedError",
     "ConflictError",
     "ConnectionLostError",
+    "ForeignPageError",
     "InternalError",
     "InvalidFieldError",
     "NanoGridError",
@@ -92,6 +93,14 @@ class OperatorsOnlyError(NanoGridError):
 
     code = "PERMISSION_DENIED"
     reason = "OPERATORS_ONLY"
+    http_status = 403
+
+
+class ForeignPageError(NanoGridError):
+    """A browser sent the request for a page of another site, to a gateway that asks for no keys."""
+
+    code = "PERMISSION_DENIED"
+    reason = "FOREIGN_PAGE"
     http_status = 403
 
 
@@ -192,6 +201,7 @@ _BY_REASON: dict[str, type[NanoGridError]] = {
         RuntimeNotSupportedError,
         UnauthenticatedError,
         OperatorsOnlyError,
+        ForeignPageError,
         NotFoundError,
         ConflictError,
         TooLargeError,

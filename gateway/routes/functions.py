@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import backends
+from gateway.forwarded import location
 from gateway.rest import idempotency, openapi, options
 from gateway.rest.answers import format_time
 from gateway.rest.bodies import read_object
@@ -38,13 +39,13 @@ async def register(request: Request) -> Response:
     body = await read_object(request, _BODY_BYTES)
     function, fingerprint = options.from_json(body), idempotency.of_json(body)
     if (earlier := await attempt.reserve()) is not None:
-        return created(idempotency.same(earlier, fingerprint))
+        return created(request, idempotency.same(earlier, fingerprint))
     try:
         function.function_id = function.function_id or await _free_id(grid, function.s3_key)
         runtime = await backends.resolve_runtime(request, function.runtime)
         code = await _inspect(grid, function.s3_key)
         stored = StoredCode(function, runtime, code, code.s3_key)
-        return created(await record(grid, stored, attempt.reservation, fingerprint))
+        return created(request, await record(grid, stored, attempt.reservation, fingerprint))
     except BaseException:
         await asyncio.shield(attempt.give_up())
         raise
@@ -116,9 +117,9 @@ async def record(
     return (await grid.registry.CreateFunction(request, timeout=backends.ANSWER_S)).function
 
 
-def created(function: Function) -> Response:
+def created(request: Request, function: Function) -> Response:
     """Return the answer 201 about a new function."""
-    return _json(as_json(function), 201, {"location": f"/functions/{function.function_id}"})
+    return _json(as_json(function), 201, {"location": location(request, f"/functions/{function.function_id}")})
 
 
 def as_json(function: Function) -> dict[str, Any]:

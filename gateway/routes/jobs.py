@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import backends, submission
+from gateway.forwarded import location, public_address
 from gateway.rest import answers, idempotency, openapi
 from gateway.rest.bodies import read_members
 from gateway.rest.queries import page_of
@@ -37,10 +38,10 @@ async def run(request: Request) -> Response:
     if asynchronous:
         job = await submission.submit(grid, call, key)
         request.scope["job_id"] = job.job_id
-        return _accepted(job)
+        return _accepted(request, job)
     job = await submission.invoke(grid, call, key, settings.gateway_wait_s)
     request.scope["job_id"] = job.job_id
-    return await _finished(request, job) if job.state in FINAL_STATES else _accepted(job)
+    return await _finished(request, job) if job.state in FINAL_STATES else _accepted(request, job)
 
 
 @router.get("/status/{job_id}", openapi_extra=openapi.GET_JOB)
@@ -77,12 +78,12 @@ async def _finished(request: Request, job: Job) -> Response:
         urls = await _urls(request, job)
     except UnavailableError:
         # The job ran, and a 503 would make the caller run it again. Its status has the URLs once artifacts is back.
-        return _accepted(job)
+        return _accepted(request, job)
     return Response(answers.write_job(job, urls), media_type=_JSON)
 
 
-def _accepted(job: Job) -> Response:
-    headers = {"location": f"/status/{job.job_id}", "retry-after": _POLL_S}
+def _accepted(request: Request, job: Job) -> Response:
+    headers = {"location": location(request, f"/status/{job.job_id}"), "retry-after": _POLL_S}
     return Response(answers.write_accepted(job), 202, headers, media_type=_JSON)
 
 
@@ -92,5 +93,4 @@ async def _urls(request: Request, job: Job) -> Sequence[str]:
         return ()
     keys = SignOutputsRequest(keys=[one.key for one in job.output_files])
     signed = (await backends.of(request).artifacts.SignOutputs(keys, timeout=backends.ANSWER_S)).urls
-    here = (backends.settings_of(request).gateway_public_url or str(request.base_url)).rstrip("/")
-    return [here + url if url.startswith("/") else url for url in signed]
+    return [public_address(request) + url if url.startswith("/") else url for url in signed]

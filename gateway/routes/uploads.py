@@ -31,10 +31,10 @@ async def upload(request: Request) -> Response:
     attempt = idempotency.Attempt(grid, idempotency.key_of(request))
     form = Form(request, backends.settings_of(request).gateway_upload_bytes, options.UPLOAD_FIELDS)
     if (earlier := await attempt.reserve()) is not None:
-        return created(idempotency.same(earlier, await _read_only(form)))
+        return created(request, idempotency.same(earlier, await _read_only(form)))
     arriving = _Upload(request, form, attempt)
     try:
-        return created(await arriving.become_function())
+        return created(request, await arriving.become_function())
     except BaseException:
         await asyncio.shield(arriving.undo())
         raise

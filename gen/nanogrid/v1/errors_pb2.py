@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18nanogrid/v1/errors.proto\x12\x0bnanogrid.v1*\xef\x03\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12!\n\x1d\x45RROR_REASON_ARCHIVE_REJECTED\x10\x02\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_OPERATORS_ONLY\x10\x04\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x05\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x06\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x07\x12\'\n#ERROR_REASON_UNSUPPORTED_MEDIA_TYPE\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_UNPROCESSABLE\x10\t\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\n\x12&\n\"ERROR_REASON_RUNTIME_NOT_SUPPORTED\x10\x0b\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\r\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x0e\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18nanogrid/v1/errors.proto\x12\x0bnanogrid.v1*\x8e\x04\n\x0b\x45rrorReason\x12\x1c\n\x18\x45RROR_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x45RROR_REASON_INVALID_FIELD\x10\x01\x12!\n\x1d\x45RROR_REASON_ARCHIVE_REJECTED\x10\x02\x12 \n\x1c\x45RROR_REASON_UNAUTHENTICATED\x10\x03\x12\x1f\n\x1b\x45RROR_REASON_OPERATORS_ONLY\x10\x04\x12\x1a\n\x16\x45RROR_REASON_NOT_FOUND\x10\x05\x12\x19\n\x15\x45RROR_REASON_CONFLICT\x10\x06\x12\x1a\n\x16\x45RROR_REASON_TOO_LARGE\x10\x07\x12\'\n#ERROR_REASON_UNSUPPORTED_MEDIA_TYPE\x10\x08\x12\x1e\n\x1a\x45RROR_REASON_UNPROCESSABLE\x10\t\x12\x1d\n\x19\x45RROR_REASON_RATE_LIMITED\x10\n\x12&\n\"ERROR_REASON_RUNTIME_NOT_SUPPORTED\x10\x0b\x12\x1c\n\x18\x45RROR_REASON_UNAVAILABLE\x10\x0c\x12\x19\n\x15\x45RROR_REASON_INTERNAL\x10\r\x12 \n\x1c\x45RROR_REASON_OUTCOME_UNKNOWN\x10\x0e\x12\x1d\n\x19\x45RROR_REASON_FOREIGN_PAGE\x10\x0f\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,5 +32,5 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'nanogrid.v1.errors_pb2', _g
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ERRORREASON']._serialized_start=42
-  _globals['_ERRORREASON']._serialized_end=537
+  _globals['_ERRORREASON']._serialized_end=568
 # @@protoc_insertion_point(module_scope)

@@ -54,6 +54,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The connection broke after the request was sent, and nobody could say in time whether it was accepted; metadata
     `job_id` names the job to ask for. Never on the wire between services. HTTP 504.
     """
+    ERROR_REASON_FOREIGN_PAGE: _ErrorReason.ValueType  # 15
+    """A browser sent the request for a page of another site, to a gateway that asks for no keys; metadata `field` names the
+    header that says so. Never on the wire between services. HTTP 403.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why an RPC failed. The gateway maps each to one HTTP status."""
@@ -89,5 +93,9 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 13
 ERROR_REASON_OUTCOME_UNKNOWN: ErrorReason.ValueType  # 14
 """The connection broke after the request was sent, and nobody could say in time whether it was accepted; metadata
 `job_id` names the job to ask for. Never on the wire between services. HTTP 504.
+"""
+ERROR_REASON_FOREIGN_PAGE: ErrorReason.ValueType  # 15
+"""A browser sent the request for a page of another site, to a gateway that asks for no keys; metadata `field` names the
+header that says so. Never on the wire between services. HTTP 403.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
