@@ -34,7 +34,8 @@ gen: venv ## regenerate gen/ from protos/
 check: venv ## format, lint, types, imports, contract, generated code
 	@deploy/local/check.sh
 
-test: setup ## every test; `make test ARGS='-k cli'` for some
+test: ## every test; `make test ARGS='-k cli'` for some
+	@deploy/local/setup.sh tests
 	@$(bin)/pytest $(ARGS)
 
 bench: setup ## the benchmarks, each beside its peer

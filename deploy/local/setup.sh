@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Brings this checkout to where everything runs: system packages, .venv, a Docker daemon, sandbox images.
 # `setup.sh venv` stops after .venv, `setup.sh images` builds every image there is instead of those the demo and the
-# tests need. What is there already is left alone; a second run takes a moment.
+# tests need, `setup.sh tests` brings what only tests need too. What is there already is left alone; a second run takes a
+# moment.
 set -euo pipefail
 setup_images=(python:3.11 node:18 cpp:latest go:latest)
 cd "$(dirname "$0")/../.."
@@ -41,6 +42,7 @@ missing() {
   has gcc || echo gcc
   has node || echo nodejs # for functions that run as plain processes
   [ -e /usr/include/stdio.h ] || echo libc6-dev
+  [ "$1" != tests ] || has chromium || echo chromium # tries what web pages can do to a grid
 }
 
 install_packages() {
