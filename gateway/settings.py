@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
-from nanogrid.settings import GridSettings
+from nanogrid.settings import Address, GridSettings
 
 _HOST = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
 
@@ -14,7 +14,7 @@ _HOST = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
 class GatewaySettings(GridSettings):
     """One gateway process."""
 
-    gateway_listen: str = "127.0.0.1:8080"  # beyond loopback an API key is required, unless NANOGRID_AUTH=off
+    gateway_listen: Address = "127.0.0.1:8080"  # beyond loopback an API key is required, unless NANOGRID_AUTH=off
     gateway_public_url: str = ""  # what clients reach it at, such as https://grid.example.com; empty = as they asked
     # Further host names, by commas, that a gateway without keys answers to: web pages cannot then reach it by theirs.
     gateway_hosts: str = ""

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 __all__ = [
     "ArchiveRejectedError",
+    "BadSettingError",
     "ConflictError",
     "ConnectionLostError",
     "ForeignPageError",
@@ -30,6 +31,10 @@ __all__ = [
 
 class StartError(Exception):
     """A process or a grid cannot start. The message says why, and the cure."""
+
+
+class BadSettingError(StartError):
+    """A setting can never work. The message names it, and a value that would."""
 
 
 class NanoGridError(Exception):

@@ -1,10 +1,25 @@
 """Settings every service shares. `NANOGRID_*` wins, then the cloud's environment names, then the embedded twin."""
 
+import re
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AfterValidator, AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+_MAX_PORT = 65_535
+
+
+def _check_address(value: str) -> str:
+    """Refuse what is not host:port. ValueError shows one that is."""
+    found = re.fullmatch(r"(?:\[[0-9A-Fa-f:.]+\]|[^:\[\]/\s]+):(\d{1,5})", value)
+    if value and (found is None or int(found[1]) > _MAX_PORT):
+        port = value if value.isdecimal() and int(value) <= _MAX_PORT else "8080"
+        raise ValueError(f"{value!r} is not host:port; write for example 127.0.0.1:{port}")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_check_address)]  # host:port, brackets around an IPv6 host; or ""
 
 
 class GridSettings(BaseSettings):
@@ -21,9 +36,9 @@ class GridSettings(BaseSettings):
     auth: Literal["auto", "on", "off"] = "auto"  # auto: off on loopback, on anywhere else
     internal_token: str = ""  # what the grid's services prove themselves with to each other
 
-    registry_address: str = "127.0.0.1:50051"
-    artifacts_address: str = "127.0.0.1:50052"
-    invoker_address: str = "127.0.0.1:50053"
+    registry_address: Address = "127.0.0.1:50051"
+    artifacts_address: Address = "127.0.0.1:50052"
+    invoker_address: Address = "127.0.0.1:50053"
     gateway_url: str = ""  # where clients reach the gateway, for links in what is published; "" leaves them relative
 
     # Whether an offered version of a language serves functions of one that is not. Answers say which it was. A local

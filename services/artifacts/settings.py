@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field
 
 from nanogrid.bundle import BundleLimits
-from nanogrid.settings import GridSettings
+from nanogrid.settings import Address, GridSettings
 
 _BUNDLE = BundleLimits()
 
@@ -13,7 +13,7 @@ _BUNDLE = BundleLimits()
 class ArtifactsSettings(GridSettings):
     """One artifacts process. Several may share a data folder or a pair of buckets."""
 
-    artifacts_listen: str = "127.0.0.1:50052"
+    artifacts_listen: Address = "127.0.0.1:50052"
     artifacts_code_url: str = ""  # where bundles are kept; empty = s3_bucket, else a folder below the data folder
     artifacts_data_url: str = ""  # where jobs' files are kept; empty = s3_user_data_bucket, else likewise
     s3_bucket: str = Field(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field, field_validator
 
-from nanogrid.settings import GridSettings
+from nanogrid.settings import Address, GridSettings
 
 
 def _default_slots() -> int:
@@ -22,8 +22,8 @@ def _default_id() -> str:
 class ExecutorSettings(GridSettings):
     """Settings of one executor process. Several may share a machine, a queue and a Docker daemon."""
 
-    executor_listen: str = "127.0.0.1:0"  # a free port by default, because several may share a machine
-    executor_advertise: str = ""  # host:port under which the grid reaches it. Empty = the listen address
+    executor_listen: Address = "127.0.0.1:0"  # a free port by default, because several may share a machine
+    executor_advertise: Address = ""  # host:port under which the grid reaches it. Empty = the listen address
     executor_id: str = Field(default_factory=_default_id)
     executor_slots: int = Field(default_factory=_default_slots, ge=1, le=1000)  # jobs at a time
     executor_sandbox_url: str = "docker:"

@@ -2,13 +2,13 @@
 
 from pydantic import Field
 
-from nanogrid.settings import GridSettings
+from nanogrid.settings import Address, GridSettings
 
 
 class InvokerSettings(GridSettings):
     """Settings of one invoker process. Several processes may share a queue and a job store."""
 
-    invoker_listen: str = "127.0.0.1:50053"
+    invoker_listen: Address = "127.0.0.1:50053"
     invoker_wait_s: float = Field(
         default=290.0, gt=0
     )  # longest synchronous wait, below the load balancer's 300 s idle limit

@@ -2,7 +2,7 @@
 
 import os
 
-from nanogrid.errors import StartError
+from nanogrid.errors import BadSettingError, StartError
 
 DOCKER, PROCESS = "docker:", "process:"
 
@@ -15,8 +15,14 @@ def choose(configured: str, problem: str | None, *, public: bool) -> str:
     """Return the sandbox URL: the configured one, else Docker.
 
     Without a working Docker, functions run as plain child processes, but only on a grid that listens on loopback.
-    IsolationError on any other.
+    IsolationError on any other, and where Docker was asked for by name. BadSettingError for an unknown URL.
     """
+    if configured.rstrip("/") not in ("", DOCKER, PROCESS):
+        raise BadSettingError(
+            f"NANOGRID_EXECUTOR_SANDBOX_URL: {configured!r} is not known; use {DOCKER} or {PROCESS}, or leave it out"
+        )
+    if configured.startswith(DOCKER) and problem is not None:
+        raise IsolationError(f"NANOGRID_EXECUTOR_SANDBOX_URL={DOCKER} cannot be had: {problem}")
     if configured:
         return configured
     if problem is None:

@@ -1,8 +1,9 @@
 """Chooses ports that do not collide with another grid on the same machine."""
 
+import errno
 import socket
 
-from nanogrid.errors import StartError
+from nanogrid.errors import BadSettingError, StartError
 
 
 class PortTakenError(StartError):
@@ -29,25 +30,44 @@ def reachable(listen: str) -> str:
 
 
 def choose_ports(listen: str, setting: str) -> str:
-    """Return the address with port 0 replaced by a free one. PortTakenError when its port is taken."""
+    """Return the address with port 0 replaced by a free one.
+
+    PortTakenError when another process has it; StartError or BadSettingError when it cannot be listened on.
+    """
     host, port = split(listen)
-    if not (found := _bind(host, port)):
-        raise PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
-    return join(host, found)
+    try:
+        return join(host, _bind(host, port))
+    except socket.gaierror:
+        raise BadSettingError(f"{setting}: the host of {listen!r} is not known; use for example 127.0.0.1") from None
+    except OSError as failure:
+        raise _explained(failure, listen, setting) from None
 
 
 def prefer(listen: str) -> str:
     """Return the address if its port is free, else its host with a free port."""
     host, port = split(listen)
-    return join(host, _bind(host, port) or _bind(host, 0))
+    try:
+        return join(host, _bind(host, port))
+    except OSError:
+        return join(host, _bind(host, 0))
+
+
+def _explained(failure: OSError, listen: str, setting: str) -> StartError:
+    host, port = split(listen)
+    if failure.errno == errno.EADDRINUSE:
+        return PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
+    if failure.errno == errno.EADDRNOTAVAIL:
+        return BadSettingError(
+            f"{setting}: this machine has no address {host}; use 127.0.0.1:{port}, or 0.0.0.0:{port} for all it has"
+        )
+    if failure.errno == errno.EACCES:
+        return StartError(f"{setting}: only root may listen on ports below 1024, such as {port}; use 8080 or higher")
+    return StartError(f"{setting}: {listen} cannot be listened on: {failure.strerror}")
 
 
 def _bind(host: str, port: int) -> int:
-    """Bind the port for a moment and return it, or 0 when it is taken. The caller must listen there soon."""
+    """Bind the port for a moment and return it. OSError when it cannot be had. The caller must listen there soon."""
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT counts as free
-        try:
-            probe.bind((host, port))
-        except OSError:
-            return 0
+        probe.bind((host, port))
         return int(probe.getsockname()[1])

@@ -12,7 +12,7 @@ from nanogrid.redis.check import check_redis
 from services.local import ports
 from services.local.plan import Child
 from services.local.settings import LocalGridSettings
-from services.local.supervisor import keeping
+from services.local.supervisor import Supervised, keeping
 
 START_S = 60.0  # reading a long append-only file takes a while
 _POLL_S = 0.02
@@ -33,18 +33,20 @@ async def serving(settings: LocalGridSettings, data_dir: Path, lock: int) -> Asy
     host, port = ports.split(ports.choose_ports("127.0.0.1:0", "NANOGRID_REDIS_URL"))
     argv = redis_server.command(redis_server.find(redis_server.candidates()), port, folder)
     child = Child("redis", argv, dict(os.environ), pass_fds=(lock,))
-    async with keeping([[child]], data_dir / "logs"):
-        await _answers(host, port, data_dir / "logs" / "redis.log")
+    async with keeping([[child]], data_dir / "logs") as [kept]:
+        await _answers(host, port, kept)
         yield f"redis://{host}:{port}/0"
 
 
-async def _answers(host: str, port: int, logfile: Path) -> None:
+async def _answers(host: str, port: int, kept: Supervised) -> None:
     try:
         async with asyncio.timeout(START_S):
-            while not await _pong(host, port):  # noqa: ASYNC110 - a foreign process sets no event
+            while not await _pong(host, port):
+                if kept.cannot_start.is_set():
+                    raise StartError(f"Redis does not start: {kept.last_words}; see {kept.log}")
                 await asyncio.sleep(_POLL_S)
     except TimeoutError:
-        raise StartError(f"Redis did not answer within {START_S:.0f} s; see {logfile}") from None
+        raise StartError(f"Redis did not answer within {START_S:.0f} s; see {kept.log}") from None
 
 
 async def _pong(host: str, port: int) -> bool:

@@ -9,6 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
+import orjson
+
 from nanogrid.logs import logger
 from services.local.plan import Child
 
@@ -17,6 +19,7 @@ log = logger()
 FIRST_DELAY_S = 0.5
 LONGEST_DELAY_S = 10.0  # as long as systemd waits between restarts in production
 STEADY_S = 30.0  # a child that ran this long did not fail at start
+_LAST_LINES = 20  # of a log, among which its reason is looked for
 LOG_ROTATE_BYTES = 64 * 1024 * 1024
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
@@ -35,13 +38,20 @@ class Supervised:
 
     def __init__(self, child: Child, logs: Path) -> None:
         self.child = child
-        self._log = logs / f"{child.name}.log"
+        self.log = logs / f"{child.name}.log"
         self._stopping = asyncio.Event()
+        self._quick_deaths = 0
+        self.cannot_start = asyncio.Event()  # set when it died again right after its first restart
+
+    @property
+    def last_words(self) -> str:
+        """Return the reason that its log ends with."""
+        return last_words(self.log)
 
     async def start(self) -> None:
         """Start the child and its supervision. OSError when the program does not exist."""
-        if self._log.exists() and self._log.stat().st_size > LOG_ROTATE_BYTES:
-            self._log.replace(self._log.with_suffix(".log.1"))
+        if self.log.exists() and self.log.stat().st_size > LOG_ROTATE_BYTES:
+            self.log.replace(self.log.with_suffix(".log.1"))
         self._process = await self._spawn()
         self._keeper = asyncio.create_task(self._keep(), name=f"keep {self.child.name}")
 
@@ -77,11 +87,17 @@ class Supervised:
             code = await self._process.wait()
             if self._stopping.is_set():
                 return
+            self._count(loop.time() - began)
             delay_s = next_delay(delay_s, loop.time() - began)
             log.error(
-                "died, starting it again", child=self.child.name, exit_code=code, delay_s=delay_s, log=str(self._log)
+                "died, starting it again", child=self.child.name, exit_code=code, delay_s=delay_s, log=str(self.log)
             )
             await self._respawn(delay_s)
+
+    def _count(self, ran_s: float) -> None:
+        self._quick_deaths = self._quick_deaths + 1 if ran_s < STEADY_S else 0
+        if self._quick_deaths > 1:
+            self.cannot_start.set()
 
     async def _respawn(self, delay_s: float) -> None:
         with suppress(TimeoutError):
@@ -96,7 +112,7 @@ class Supervised:
             await self._end()
 
     async def _spawn(self) -> Process:
-        with self._log.open("ab") as output:
+        with self.log.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
                 *self.child.argv,
                 env=dict(self.child.env),
@@ -128,6 +144,33 @@ async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterato
                 together.append(kept)
                 everything.append(kept)
         yield everything
+
+
+async def first_that_cannot_start(children: Iterable[Supervised], within_s: float) -> Supervised | None:
+    """Return the first child that dies twice right after its start, or None when none does in time."""
+    waiting = {asyncio.create_task(one.cannot_start.wait()): one for one in children}
+    try:
+        done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        return waiting[done.pop()] if done else None
+    finally:
+        for task in waiting:
+            task.cancel()
+
+
+def last_words(logfile: Path) -> str:
+    """Return the reason in the last line of a log: of a JSON line its reason or event, of a traceback the exception."""
+    try:
+        lines = logfile.read_text(errors="replace").splitlines()
+    except OSError:
+        return "it left no log"
+    for line in reversed(lines[-_LAST_LINES:]):
+        try:
+            said = orjson.loads(line)
+            return str(said.get("reason") or said.get("error") or said.get("event"))
+        except (orjson.JSONDecodeError, AttributeError):
+            if line.strip():
+                return line.strip()
+    return "it said nothing"
 
 
 async def stop_by_user(children: Iterable[Supervised]) -> None:

@@ -2,13 +2,13 @@
 
 from pydantic import AliasChoices, Field
 
-from nanogrid.settings import GridSettings
+from nanogrid.settings import Address, GridSettings
 
 
 class RegistrySettings(GridSettings):
     """One registry process."""
 
-    registry_listen: str = "127.0.0.1:50051"
+    registry_listen: Address = "127.0.0.1:50051"
     registry_store_url: str = ""  # empty = dynamodb_table, else SQLite in the data folder
     dynamodb_table: str = Field(default="", validation_alias=AliasChoices("NANOGRID_DYNAMODB_TABLE", "DYNAMODB_TABLE"))
 

@@ -199,7 +199,7 @@ def test_a_setting_that_makes_no_sense_is_named(tmp_path):
     with stack(tmp_path, NANOGRID_EXECUTORS="many") as grid:
         said = grid.stderr.read()
 
-    assert grid.returncode == 1
+    assert grid.returncode == 2
     assert "NANOGRID_EXECUTORS" in said
     assert "Traceback" not in said
 
