@@ -94,6 +94,7 @@ async def test_a_function_may_shadow_the_standard_library(python_bench: Bench) -
 # Half a character, which no JSON can carry: in a message, a class, a cause, a note, the source line, a group.
 HALVES = {
     "a message": "raise ValueError('half \\ud800 of it')",
+    "a class with a name of its own": "raise Named('half \\ud800')",
     "a cause": "raise ValueError('half') from OSError('\\udcff')",
     "a file name": "open('/nowhere/\\udcff-half')",
     "a key": "{}['half\\udfff']",
@@ -103,8 +104,10 @@ HALVES = {
 
 @pytest.mark.parametrize("fresh", [False, True])
 async def test_an_error_whose_text_is_not_unicode_stays_the_functions_own(python_bench: Bench, *, fresh: bool) -> None:
+    named = "class Meta(type):\n    @property\n    def __name__(self): raise RuntimeError\n"
+    named += "class Named(Exception, metaclass=Meta): pass\n"
     tries = "\n".join(f"    if event == {name!r}:\n        {code}" for name, code in HALVES.items())
-    loaded = await python_bench.load(f"def handler(event, context):\n{tries}\n", fresh=fresh)
+    loaded = await python_bench.load(f"{named}def handler(event, context):\n{tries}\n", fresh=fresh)
 
     for name in HALVES:
         called = await loaded.call(name)

@@ -116,6 +116,8 @@ DOUBTFUL = [
     "builtins.exec(code)",
     "run = exec\nrun(code)",
     "builtins.globals()['handler'] = f",
+    "from impl import \\\n    *",
+    "\uff48andler = f",  # wide letters, which Python reads as narrow ones
 ]
 
 PROGRAMS = [
@@ -157,6 +159,7 @@ PROGRAMS = [
     "def f():\n    global x\n    x = 1",
     "class A:\n    def __getattr__(self, name): pass",
     "x = " + " + ".join(["1"] * 2000),
+    "# handler\n" + "x = " + " + ".join(["1"] * 2000),
 ]
 
 

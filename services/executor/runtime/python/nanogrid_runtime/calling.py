@@ -61,7 +61,8 @@ def _exit(ended: SystemExit) -> None:
         code = 1
     atexit._run_exitfuncs()  # noqa: SLF001 - the public way to run them is to exit
     flush()
-    os._exit((code or 0) & 0xFF)
+    status = code or 0
+    os._exit(status & 0xFF if abs(status) < 2**63 else 0xFF)  # as Python does with an integer too large for C
 
 
 def run_program(program, header: dict, payload: bytes) -> int:  # noqa: ANN001 - a loading.Program

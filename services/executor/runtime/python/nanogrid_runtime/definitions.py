@@ -7,6 +7,8 @@ changes of the module or its dictionary other than by assignment.
 
 from __future__ import annotations
 
+import re
+
 _ONLY_AST = 0x400  # ast.PyCF_ONLY_AST, without importing the module `ast`
 
 _SCOPES = {"FunctionDef", "AsyncFunctionDef", "ClassDef", "Lambda"}  # their bodies bind names of their own
@@ -24,10 +26,20 @@ _READERS = {
 }  # fmt: skip
 _READ_KEYWORDS = {None, "globals", "globalns", "locals", "localns"}  # None = **
 
+# Without one of these, and of the names themselves, a source need not be looked at: most large ones have none.
+_HINTS = (
+    rb"import[\s\\]*\*|exec|globals|vars|locals|modules|setattr|_dict_|__getattr__|__import__|import_module|getmodule"
+)
+
 
 def may_define(source: bytes, path: str, module: str, names: tuple) -> bool:
     """Return whether importing the source as `module` may bind one of the names. SyntaxError where it is no Python."""
     tree = compile(source, path, "exec", _ONLY_AST, dont_inherit=True)
+    if any(not _names_bound(statement).isdisjoint(names) for statement in tree.body):
+        return True  # as nearly every handler is defined
+    texts = [name.encode() for name in (*names, f"import {module}")]
+    if source.isascii() and not any(text in source for text in texts) and not re.search(_HINTS, source):
+        return False
     return _Reader(module, names).finds(tree)
 
 

@@ -6,6 +6,7 @@ import os
 import traceback  # before /code is on the path: a function may have a traceback.py of its own
 from json import dumps  # by itself: a function may put another into the module
 
+_NAME = type.__dict__["__name__"]
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORTLIB = os.path.join(os.path.dirname(os.__file__), "importlib")
 
@@ -77,7 +78,7 @@ def users_part(error: BaseException):  # noqa: ANN201 - types.TracebackType | No
 
 
 def _sentence(error: BaseException) -> str:
-    name = type(error).__name__
+    name = _NAME.__get__(type(error))  # a metaclass may have a __name__ of its own, which raises
     try:
         text = str(error)
     except Exception:
