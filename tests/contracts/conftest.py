@@ -56,6 +56,13 @@ async def python_bench(sandbox_url: str, tmp_path: Path) -> AsyncIterator[Bench]
 
 
 @pytest.fixture
+async def script_bench(tmp_path: Path) -> AsyncIterator[Bench]:
+    """Python in the sandboxes that start fastest, for tests of the language's own affairs."""
+    async with open_bench("process:", tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
 async def node_bench(sandbox_url: str, tmp_path: Path) -> AsyncIterator[Bench]:
     async with open_bench(sandbox_url, tmp_path, here(sandbox_url, NODE)) as bench:
         yield bench

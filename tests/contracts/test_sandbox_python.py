@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from services.executor.sandbox import CallError, CallRequest, Kind, OutputStream
-from support.sandboxes import Bench, Printed
+from support.sandboxes import Bench, Called, Printed
 
 
 async def test_coroutine_handlers_share_one_loop(python_bench: Bench) -> None:
@@ -159,32 +159,49 @@ async def test_a_program_has_the_event_as_it_was_sent(python_bench: Bench) -> No
     assert printed.of(OutputStream.STDOUT) == event + b"\n"
 
 
-@pytest.mark.parametrize("mode", ["reuse", "fresh", "program"])
-@pytest.mark.parametrize(
-    ("code", "status", "said"),
-    [
-        ("sys.exit(-1)", 255, "exited with status 255"),
-        ("sys.exit(200)", 200, "exited with status 200"),
-        ("sys.exit(137)", 137, "exited with status 137"),
-        ("sys.exit(256 + 7)", 7, "exited with status 7"),
-        ("sys.exit('so')", 1, "exited with status 1"),
-        ("os._exit(143)", 143, "exited with status 143"),
-        ("os.abort()", 134, "killed by SIGABRT"),
-        ("os.kill(os.getpid(), signal.SIGSEGV)", 139, "killed by SIGSEGV"),
-        ("os.kill(os.getpid(), signal.SIGRTMIN + 1)", 163, "killed by signal 35"),
-    ],
-)
-async def test_exit_status_and_signal_are_told_apart(
-    python_bench: Bench, code: str, status: int, said: str, mode: str
-) -> None:
-    source = "import os, signal, sys\n" + (code if mode == "program" else f"def handler(event, context):\n    {code}")
-    loaded = await python_bench.load(source + "\n", fresh=mode == "fresh")
+ENDINGS = [
+    ("sys.exit(-1)", 255, "exited with status 255"),
+    ("sys.exit(200)", 200, "exited with status 200"),
+    ("sys.exit(137)", 137, "exited with status 137"),
+    ("sys.exit(256 + 7)", 7, "exited with status 7"),
+    ("sys.exit(2**70)", 255, "exited with status 255"),
+    ("sys.exit('so')", 1, "exited with status 1"),
+    ("os._exit(143)", 143, "exited with status 143"),
+    ("os.abort()", 134, "killed by SIGABRT"),
+    ("os.kill(os.getpid(), signal.SIGSEGV)", 139, "killed by SIGSEGV"),
+    ("os.kill(os.getpid(), signal.SIGRTMIN + 1)", 163, "killed by signal 35"),
+]
+"""Code that ends its process, the exit code, the sentence."""
 
-    called = await loaded.call()
 
+def expect_ending(called: Called, code: int, said: str) -> None:
     assert called.error.type == "ExitError"
     assert said in called.error.message
-    assert called.result.exit_code == status
+    assert called.result.exit_code == code
+
+
+@pytest.mark.parametrize(("end", "code", "said"), ENDINGS)
+async def test_exit_status_and_signal_of_the_runtimes_own_process_are_told_apart(
+    python_bench: Bench, end: str, code: int, said: str
+) -> None:
+    loaded = await python_bench.load(f"import os, signal, sys\ndef handler(event, context): {end}\n")
+
+    expect_ending(await loaded.call(), code, said)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def handler(event, context): exec(event)\n",
+        "import json\nexec(json.load(sys.stdin), {'os': os, 'signal': signal, 'sys': sys})\n",
+    ],
+    ids=["fresh", "program"],
+)
+async def test_exit_status_and_signal_of_a_child_are_told_apart(python_bench: Bench, code: str) -> None:
+    loaded = await python_bench.load("import os, signal, sys\n" + code, fresh=True)
+
+    for end, status, said in ENDINGS:
+        expect_ending(await loaded.call(end), status, said)
 
 
 async def test_a_handler_that_exits_does_not_wait_for_its_threads(python_bench: Bench) -> None:

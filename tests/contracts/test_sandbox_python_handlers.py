@@ -31,8 +31,8 @@ def refusal(loaded: Loaded) -> str:
         "exec(open('/code/impl.py').read())",
     ],
 )
-async def test_a_handler_that_is_defined_in_a_roundabout_way_is_called(python_bench: Bench, code: str) -> None:
-    loaded = await python_bench.load({"main.py": code, "impl.py": IMPL})
+async def test_a_handler_that_is_defined_in_a_roundabout_way_is_called(script_bench: Bench, code: str) -> None:
+    loaded = await script_bench.load({"main.py": code, "impl.py": IMPL})
 
     assert loaded.kind is Kind.HANDLER
     assert (await loaded.call()).value == 1
@@ -51,9 +51,9 @@ async def test_a_handler_that_is_defined_in_a_roundabout_way_is_called(python_be
     ],
 )
 async def test_a_wrong_guess_is_an_init_error_that_lists_what_is_there(
-    python_bench: Bench, code: str, there: str
+    script_bench: Bench, code: str, there: str
 ) -> None:
-    loaded = await python_bench.load({"main.py": code, "impl.py": "def work(): pass\nclass Work: pass\n"})
+    loaded = await script_bench.load({"main.py": code, "impl.py": "def work(): pass\nclass Work: pass\n"})
 
     message = refusal(loaded)
 
@@ -62,26 +62,26 @@ async def test_a_wrong_guess_is_an_init_error_that_lists_what_is_there(
 
 
 @pytest.mark.parametrize("mode", ["reuse", "fresh"])
-async def test_lambda_handler_stands_in_for_a_handler_that_nobody_chose(python_bench: Bench, mode: str) -> None:
+async def test_lambda_handler_stands_in_for_a_handler_that_nobody_chose(script_bench: Bench, mode: str) -> None:
     code = "def lambda_handler(event, context): return event\nif __name__ == '__main__':\n    print('not this')\n"
-    loaded = await python_bench.load(code, fresh=mode == "fresh")
+    loaded = await script_bench.load(code, fresh=mode == "fresh")
 
     assert loaded.kind is Kind.HANDLER
     assert (await loaded.call(7)).value == 7
 
 
-async def test_handler_is_preferred_to_lambda_handler(python_bench: Bench) -> None:
-    assert (await (await python_bench.load(IMPL)).call()).value == 1
+async def test_handler_is_preferred_to_lambda_handler(script_bench: Bench) -> None:
+    assert (await (await script_bench.load(IMPL)).call()).value == 1
 
 
-async def test_a_function_that_was_asked_for_has_no_stand_in(python_bench: Bench) -> None:
-    loaded = await python_bench.load("def lambda_handler(e, c): pass\ndef work(e, c): pass", handler="main.process")
+async def test_a_function_that_was_asked_for_has_no_stand_in(script_bench: Bench) -> None:
+    loaded = await script_bench.load("def lambda_handler(e, c): pass\ndef work(e, c): pass", handler="main.process")
 
     assert "module 'main' has no 'process'; it defines: lambda_handler, work" in refusal(loaded)
 
 
-async def test_a_handler_that_is_no_function_is_told_how_to_be_a_program(python_bench: Bench) -> None:
-    loaded = await python_bench.load("import logging\nhandler = logging.NullHandler()\nprint(1)")
+async def test_a_handler_that_is_no_function_is_told_how_to_be_a_program(script_bench: Bench) -> None:
+    loaded = await script_bench.load("import logging\nhandler = logging.NullHandler()\nprint(1)")
 
     assert "is not a function but NullHandler; call it something else to have main run as a program" in refusal(loaded)
 
@@ -102,9 +102,9 @@ NAMES = ["time", "json", "token", "string", "types", "test", "code", "email", "q
 
 
 @pytest.mark.parametrize("name", [*NAMES, "__main__"])
-async def test_a_file_called_like_a_standard_module_is_the_handler(python_bench: Bench, name: str) -> None:
+async def test_a_file_called_like_a_standard_module_is_the_handler(script_bench: Bench, name: str) -> None:
     files = {f"{name}.py": NEEDS_THE_LIBRARY, "helper.py": "two = 2\n"}
-    loaded = await python_bench.load(files, handler=f"{name}.handler", fresh=name == "json")
+    loaded = await script_bench.load(files, handler=f"{name}.handler", fresh=name == "json")
 
     value = (await loaded.call(1)).value
 
@@ -112,20 +112,20 @@ async def test_a_file_called_like_a_standard_module_is_the_handler(python_bench:
     assert value[5].endswith(f"/{name}.py")
 
 
-async def test_a_neighbour_called_like_a_standard_module_does_not_break_the_runtime(python_bench: Bench) -> None:
+async def test_a_neighbour_called_like_a_standard_module_does_not_break_the_runtime(script_bench: Bench) -> None:
     names = ["asyncio", "selectors", "unicodedata", "traceback", "logging", "numpy", "site", "warnings"]
     code = "async def 처리(event, context):\n    assert event\n    return event\n"
-    loaded = await python_bench.load({"앱.py": code, **{f"{n}.py": "1/0\n" for n in names}}, handler="앱.처리")
+    loaded = await script_bench.load({"앱.py": code, **{f"{n}.py": "1/0\n" for n in names}}, handler="앱.처리")
 
     assert (await loaded.call(1)).value == 1
     assert (await loaded.call(0)).error.message == "AssertionError"
 
 
-async def test_a_program_called_like_a_standard_module_has_the_library(python_bench: Bench) -> None:
+async def test_a_program_called_like_a_standard_module_has_the_library(script_bench: Bench) -> None:
     code = (
         "import logging, json, sys\nfrom string import Template\nprint(json.dumps([Template.__name__, sys.argv[0]]))\n"
     )
-    loaded = await python_bench.load({"string.py": code}, handler="string.handler")
+    loaded = await script_bench.load({"string.py": code}, handler="string.handler")
 
     called = await loaded.call()
 
@@ -149,22 +149,22 @@ async def test_a_program_called_like_a_standard_module_has_the_library(python_be
         ({"json/__init__.py": "from .one import one\ndef handler(e, c): return one\n"}, "json.handler"),
     ],
 )
-async def test_a_file_of_an_unusual_name_is_found(python_bench: Bench, files: Mapping[str, str], handler: str) -> None:
-    loaded = await python_bench.load(
+async def test_a_file_of_an_unusual_name_is_found(script_bench: Bench, files: Mapping[str, str], handler: str) -> None:
+    loaded = await script_bench.load(
         {**{f"{n}/one.py": "one = 1\n" for n in ("src", "email", "json")}, **files}, handler=handler
     )
 
     assert (await loaded.call()).value == 1
 
 
-async def test_a_standard_module_is_no_handler(python_bench: Bench) -> None:
-    loaded = await python_bench.load("def handler(e, c): pass\n", handler="json.dumps")
+async def test_a_standard_module_is_no_handler(script_bench: Bench) -> None:
+    loaded = await script_bench.load("def handler(e, c): pass\n", handler="json.dumps")
 
     assert "there is no module 'json'; the code has: main.py" in refusal(loaded)
 
 
 @pytest.mark.parametrize(("stored", "typed"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
-async def test_names_match_however_their_letters_are_composed(python_bench: Bench, stored: Form, typed: Form) -> None:
+async def test_names_match_however_their_letters_are_composed(script_bench: Bench, stored: Form, typed: Form) -> None:
     code = """
 import os
 import 도구
@@ -174,12 +174,12 @@ def 처리(event, context):
 """
     files = {"앱.py": code, "도구.py": "value = 1\n", "꾸러미/é.py": "value = 2\n", "자료/é.txt": "셋"}
     as_stored = {unicodedata.normalize(stored, name): text for name, text in files.items()}
-    loaded = await python_bench.load(as_stored, handler=unicodedata.normalize(typed, "앱.처리"))
+    loaded = await script_bench.load(as_stored, handler=unicodedata.normalize(typed, "앱.처리"))
 
     assert (await loaded.call()).value == [1, 2, "셋", ["é.txt"]]
 
 
-async def test_a_module_that_is_missing_is_named_as_it_is_typed(python_bench: Bench) -> None:
+async def test_a_module_that_is_missing_is_named_as_it_is_typed(script_bench: Bench) -> None:
     files = {unicodedata.normalize("NFD", "앱.py"): "def handler(e, c): pass\n"}
 
-    assert "the code has: 앱.py" in refusal(await python_bench.load(files, handler="엡.handler"))
+    assert "the code has: 앱.py" in refusal(await script_bench.load(files, handler="엡.handler"))

@@ -18,8 +18,8 @@ LAMBDA_LINE = re.compile(r"\[([A-Z]+)\]\t\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_a_line_of_the_root_logger_has_lambdas_form_and_its_jobs_id(python_bench: Bench, *, fresh: bool) -> None:
-    loaded = await python_bench.load(
+async def test_a_line_of_the_root_logger_has_lambdas_form_and_its_jobs_id(script_bench: Bench, *, fresh: bool) -> None:
+    loaded = await script_bench.load(
         LOG + INFO + "logging.info('loading')\n" + SAYS.format("info('n is %d', event)"), fresh=fresh
     )
 
@@ -45,8 +45,8 @@ async def test_a_line_of_the_root_logger_has_lambdas_form_and_its_jobs_id(python
          + SAYS.format("error('x')"), 1),
     ],
 )  # fmt: skip
-async def test_what_is_logged_without_any_set_up_is_printed(python_bench: Bench, code: str, lines: int) -> None:
-    called = await (await python_bench.load(LOG + code)).call()
+async def test_what_is_logged_without_any_set_up_is_printed(script_bench: Bench, code: str, lines: int) -> None:
+    called = await (await script_bench.load(LOG + code)).call()
 
     assert called.result.error is None
     assert len(called.printed.err.splitlines()) == lines
@@ -101,7 +101,7 @@ SET_UP = {
 
 
 @pytest.mark.parametrize("way", SET_UP)
-async def test_a_function_that_sets_logging_up_has_its_way_and_every_line_once(python_bench: Bench, way: str) -> None:
+async def test_a_function_that_sets_logging_up_has_its_way_and_every_line_once(script_bench: Bench, way: str) -> None:
     code = f"""
 import logging
 {SET_UP[way]}
@@ -112,7 +112,7 @@ def handler(event, context):
     if "listener" in globals():
         listener.stop()
 """
-    called = await (await python_bench.load(code)).call()
+    called = await (await script_bench.load(code)).call()
 
     assert called.result.error is None, called.result.error
     assert called.printed.out + called.printed.err == "mine x\n"
@@ -128,33 +128,33 @@ def handler(event, context):
         "logging.handlers.SysLogHandler(('127.0.0.1', 514))",
     ],
 )
-async def test_a_handler_that_writes_elsewhere_takes_no_line_away(python_bench: Bench, elsewhere: str) -> None:
+async def test_a_handler_that_writes_elsewhere_takes_no_line_away(script_bench: Bench, elsewhere: str) -> None:
     code = f"import io, logging, logging.handlers\nlogging.getLogger().addHandler({elsewhere})\n"
 
-    called = await (await python_bench.load(code + SAYS.format("warning('x')"))).call()
+    called = await (await script_bench.load(code + SAYS.format("warning('x')"))).call()
 
     assert LAMBDA_LINE.fullmatch(called.printed.err)
 
 
-async def test_the_level_of_the_root_logger_is_lambdas_variable(python_bench: Bench) -> None:
-    loaded = await python_bench.load(LOG + SAYS.format("debug('x')"), env={"AWS_LAMBDA_LOG_LEVEL": "DEBUG"})
+async def test_the_level_of_the_root_logger_is_lambdas_variable(script_bench: Bench) -> None:
+    loaded = await script_bench.load(LOG + SAYS.format("debug('x')"), env={"AWS_LAMBDA_LOG_LEVEL": "DEBUG"})
 
     assert LAMBDA_LINE.fullmatch((await loaded.call()).printed.err)
 
 
-async def test_a_program_logs_as_any_script_does(python_bench: Bench) -> None:
-    loaded = await python_bench.load("import logging\nlogging.warning('a')\nlogging.getLogger('x').error('b')\n")
+async def test_a_program_logs_as_any_script_does(script_bench: Bench) -> None:
+    loaded = await script_bench.load("import logging\nlogging.warning('a')\nlogging.getLogger('x').error('b')\n")
 
     assert (await loaded.call()).printed.err == "WARNING:root:a\nERROR:x:b\n"
 
 
-async def test_a_module_called_logging_is_the_functions_own(python_bench: Bench) -> None:
+async def test_a_module_called_logging_is_the_functions_own(script_bench: Bench) -> None:
     files = {
         "logging.py": "def info(text): return text\n",
         "main.py": LOG + "def handler(e, c): return logging.info(e)\n",
     }
 
-    assert (await (await python_bench.load(files)).call("mine")).value == "mine"
+    assert (await (await script_bench.load(files)).call("mine")).value == "mine"
 
 
 CONTEXT = """
@@ -171,8 +171,8 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_the_context_has_what_lambdas_has(python_bench: Bench, *, fresh: bool) -> None:
-    loaded = await python_bench.load(CONTEXT, memory_mb=192, fresh=fresh, env={"AWS_REGION": "eu-west-1"})
+async def test_the_context_has_what_lambdas_has(script_bench: Bench, *, fresh: bool) -> None:
+    loaded = await script_bench.load(CONTEXT, memory_mb=192, fresh=fresh, env={"AWS_REGION": "eu-west-1"})
 
     called = await loaded.call(timeout_s=30, job_id="job-5")
     value = called.value

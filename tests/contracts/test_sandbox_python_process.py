@@ -1,5 +1,7 @@
 """The process a Python function runs in: its threads and children, and the output of C code in it."""
 
+import itertools
+
 import pytest
 
 from services.executor.sandbox import CallError, Kind
@@ -28,33 +30,33 @@ async def test_what_c_code_prints_belongs_to_its_call(python_bench: Bench, *, fr
         assert out.count("without an end ") == out.count(f"python {number}\n") == 1
 
 
-async def test_what_c_code_prints_in_a_program_is_heard_once(python_bench: Bench) -> None:
-    loaded = await python_bench.load("import ctypes\nctypes.CDLL(None).printf(b'[1]\\n')\n")
+async def test_what_c_code_prints_in_a_program_is_heard_once(script_bench: Bench) -> None:
+    loaded = await script_bench.load("import ctypes\nctypes.CDLL(None).printf(b'[1]\\n')\n")
 
     assert [(await loaded.call()).printed.out for _ in range(2)] == ["[1]\n", "[1]\n"]
 
 
 @pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), 11)", "time.sleep(60)"])
-async def test_lines_of_c_code_are_heard_though_the_process_dies(python_bench: Bench, end: str) -> None:
+async def test_lines_of_c_code_are_heard_though_the_process_dies(script_bench: Bench, end: str) -> None:
     code = f"import ctypes, os, time\ndef handler(event, context):\n    ctypes.CDLL(None).puts(b'so far')\n    {end}\n"
 
-    called = await (await python_bench.load(code)).call(timeout_s=1)
+    called = await (await script_bench.load(code)).call(timeout_s=1)
 
     assert called.result.error is not None
     assert called.printed.out == "so far\n"
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-async def test_what_c_code_wrote_before_a_failure_is_heard(python_bench: Bench, *, fresh: bool) -> None:
+async def test_what_c_code_wrote_before_a_failure_is_heard(script_bench: Bench, *, fresh: bool) -> None:
     code = "import ctypes\ndef handler(event, context):\n    ctypes.CDLL(None).printf(b'so far')\n    {}\n"
     for end in ("1/0", "raise SystemExit(3)"):
-        called = await (await python_bench.load(code.format(end), fresh=fresh)).call()
+        called = await (await script_bench.load(code.format(end), fresh=fresh)).call()
 
         assert called.result.error is not None
         assert called.printed.out == "so far"
 
 
-async def test_a_thread_that_reads_a_c_file_for_ever_holds_nothing_up(python_bench: Bench) -> None:
+async def test_a_thread_that_reads_a_c_file_for_ever_holds_nothing_up(script_bench: Bench) -> None:
     code = """
 import ctypes, os, threading
 libc = ctypes.CDLL(None)
@@ -65,7 +67,7 @@ def handler(event, context):
     libc.printf(b"heard\\n")
     return 1
 """
-    called = await (await python_bench.load(code)).call(timeout_s=10)
+    called = await (await script_bench.load(code)).call(timeout_s=10)
 
     assert called.value == 1
     assert called.printed.out == "heard\n"
@@ -146,8 +148,8 @@ def handler(event, context):
 
 
 @pytest.mark.parametrize("started", STARTED)
-async def test_what_a_module_starts_is_alive_in_every_fresh_call(python_bench: Bench, started: str) -> None:
-    loaded = await python_bench.load("print('loading')\n" + STARTED[started], fresh=True)
+async def test_what_a_module_starts_is_alive_in_every_fresh_call(script_bench: Bench, started: str) -> None:
+    loaded = await script_bench.load("print('loading')\n" + STARTED[started], fresh=True)
 
     calls = [await loaded.call(1, timeout_s=20) for _ in range(3)]
 
@@ -158,8 +160,8 @@ async def test_what_a_module_starts_is_alive_in_every_fresh_call(python_bench: B
     assert started != "a log listener" or {called.printed.err for called in calls} == {"line 1\n"}
 
 
-async def test_a_fresh_call_of_a_module_with_threads_may_end_its_process(python_bench: Bench) -> None:
-    loaded = await python_bench.load(
+async def test_a_fresh_call_of_a_module_with_threads_may_end_its_process(script_bench: Bench) -> None:
+    loaded = await script_bench.load(
         "import os, signal, sys, threading\nthreading.Thread(target=signal.pause).start()\n"
         "def handler(event, context):\n    sys.exit(event) if event < 9 else os.kill(os.getpid(), event)\n",
         fresh=True,
@@ -172,7 +174,7 @@ async def test_a_fresh_call_of_a_module_with_threads_may_end_its_process(python_
         assert (called.result.exit_code, called.result.reusable) == (status, True)
 
 
-async def test_a_module_that_fails_when_a_fresh_call_loads_it_again_is_an_init_error(python_bench: Bench) -> None:
+async def test_a_module_that_fails_when_a_fresh_call_loads_it_again_is_an_init_error(script_bench: Bench) -> None:
     code = """
 import os, threading
 loads = sum(name.startswith("loaded") for name in os.listdir("/tmp"))
@@ -182,7 +184,7 @@ if loads == 2:
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 def handler(event, context): return loads
 """
-    loaded = await python_bench.load(code, fresh=True)
+    loaded = await script_bench.load(code, fresh=True)
 
     first, second = await loaded.call(), await loaded.call()
 
@@ -192,21 +194,21 @@ def handler(event, context): return loads
     assert second.error.stack.startswith('Traceback (most recent call last):\n  File "/code/main.py"')
 
 
-async def test_a_module_that_cannot_be_loaded_twice_is_an_init_error(python_bench: Bench) -> None:
+async def test_a_module_that_cannot_be_loaded_twice_is_an_init_error(script_bench: Bench) -> None:
     code = """
 import os, threading
 os.mkdir("/tmp/once")
 threading.Thread(target=threading.Event().wait, daemon=True).start()
 def handler(event, context): pass
 """
-    loaded = await python_bench.load(code, fresh=True)
+    loaded = await script_bench.load(code, fresh=True)
 
     assert isinstance(loaded.kind, CallError)
     assert loaded.kind.type == "InitError"
     assert "FileExistsError" in loaded.kind.message
 
 
-async def test_a_module_whose_threads_stop_for_a_fork_is_loaded_once(python_bench: Bench) -> None:
+async def test_a_module_whose_threads_stop_for_a_fork_is_loaded_once(script_bench: Bench) -> None:
     """Libraries do so that are made to be forked: OpenBLAS, gRPC."""
     code = """
 import os, threading
@@ -218,7 +220,7 @@ loads = len([name for name in os.listdir("/tmp") if name.startswith("loaded")])
 open(f"/tmp/loaded-{loads}", "w").close()
 def handler(event, context): return loads
 """
-    loaded = await python_bench.load(code, fresh=True)
+    loaded = await script_bench.load(code, fresh=True)
 
     assert [(await loaded.call()).value for _ in range(2)] == [0, 0]
 
@@ -248,8 +250,10 @@ def handler(event, context):
 """
 
 
-@pytest.mark.parametrize("way", ["spawn", "forkserver", "fork"])
-@pytest.mark.parametrize("name", ["main", "src/app", "app.v2", "token"])
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [("main", "fork"), *itertools.product(["main", "src/app", "app.v2", "token"], ["spawn", "forkserver"])],
+)
 async def test_multiprocessing_works_however_it_starts_its_processes(python_bench: Bench, name: str, way: str) -> None:
     loaded = await python_bench.load(
         {f"{name}.py": MULTIPROCESSING}, handler=f"{name}.handler", env={"COLOUR": "blue"}, fresh=name == "src/app"
@@ -258,16 +262,17 @@ async def test_multiprocessing_works_however_it_starts_its_processes(python_benc
     assert (await loaded.call(way, timeout_s=60)).value == [2, 4, 6, "blue", 0]
 
 
-@pytest.mark.parametrize("way", ["spawn", "forkserver", "fork"])
-@pytest.mark.parametrize("name", ["main", "src/app", "token"])
-async def test_multiprocessing_works_in_a_program(python_bench: Bench, name: str, way: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "way"), [("main", "fork"), *itertools.product(["main", "src/app", "token"], ["spawn", "forkserver"])]
+)
+async def test_multiprocessing_works_in_a_program(script_bench: Bench, name: str, way: str) -> None:
     code = MULTIPROCESSING.replace("def handler(", "def main(") + (
         f"if __name__ == '__main__':\n    import json\n    print(json.dumps(main({way!r}, None)))\n"
     )
     files = {f"{name}.py": code, "src/shared.py": ""}
     if "/" in name:
         files[f"{name}.py"] = "from . import shared\n" + code
-    loaded = await python_bench.load(files, handler=f"{name}.handler", env={"COLOUR": "blue"})
+    loaded = await script_bench.load(files, handler=f"{name}.handler", env={"COLOUR": "blue"})
 
     called = await loaded.call(timeout_s=60)
 
@@ -275,7 +280,7 @@ async def test_multiprocessing_works_in_a_program(python_bench: Bench, name: str
     assert called.printed.out == '[2, 4, 6, "blue", 0]\n', called.printed.err
 
 
-async def test_the_module_main_is_not_the_runtimes(python_bench: Bench) -> None:
+async def test_the_module_main_is_not_the_runtimes(script_bench: Bench) -> None:
     code = "import __main__\ndef handler(event, context): return [hasattr(__main__, '__file__'), __name__]\n"
 
-    assert (await (await python_bench.load(code)).call()).value == [False, "main"]
+    assert (await (await script_bench.load(code)).call()).value == [False, "main"]
