@@ -15,15 +15,19 @@ _PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The resident program of a language: an interpreter, its options, and an entry below the folder of runtimes."""
+    """The resident program of a language: an interpreter, its options, and an entry below the folder of runtimes.
+
+    `launcher` is the command that the interpreter is started by, if any.
+    """
 
     interpreter: str
     entry: str
     options: tuple[str, ...] = ()
+    launcher: tuple[str, ...] = ()
 
     def command(self, runtimes: Path, interpreter: str | None = None) -> list[str]:
         """Build the command line, where the runtimes are at `runtimes`."""
-        return [interpreter or self.interpreter, *self.options, str(runtimes / self.entry)]
+        return [*self.launcher, interpreter or self.interpreter, *self.options, str(runtimes / self.entry)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +121,13 @@ def _node(version: int) -> Runtime:
         (".js", ".mjs"),
         # V8 would give up at a share of the memory it was started with. The sandbox's limit is the one that counts, so
         # V8's is as high as a function's memory may be; a smaller young generation leaves more of it to the function.
-        Program("node", "node/main.js", ("--max-old-space-size=10240", "--max-semi-space-size=8")),
+        # Node cannot flush what C code in its process has printed, so C is kept from holding anything back.
+        Program(
+            "node",
+            "node/main.js",
+            options=("--max-old-space-size=10240", "--max-semi-space-size=8"),
+            launcher=("stdbuf", "--output=0"),
+        ),
         modules=("main", "index"),
         executable="node",
     )

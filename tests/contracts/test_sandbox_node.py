@@ -12,7 +12,7 @@ exports.handler = async (event) => {
   if (event === 'rejection') Promise.reject(new TypeError('late'));
   if (event === 'exception') setTimeout(() => { throw new TypeError('late'); }, 1);
   if (event === 'no error') Promise.reject('late');
-  await sleep(event === 'nothing' ? 0 : 1000);
+  await sleep(event === 'nothing' ? 0 : 3_600_000);
   return 'fine';
 };
 """
@@ -75,7 +75,6 @@ async def test_what_nobody_catches_ends_the_call(node_bench: Bench, *, fresh: bo
         assert called.error.type == "HandlerError"
         assert called.error.message == "TypeError: late"
         assert "at " in called.error.stack
-        assert called.result.duration_ms < 900
     assert "late" in (await loaded.call("no error")).error.message
     assert (await loaded.call("nothing")).value == "fine"
 

@@ -1,6 +1,7 @@
 'use strict';
-// Runs calls in child processes: a fresh handler, or a program. Node cannot fork a loaded process, so the next
-// child is started as soon as the last one has ended, and waits for its call with everything loaded.
+// Runs calls in child processes: every call of a fresh handler or a program in its own, or all calls in the one that was
+// started with the variables of its function. Node cannot fork a loaded process, so the next child is started as soon as
+// the last one is gone, and waits for its call with everything loaded.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -8,13 +9,15 @@ const path = require('node:path');
 const { spawn } = require('node:child_process');
 const { Socket } = require('node:net');
 
+const { forChild } = require('./environment');
 const { Wire } = require('./wire');
 
 const SIGNALLED = 128;
 const SMALL_MB = 256; // as in the resident process
+const SIGNAL_MS = 1000;
 const NOTHING = Buffer.alloc(0);
 
-/** One child. It calls `ready`, `failed(error)`, `taken`, `done(body)` and, always last, `exited(code)` of `events`. */
+/** One child. It calls `ready`, `failed(error)`, `taken`, `done(body)` and, last, `exited(code, signal)` of `events`. */
 class Child {
   #process;
   #wire;
@@ -23,8 +26,11 @@ class Child {
     const stdin = program ? fs.openSync(env.PAYLOAD_FILE, 'r') : 'ignore';
     this.#process = spawn(process.execPath, args, { cwd: code, env, stdio: [stdin, 'inherit', 'inherit', 'pipe'] });
     if (program) fs.closeSync(stdin);
-    this.#process.once('error', () => events.exited(1)); // no process could be had
-    this.#process.once('exit', (status, signal) => events.exited(status ?? SIGNALLED + os.constants.signals[signal]));
+    this.#process.once('error', () => events.exited(1, 0)); // no process could be had
+    this.#process.once('exit', (status, name) => {
+      const signal = name === null ? 0 : os.constants.signals[name];
+      events.exited(status ?? SIGNALLED + signal, signal);
+    });
     this.#wire = new Wire(this.#process.stdio[3] ?? new Socket());
     this.#wire.onFrame = (kind, body) => {
       if (kind === 'R') events.ready();
@@ -48,6 +54,7 @@ class Children {
   #wire;
   #function;
   #found;
+  #keeps; // whether one child serves call after call
   #child;
   #call; // the call that waits for an answer, as it came
   #loading = false; // whether the child has yet to say how loading went
@@ -63,6 +70,7 @@ class Children {
     this.#wire = wire;
     this.#function = wanted;
     this.#found = found;
+    this.#keeps = !found.isProgram && wanted.mode === 'reuse';
   }
 
   serve() {
@@ -89,13 +97,13 @@ class Children {
     const args = [...process.execArgv, ...size, ...what];
     [this.#ready, this.#loading] = [isProgram, !isProgram];
     this.#child = new Child(
-      { program: isProgram, code, args, env: { ...process.env, ...own } },
+      { program: isProgram, code, args, env: isProgram ? { ...process.env, ...own } : forChild(own) },
       {
         ready: () => this.#onReady(),
         failed: (error) => this.#onFailed(error),
         taken: () => { this.#taken = true; },
         done: (body) => this.#onDone(body),
-        exited: (code) => this.#onExited(code),
+        exited: (code, signal) => this.#onExited(code, signal),
       },
     );
     if (isProgram) this.#next();
@@ -136,13 +144,18 @@ class Children {
   /** The answer waits for the end of its process: what that used is not to count for the next call. */
   #onDone(body) {
     if (!this.#serving || this.#answer) return;
-    this.#answer = body;
-    this.#child.kill();
+    if (this.#keeps) {
+      this.#wire.forward('D', [body]);
+      [this.#call, this.#serving] = [undefined, false];
+    } else {
+      this.#answer = body;
+      this.#child.kill();
+    }
   }
 
-  #onExited(code) {
-    // Whoever started us knows best what to call the end of a function that was still being loaded.
-    if (!this.#greeted) process.reallyExit(code);
+  #onExited(code, signal) {
+    // The executor knows best what to call the end of a function that was still being loaded, or of its only process.
+    if (!this.#greeted || this.#keeps) return endLike(code, signal);
     // A call that met a child already ending goes to the next one, once: the call may be what ends them.
     const served = this.#serving && (this.#taken || this.#again);
     [this.#again, this.#serving] = [this.#serving && !served, false];
@@ -153,16 +166,17 @@ class Children {
     this.#child = undefined;
     this.#cleanUp();
     if (served) {
-      this.#conclude(code);
+      this.#conclude(code, signal);
       this.#start();
     } else {
       this.#next(); // one that ended unasked is replaced when it is needed: the next might do the same, for ever
     }
+    return undefined;
   }
 
-  #conclude(code) {
+  #conclude(code, signal) {
     if (this.#answer) this.#wire.forward('D', [this.#answer]);
-    else this.#wire.send('D', { exit_code: code }, NOTHING);
+    else this.#wire.send('D', { exit_code: code, signal }, NOTHING);
     [this.#call, this.#answer] = [undefined, undefined];
   }
 
@@ -175,6 +189,13 @@ class Children {
       if (error.code !== 'ESRCH') throw error; // ESRCH: it left nothing
     }
   }
+}
+
+/** End this process as another one ended. */
+function endLike(code, signal) {
+  if (signal) process.kill(process.pid, signal);
+  // A signal that does not kill, or not at once, is no reason to go on.
+  setTimeout(() => process.reallyExit(code), signal ? SIGNAL_MS : 0);
 }
 
 module.exports = { Children };

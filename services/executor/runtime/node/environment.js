@@ -1,5 +1,5 @@
 'use strict';
-// Sets the environment variables of each call without leaking memory.
+// Sets the environment variables of each call without leaking memory, and knows those that only a new process reads.
 //
 // Node uses `setenv`, which keeps every value it was ever given, so that old payloads would fill the memory of a busy
 // sandbox. These two variables are therefore kept in JavaScript, in front of the real environment. Children get them.
@@ -29,6 +29,40 @@ const overlay = {
   },
 };
 
+// Read when a process starts and never again: by the dynamic loader, glibc and its malloc, OpenSSL, ICU, libuv and Node.
+const READ_AT_START = new RegExp(
+  '^(?:GLIBC_|LC_|LD_|MALLOC_|OPENSSL_|SSL_CERT_|UV_)|' +
+    '^NODE_(?:COMPILE_|DEBUG|DISABLE_|NO_|PENDING_|PRESERVE_|USE_)|' +
+    '^(?:LANG|LANGUAGE|NODE_(?:EXTRA_CA_CERTS|ICU_DATA|OPTIONS|REDIRECT_WARNINGS|V8_COVERAGE))$',
+);
+const PRELOADED = 'libstdbuf.so'; // stdbuf's, which keeps C from holding back what it prints
+
+let preload = {};
+
+/** Take the library that this process was started with out of the environment: the function's children do without. */
+function hidePreload() {
+  const { LD_PRELOAD: libraries = '', _STDBUF_O: mode } = process.env;
+  if (!libraries.includes(PRELOADED)) return;
+  const isOurs = (name) => name.includes(PRELOADED);
+  preload = { LD_PRELOAD: libraries.split(':').find(isOurs), _STDBUF_O: mode };
+  delete process.env._STDBUF_O;
+  const others = libraries.split(':').filter((name) => !isOurs(name));
+  if (others.length > 0) process.env.LD_PRELOAD = others.join(':');
+  else delete process.env.LD_PRELOAD;
+}
+
+/** The environment of a child that is to load the function, whose own variables are `variables`. */
+function forChild(variables) {
+  const env = { ...process.env, ...variables, ...preload };
+  if (preload.LD_PRELOAD && variables.LD_PRELOAD) env.LD_PRELOAD = `${variables.LD_PRELOAD}:${preload.LD_PRELOAD}`;
+  return env;
+}
+
+/** Whether a function has variables that this process should have been started with. */
+function needsProcess(variables) {
+  return Object.entries(variables).some(([name, value]) => READ_AT_START.test(name) && process.env[name] !== value);
+}
+
 /** Set the function's own variables, and put the overlay in front. */
 function prepare(variables) {
   Object.assign(process.env, variables);
@@ -49,4 +83,4 @@ function setOnce(jobId, payload) {
 
 const asVariable = (payload) => (payload.length > PAYLOAD_BYTES ? '' : payload.toString());
 
-module.exports = { prepare, setCall, setOnce };
+module.exports = { forChild, hidePreload, needsProcess, prepare, setCall, setOnce };

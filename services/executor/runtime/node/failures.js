@@ -16,8 +16,16 @@ class FunctionFailed extends Error {
   }
 }
 
-/** The failure in the form sent to the executor. `type` is its type in the contract. */
+/** The failure in the form sent to the executor, in valid Unicode. `type` is its type in the contract. */
 function describe(error, type) {
+  const { message, stack, ...rest } = described(error, type);
+  return { ...rest, message: wellFormed(message), stack: wellFormed(stack) };
+}
+
+/** Half of a surrogate pair, the function's own or left by cutting, becomes U+FFFD: no UTF-8 could carry it. */
+const wellFormed = (text) => Buffer.from(text).toString();
+
+function described(error, type) {
   if (error instanceof FunctionFailed) {
     return { type: error.type, message: error.message.slice(0, MESSAGE_CHARS), stack: '' };
   }

@@ -3,12 +3,12 @@
 
 const fs = require('node:fs');
 const path = require('node:path');
-const vm = require('node:vm');
 const { createRequire } = require('node:module');
 const { pathToFileURL } = require('node:url');
 
 const { FunctionFailed } = require('./failures');
-const { exportsHandler, isModuleSyntax } = require('./reading');
+const { read } = require('./reading');
+const { HANDLERS } = require('./survey');
 
 const SUFFIXES = ['.js', '.mjs', '.cjs'];
 const SHOWN = 20;
@@ -24,10 +24,20 @@ function find(handler, code) {
     const there = fs.readdirSync(code).sort().slice(0, SHOWN).join(', ') || 'nothing';
     throw initError(`handler: there is no module '${name}'; the code has: ${there}`);
   }
-  const source = attribute === 'handler' ? fs.readFileSync(file, 'utf8') : '';
-  const isProgram = attribute === 'handler' && !exportsHandler(source);
-  if (isProgram) checkSyntax(source, file);
+  const isProgram = attribute === 'handler' && isProgramFile(file, code);
   return { file, name, attribute, isProgram };
+}
+
+function isProgramFile(file, code) {
+  const source = fs.readFileSync(file, 'utf8');
+  const declared = declaredModule(file, code);
+  const kinds = declared === undefined ? ['script', 'module'] : [declared ? 'module' : 'script'];
+  const found = read(source, kinds);
+  if (found.isModule && !declared && !process.features.require_module) {
+    const name = path.relative(code, file);
+    throw initError(`handler: ${name} is written as an ES module, and would run as none (${CURE})`);
+  }
+  return found.isProgram;
 }
 
 function sourceOf(name, code) {
@@ -44,18 +54,12 @@ function isFile(file) {
   return fs.statSync(file, { throwIfNoEntry: false })?.isFile() ?? false;
 }
 
-/** Throw the SyntaxError a program would begin with. ES modules can only be checked by running them. */
-function checkSyntax(source, file) {
-  if (file.endsWith('.mjs') || isModuleSyntax(source)) return;
-  vm.compileFunction(source.replace(/^#!/, '//'), ['exports', 'require', 'module', '__filename', '__dirname'], {
-    filename: file,
-  });
-}
-
 /** Return the function of a handler's name. Exceptions of user code during loading are passed on. */
 async function load({ file, name, attribute }, code) {
-  const loaded = isModule(file, code) ? await import(pathToFileURL(file)) : required(file);
-  const found = loaded?.[attribute] ?? loaded?.default?.[attribute];
+  const loaded = declaredModule(file, code) ? await import(pathToFileURL(file)) : required(file);
+  // What AWS's own examples call it stands in where there is no `handler`.
+  const names = attribute === 'handler' ? HANDLERS : [attribute];
+  const found = names.map((one) => loaded?.[one] ?? loaded?.default?.[one]).find((one) => one !== undefined);
   if (found === undefined) throw initError(`handler: module '${name}' has no '${attribute}'${exported(loaded)}`);
   if (typeof found !== 'function') {
     throw initError(`handler: ${name}.${attribute} is not a function but ${found === null ? 'null' : typeof found}`);
@@ -65,7 +69,8 @@ async function load({ file, name, attribute }, code) {
 
 function exported(loaded) {
   const names = loaded !== null && ['object', 'function'].includes(typeof loaded) ? Object.keys(loaded) : [];
-  return names.length > 0 ? `; it exports: ${names.slice(0, SHOWN).join(', ')}` : '';
+  if (names.length > 0) return `; it exports: ${names.slice(0, SHOWN).join(', ')}`;
+  return typeof loaded === 'function' ? '; it exports one function without a name' : '; it exports nothing';
 }
 
 function required(file) {
@@ -77,15 +82,25 @@ function required(file) {
   }
 }
 
-/** Whether Node treats a file as an ES module, by its suffix or the nearest package.json. */
-function isModule(file, code) {
+/** Whether a file is declared an ES module, by its suffix or the nearest package.json. undefined = it is not said. */
+function declaredModule(file, code) {
   if (!file.endsWith('.js')) return file.endsWith('.mjs');
   for (let folder = path.dirname(file); folder.startsWith(code); folder = path.dirname(folder)) {
     const description = path.join(folder, 'package.json');
-    if (isFile(description)) return JSON.parse(fs.readFileSync(description, 'utf8')).type === 'module';
+    if (isFile(description)) return typeIn(description, code);
     if (folder === code) break;
   }
-  return false;
+  return undefined;
+}
+
+function typeIn(description, code) {
+  const text = fs.readFileSync(description, 'utf8').replace(/^\uFEFF/, ''); // a byte order mark is none of JSON's
+  try {
+    const { type } = JSON.parse(text);
+    return { module: true, commonjs: false }[type];
+  } catch (error) {
+    throw initError(`${path.relative(code, description)} cannot be read: ${error.message}`);
+  }
 }
 
 function initError(message) {

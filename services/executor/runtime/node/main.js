@@ -4,6 +4,7 @@
 const fs = require('node:fs');
 const net = require('node:net');
 
+const { hidePreload } = require('./environment');
 const streams = require('./streams');
 const { Resident } = require('./resident');
 const { Wire } = require('./wire');
@@ -18,6 +19,7 @@ function dial(folder) {
 
 const folder = process.env.NANOGRID_IO || '/run/nanogrid';
 delete process.env.NANOGRID_IO;
+hidePreload();
 streams.install();
 const wire = new Wire(dial(folder));
 wire.send('H', { runtime: 'node', version: process.versions.node, pid: process.pid });

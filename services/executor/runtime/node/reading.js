@@ -1,82 +1,46 @@
 'use strict';
-// Finds out whether a module exports `handler` by reading its source, so that a program is not run for that.
+// Finds out whether a module exports a handler by reading its source, so that a program is not run for that.
 //
-// In doubt (`module.exports = something()`, `export * from`) the answer is yes: the author of a program sees the error
-// of loading it, while a handler taken for a program would silently do nothing.
+// In doubt the answer is yes: the author of a program sees the error of loading it, while a handler taken for a program
+// would silently do nothing.
 
-// Comments, and whatever may hold text that looks like code. A `/` begins a regular expression where a value may stand.
-const NOT_CODE = new RegExp(
-  [
-    String.raw`\/\*[^]*?\*\/`,
-    String.raw`\/\/[^\n]*`,
-    String.raw`"(?:\\[^]|[^"\\\n])*"`,
-    String.raw`'(?:\\[^]|[^'\\\n])*'`,
-    '`(?:\\\\[^]|[^`\\\\])*`',
-    String.raw`(?<=(?:^|[=(,:;!&|?{}[\n]|\breturn)\s*)\/(?![*/])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\n[])+\/`,
-  ].join('|'),
-  'g',
-);
+const { parse } = require('./parser');
+const { HANDLERS, survey } = require('./survey');
 
-const EXPORTS_HANDLER = [
-  /\bexports\s*(?:\?\.|\.)\s*handler\b/,
-  /\bexports\s*\[\s*"handler"/,
-  /\b(?:defineProperty|__export\w*)\s*\(\s*[\w.$]*exports\s*,\s*(?:"handler"|\{[^}]*\bhandler\b)/,
-  /\bexport\s+(?:async\s+)?(?:function\s*\*?|const|let|var|class)\s+handler\b/,
-  /\bexport\s*\{[^}]*\bhandler\s*[,}]/,
-];
-const CANNOT_TELL = [
-  /\bmodule\s*\.\s*exports\s*=(?!=)(?!\s*\{)/,
-  /\bexport\s*\*/,
-  /\bexport\s+default\b/,
-  /\bexport\s+(?:const|let|var)\s*[{[]/,
-  /\bexport\s+(?:const|let|var)\b[^;]*,\s*handler\b/,
-  /\bObject\s*\.\s*assign\s*\(\s*(?:module\s*\.\s*)?exports\b/,
-];
-const OBJECT_EXPORTED = /\bmodule\s*\.\s*exports\s*=\s*\{/g;
-const MODULE_SYNTAX = [
-  /^\s*import\b\s*[\w{*$"']/m,
-  /\bimport\s*\.\s*meta\b/,
-  /^\s*export\b/m,
-  /^(?:(?:const|let|var)\b.*=\s*)?await\b/m, // at top level, which only ES modules may
-];
+const NAMES = HANDLERS.join('|');
+// The usual ways at the beginning of a line, where only a comment or a template around it could make it mean nothing.
+const COMMON = String.raw`(?:module\.)?exports\.(?:${NAMES})\s*=`;
+const MODULE = String.raw`export\s+(?:async\s+)?(?:const|let|var|function)\s+(?:${NAMES})\b`;
+const PLAIN = new RegExp(`^(?:${COMMON}|${MODULE})`, 'm');
+const NAMES_OF_MODULES = new Set(['export']); // `exports` and `module` are CommonJS's
 
-/** Whether the module gives `handler` to others, as far as reading can tell. */
-function exportsHandler(source) {
-  const code = codeOf(source);
-  return [...EXPORTS_HANDLER, ...CANNOT_TELL].some((form) => form.test(code)) || literalHasHandler(code);
-}
-
-/** Whether it is written as an ES module. */
-function isModuleSyntax(source) {
-  const code = codeOf(source);
-  return MODULE_SYNTAX.some((form) => form.test(code));
-}
-
-function codeOf(source) {
-  return source.replace(NOT_CODE, (text) => {
-    if (text.startsWith('//') || text.startsWith('/*')) return ' ';
-    return /^['"]handler['"]$/.test(text) ? '"handler"' : '""';
-  });
-}
-
-/** Whether an object literal assigned to module.exports has `handler` in it, or spreads something that may. */
-function literalHasHandler(code) {
-  for (const { index, 0: found } of code.matchAll(OBJECT_EXPORTED)) {
-    const literal = balanced(code, index + found.length);
-    if (/\.\.\.|(?:^|[,{\s*])(?:handler|"handler")\s*(?:[,:(]|$)/.test(literal)) return true;
+/** What a source is: `{isProgram, isModule}`. `kinds` are what Node may take it for, the likelier first. */
+function read(source, kinds) {
+  if (isPlain(source)) return { isProgram: false, isModule: false };
+  for (const kind of kinds) {
+    const tree = parsed(source, kind);
+    if (tree === undefined) continue;
+    const { doubts, acts } = survey(tree);
+    const isModule = kind === 'module';
+    const exportsHandler = isModule ? [...doubts].some((one) => NAMES_OF_MODULES.has(one)) : doubts.size > 0;
+    return { isProgram: acts && !exportsHandler, isModule };
   }
-  return false;
+  return { isProgram: false, isModule: false }; // Node's own words on it are better than ours
 }
 
-/** What stands between the brace before `start` and its partner. */
-function balanced(code, start) {
-  let depth = 1;
-  let end = start;
-  for (; end < code.length && depth > 0; end += 1) {
-    if (code[end] === '{') depth += 1;
-    else if (code[end] === '}') depth -= 1;
+function isPlain(source) {
+  const found = PLAIN.exec(source);
+  if (!found) return false;
+  const before = source.slice(0, found.index);
+  return !before.includes('`') && before.lastIndexOf('*/') >= before.lastIndexOf('/*');
+}
+
+function parsed(source, kind) {
+  try {
+    return parse(source, kind);
+  } catch {
+    return undefined; // no such source, or one too deep to be read
   }
-  return code.slice(start, end - (depth === 0 ? 1 : 0));
 }
 
-module.exports = { exportsHandler, isModuleSyntax };
+module.exports = { read };

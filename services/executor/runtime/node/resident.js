@@ -40,7 +40,8 @@ class Resident {
     this.#function = wanted;
     try {
       const found = loading.find(wanted.handler, wanted.code);
-      if (found.isProgram || wanted.mode === 'fresh') new Children(this.#wire, wanted, found).serve();
+      const inChildren = found.isProgram || wanted.mode === 'fresh' || environment.needsProcess(wanted.env);
+      if (inChildren) new Children(this.#wire, wanted, found).serve();
       else this.#load(found);
     } catch (error) {
       this.#refuse(error);
