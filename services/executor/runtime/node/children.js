@@ -1,7 +1,7 @@
 'use strict';
-// Runs calls in child processes: every call of a fresh handler or a program in its own, or all calls in the one that was
-// started with the variables of its function. Node cannot fork a loaded process, so the next child is started as soon as
-// the last one is gone, and waits for its call with everything loaded.
+// Runs calls in child processes: each call of a fresh handler or a program in its own, or all calls in one that was
+// started with the variables of its function. Node cannot fork a loaded process, so the next child is started as soon
+// as the last one has ended, and waits for its call with everything loaded.
 
 const fs = require('node:fs');
 const os = require('node:os');
@@ -17,7 +17,7 @@ const SMALL_MB = 256; // as in the resident process
 const SIGNAL_MS = 1000;
 const NOTHING = Buffer.alloc(0);
 
-/** One child. It calls `ready`, `failed(error)`, `taken`, `done(body)` and, last, `exited(code, signal)` of `events`. */
+/** One child. It calls `ready`, `failed(error)`, `taken`, `done(body)` and last `exited(code, signal)` of `events`. */
 class Child {
   #process;
   #wire;

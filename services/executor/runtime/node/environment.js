@@ -29,7 +29,7 @@ const overlay = {
   },
 };
 
-// Read when a process starts and never again: by the dynamic loader, glibc and its malloc, OpenSSL, ICU, libuv and Node.
+// Read once, when a process starts: by the dynamic loader, glibc and its malloc, OpenSSL, ICU, libuv and Node.
 const READ_AT_START = new RegExp(
   '^(?:GLIBC_|LC_|LD_|MALLOC_|OPENSSL_|SSL_CERT_|UV_)|' +
     '^NODE_(?:COMPILE_|DEBUG|DISABLE_|NO_|PENDING_|PRESERVE_|USE_)|' +
