@@ -50,12 +50,26 @@ async function handler(event) { return 1 }
 const handler = async (event) => 1
 exports.main = async () => 1
 const x = require("y"); module.exports = { a, b }
+module.exports = class {}
+export function* handler() {}
+export { one, work as handler } from './other.mjs'
+export const { handler } = middy(work)
+export const one = 1, handler = 2
+export const handlers = 1
+const handler = 1; export { handler as other }
+const quote = /['"`]/; exports.handler = 1; // it's `fine`
+const half = a / b / c; exports.handler = 1
+/* a program? */ exports . handler = 1 /* no */
 this is no JavaScript (
 """
 
 PROGRAMS = """
 console.log(1)
+/* export const handler = 1 */ main()
 function f() {} f()
+if (module.exports === other) main()
+import { handler } from './other.mjs'; console.log(handler())
+const { handler } = require('./other'); console.log(handler())
 throw new Error("x")
 process.exitCode = 3
 return require("fs").readFileSync(0)
