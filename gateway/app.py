@@ -15,7 +15,7 @@ from gateway.fast_path import Gateway
 from gateway.forwarded import Forwarding
 from gateway.metrics import Metrics
 from gateway.rest import openapi, problems
-from gateway.routes import functions, jobs, ops, outputs, uploads
+from gateway.routes import functions, jobs, operators, ops, outputs, uploads
 from gateway.settings import GatewaySettings
 from nanogrid.heap import freeze_heap
 
@@ -37,7 +37,7 @@ def create_app(settings: GatewaySettings) -> Gateway:
     app.add_middleware(HttpEdge, metrics=app.state.metrics, forwarding=Forwarding(settings))
     app.add_exception_handler(HTTPException, problems.handle)
     app.add_exception_handler(RequestValidationError, problems.handle)
-    for room in (uploads, functions, jobs, outputs, ops):
+    for room in (uploads, functions, jobs, outputs, operators, ops):
         app.include_router(room.router)
     return app
 

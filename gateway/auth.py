@@ -1,5 +1,8 @@
 """Identifies HTTP callers: the owner of an API key, or `local` where none is required."""
 
+import hmac
+import re
+
 from starlette.types import Scope
 
 from gateway.backends import ANSWER_S
@@ -7,21 +10,27 @@ from gateway.browser import PageGuard
 from gateway.settings import GatewaySettings
 from nanogrid import caller
 from nanogrid.caller import LOCAL_PRINCIPAL, Caller
-from nanogrid.rpc.auth import Authenticator
+from nanogrid.errors import UnauthenticatedError
+from nanogrid.rpc.auth import Authenticator, api_key
 from nanogrid.v1 import registry_pb2_grpc
 from nanogrid.v1.registry_pb2 import VerifyApiKeyRequest
 
 _OPEN = frozenset({"/health", "/ready", "/docs", "/openapi.json"})  # they show no data of users
 _SIGNED = "/outputs/"  # the signature replaces the key, because a browser that opens a link sends no header
+_OPERATORS = re.compile(r"/(?:keys|dead-letters)(?:/|$)")  # nowhere else does the internal token open anything
 _KEY_HEADERS = (b"authorization", b"x-api-key")
 
 
 class HttpAuthenticator:
-    """Identifies HTTP callers. They are never internal. `required` says whether they need a key."""
+    """Identifies HTTP callers. `required` says whether they need a key.
+
+    None is internal, but an operator who shows the grid's internal token to one of the operators' routes.
+    """
 
     def __init__(self, settings: GatewaySettings, registry: "registry_pb2_grpc.RegistryServiceAsyncStub") -> None:
         self.required = settings.auth_required(settings.gateway_listen)
         self._pages = PageGuard(settings)
+        self._token = settings.internal_token.encode()
         self._registry = registry
         self._keys = Authenticator(required=True, internal_token="", verify=self._verify)
 
@@ -36,8 +45,18 @@ class HttpAuthenticator:
             return Caller("", internal=False, request_id=request_id)
         if not self.required:
             self._pages.check(scope, forwarded_to)
+        if _OPERATORS.match(path) and self._is_operator(scope["headers"]):
+            return Caller(None, internal=True, request_id=request_id)
+        if not self.required:
             return Caller(LOCAL_PRINCIPAL, internal=False, request_id=request_id)
         return await self._keys.identify(_key_headers(scope["headers"]) | {caller.REQUEST_ID_KEY: request_id})
+
+    def _is_operator(self, headers: list[tuple[bytes, bytes]]) -> bool:
+        try:
+            shown = api_key(_key_headers(headers)).encode("latin-1")
+        except UnauthenticatedError:
+            return False
+        return bool(self._token) and hmac.compare_digest(shown, self._token)
 
     async def _verify(self, key: str) -> str:
         answer = await self._registry.VerifyApiKey(VerifyApiKeyRequest(secret=key), timeout=ANSWER_S)

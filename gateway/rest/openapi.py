@@ -28,6 +28,7 @@ _PROBLEM = "application/problem+json"
 _PROBLEMS = {
     400: ("A field is missing, unknown or out of range; `field` names it.", "INVALID_FIELD", "INVALID_ARGUMENT"),
     401: ("No valid API key.", "UNAUTHENTICATED", "UNAUTHENTICATED"),
+    403: ("Not allowed: for operators, or for pages of this site.", "OPERATORS_ONLY", "PERMISSION_DENIED"),
     404: ("No such thing, or it belongs to another owner.", "NOT_FOUND", "NOT_FOUND"),
     409: ("It exists already, or the first request with this key is under way.", "CONFLICT", "ALREADY_EXISTS"),
     413: ("Larger than a limit; `limit` and `actual` say both numbers.", "TOO_LARGE", "OUT_OF_RANGE"),
@@ -84,8 +85,8 @@ _FUNCTION_ID = {
 }
 
 
-def _json(example: Any, schema: dict[str, Any] | None = None) -> dict[str, Any]:
-    return {"application/json": {"schema": schema or {"type": "object"}, "example": example}}
+def example(shown: Any, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    return {"application/json": {"schema": schema or {"type": "object"}, "example": shown}}
 
 
 def _problem(status: int) -> dict[str, Any]:
@@ -105,7 +106,7 @@ def _problem(status: int) -> dict[str, Any]:
     }
 
 
-def _answers(good: dict[int, dict[str, Any]], bad: Sequence[int], *, key: bool = True) -> dict[str, Any]:
+def answers(good: dict[int, dict[str, Any]], bad: Sequence[int], *, key: bool = True) -> dict[str, Any]:
     statuses = sorted({*bad, 401} if key else bad)
     responses = {str(status): answer for status, answer in good.items()} | {str(one): _problem(one) for one in statuses}
     return {"responses": responses, "security": [{"bearer": []}, {"header": []}] if key else []}
@@ -115,7 +116,7 @@ def _query(name: str, description: str, schema: dict[str, Any] | None = None) ->
     return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
 
 
-_PAGE = [
+PAGE = [
     _query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
     _query("cursor", "`next_cursor` of the page before."),
 ]
@@ -147,8 +148,8 @@ UPLOAD = {
             }
         },
     },
-    **_answers(
-        {201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
+    **answers(
+        {201: {"description": "The new function.", "content": example(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
     ),
 }
 
@@ -156,7 +157,7 @@ REGISTER = {
     "parameters": [_KEY],
     "requestBody": {
         "required": True,
-        "content": _json(
+        "content": example(
             {
                 "function_name": "hello",
                 "runtime": "python3.11",
@@ -171,19 +172,20 @@ REGISTER = {
             },
         ),
     },
-    **_answers(
-        {201: {"description": "The new function.", "content": _json(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
+    **answers(
+        {201: {"description": "The new function.", "content": example(_FUNCTION)}}, (400, 409, 413, 415, 422, 503)
     ),
 }
 
 LIST_FUNCTIONS = {
-    "parameters": [*_PAGE, _query("name", "Only the newest function of this name.")],
-    **_answers(
-        {200: {"description": "A page.", "content": _json({"functions": [_FUNCTION], "next_cursor": None})}}, (400, 503)
+    "parameters": [*PAGE, _query("name", "Only the newest function of this name.")],
+    **answers(
+        {200: {"description": "A page.", "content": example({"functions": [_FUNCTION], "next_cursor": None})}},
+        (400, 503),
     ),
 }
-GET_FUNCTION = _answers({200: {"description": "The function.", "content": _json(_FUNCTION)}}, (404, 503))
-DELETE_FUNCTION = _answers({204: {"description": "It takes no more jobs, and those it had are cancelled."}}, (404, 503))
+GET_FUNCTION = answers({200: {"description": "The function.", "content": example(_FUNCTION)}}, (404, 503))
+DELETE_FUNCTION = answers({204: {"description": "It takes no more jobs, and those it had are cancelled."}}, (404, 503))
 
 RUN = {
     "parameters": [
@@ -222,23 +224,23 @@ RUN = {
             }
         },
     },
-    **_answers(
+    **answers(
         {
-            200: {"description": "The job ended; `status` says how.", "content": _json(_JOB)},
-            202: {"description": "The job goes on; `Location` says where to ask.", "content": _json(_ACCEPTED)},
+            200: {"description": "The job ended; `status` says how.", "content": example(_JOB)},
+            202: {"description": "The job goes on; `Location` says where to ask.", "content": example(_ACCEPTED)},
         },
         (400, 404, 409, 413, 415, 422, 503),
     ),
 }
-GET_JOB = _answers({200: {"description": "The job.", "content": _json(_JOB)}}, (404, 503))
+GET_JOB = answers({200: {"description": "The job.", "content": example(_JOB)}}, (404, 503))
 LIST_JOBS = {
     "parameters": [
-        *_PAGE,
+        *PAGE,
         _query("function_id", "Only jobs of this function."),
         _query("status", "Only jobs in this state.", {"type": "string", "enum": _STATES}),
     ],
-    **_answers(
-        {200: {"description": "A page.", "content": _json({"jobs": [_SUMMARY], "next_cursor": None})}}, (400, 503)
+    **answers(
+        {200: {"description": "A page.", "content": example({"jobs": [_SUMMARY], "next_cursor": None})}}, (400, 503)
     ),
 }
 
@@ -247,20 +249,20 @@ OUTPUT = {
         _query("expires", "Part of the link.", {"type": "integer"}) | {"required": True},
         _query("signature", "Part of the link.") | {"required": True},
     ],
-    **_answers({200: {"description": "The file.", "content": {"application/octet-stream": {}}}}, (404, 503), key=False),
+    **answers({200: {"description": "The file.", "content": {"application/octet-stream": {}}}}, (404, 503), key=False),
 }
 
-HEALTH = _answers({200: {"description": "It serves.", "content": _json({"status": "healthy"})}}, (), key=False)
+HEALTH = answers({200: {"description": "It serves.", "content": example({"status": "healthy"})}}, (), key=False)
 _STATES_OF = {"registry": "serving", "artifacts": "serving", "invoker": "unreachable"}
-READY = _answers(
+READY = answers(
     {
-        200: {"description": "Everything behind it serves.", "content": _json({"status": "ready"})},
-        503: {"description": "Not so.", "content": _json({"status": "unready", "dependencies": _STATES_OF})},
+        200: {"description": "Everything behind it serves.", "content": example({"status": "ready"})},
+        503: {"description": "Not so.", "content": example({"status": "unready", "dependencies": _STATES_OF})},
     },
     (),
     key=False,
 )
-METRICS = _answers({200: {"description": "Prometheus text.", "content": {"text/plain": {}}}}, ())
+METRICS = answers({200: {"description": "Prometheus text.", "content": {"text/plain": {}}}}, ())
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

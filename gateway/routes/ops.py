@@ -83,5 +83,9 @@ async def _executors(grid: backends.Backends) -> dict[str, Any]:
         async with asyncio.timeout(_READY_S):
             found = (await grid.invoker.ListExecutors(ListExecutorsRequest())).executors
     except (TimeoutError, NanoGridError):
-        return {"alive": None, "problems": {}}
-    return {"alive": len(found), "problems": {one.executor_id: one.problem for one in found if one.problem}}
+        return {"alive": None, "runtimes": [], "problems": {}}
+    return {
+        "alive": len(found),
+        "runtimes": sorted({name for one in found for name in one.runtimes}),
+        "problems": {one.executor_id: one.problem for one in found if one.problem},
+    }

@@ -96,6 +96,10 @@ class Client:
             job, pause_s = _object(answer), _pause_s(answer)
         return job
 
+    def ask(self, method: str, path: str, **content: Any) -> dict[str, Any]:
+        """Send a request of any kind, and return the object it is answered with."""
+        return _object(self._send(method, path, **content))
+
     def _status(self, job_id: str) -> httpx.Response:
         return self._send("GET", f"/status/{job_id}")
 

@@ -2,12 +2,12 @@
 
 import sys
 from collections.abc import Sequence
-from types import ModuleType
 from typing import Annotated
 
 import typer
 
 from nanogrid.cli.exits import CliError, Exit
+from nanogrid.cli.operator import open_operator
 from nanogrid.cli.session import Session, session
 
 _COLUMNS = ("letter_id", "job_id", "function_id", "reason", "receives", "died_at")
@@ -28,7 +28,8 @@ def show_all(
 ) -> None:
     """Show dead letters, oldest first where the queue keeps an order."""
     here = session(ctx)
-    letters, total = _invoker().list_letters(here.data_dir, limit)
+    with open_operator(here) as grid:
+        letters, total = grid.letters(limit)
     here.printer.rows("letters", letters, _COLUMNS, total=total)
     if total > len(letters):
         here.printer.remark(f"{len(letters)} of {total}")
@@ -43,7 +44,8 @@ def redrive(
     """Queue dead letters again. Their jobs are pending again, with all tries ahead."""
     here = session(ctx)
     chosen = _chosen(letters, everything=everything)
-    _tell(here, "redriven", _invoker().redrive_letters(here.data_dir, chosen), chosen)
+    with open_operator(here) as grid:
+        _tell(here, "redriven", grid.redrive(chosen), chosen)
 
 
 @app.command("purge")
@@ -57,8 +59,10 @@ def purge(
     here = session(ctx)
     chosen = _chosen(letters, everything=everything)
     if not yes:
-        _confirm(f"delete {len(chosen) or 'all'} dead letter{'' if len(chosen) == 1 else 's'} for good?")
-    _tell(here, "purged", _invoker().purge_letters(here.data_dir, chosen), chosen)
+        number = len(chosen) or "all"
+        _confirm(f"delete {number} dead letter{'' if number == 1 else 's'} of {here.api} for good?")
+    with open_operator(here) as grid:
+        _tell(here, "purged", grid.purge(chosen), chosen)
 
 
 def _chosen(letters: Sequence[str] | None, *, everything: bool) -> list[str]:
@@ -72,6 +76,8 @@ def _chosen(letters: Sequence[str] | None, *, everything: bool) -> list[str]:
 
 
 def _confirm(question: str) -> None:
+    if not sys.stdin.isatty():
+        raise CliError("deleting asks first, and there is no terminal to ask on; --yes deletes without", Exit.USAGE)
     typer.echo(f"{question} [y/N] ", nl=False, err=True)  # typer's own way of asking puts a blank onto stdout
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise CliError("nothing was deleted; --yes deletes without asking", Exit.USAGE)
@@ -81,9 +87,3 @@ def _tell(here: Session, done: str, count: int, chosen: Sequence[str]) -> None:
     here.printer.plain(f"{done} {count}", {done: count})
     if count < len(chosen):
         here.printer.remark(f"{len(chosen) - count} were not there any more")
-
-
-def _invoker() -> ModuleType:
-    from nanogrid.cli import internal  # noqa: PLC0415 - gRPC is slow to import, and only these commands need it
-
-    return internal

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import httpx
 import typer
@@ -17,7 +17,7 @@ from nanogrid.cli.exits import CliError, Exit
 from nanogrid.cli.session import Session, session
 from nanogrid.errors import BadSettingError, StartError
 from nanogrid.local.data_folder import prepare_folder
-from nanogrid.local.grid import LocalGrid, differing_settings, read_grid, read_owner, read_token, remove_grid
+from nanogrid.local.grid import LocalGrid, differing_settings, read_grid, read_owner, remove_grid
 from nanogrid.local.processes import is_running
 
 READY_S = 60.0
@@ -42,7 +42,7 @@ def up(ctx: typer.Context) -> None:
     is_new = grid is None or not grid.running
     if grid is None or not grid.running:
         grid = _start(here)
-    offered = _runtimes(grid, here.data_dir)
+    offered = _runtimes(grid.url)
     if not offered:
         _refuse_empty(here, grid, is_new=is_new)
     here.printer.thing(
@@ -50,7 +50,7 @@ def up(ctx: typer.Context) -> None:
             "api": grid.url,
             "logs": grid.logs,
             "data": str(here.data_dir),
-            "runtimes": " ".join(sorted(offered)),
+            "runtimes": " ".join(offered),
             "sandbox": grid.sandbox_url,
             "pid": grid.pid,
         }
@@ -156,11 +156,9 @@ def _until_ready(here: Session, process: "subprocess.Popen[bytes]", log: Path, s
 
 def _missing(url: str) -> str:
     """Name the dependencies that keep a grid from being ready."""
-    try:
-        states = httpx.get(f"{url}/ready", timeout=5.0, trust_env=False).json()["dependencies"]
-        return ", ".join(f"{name} is {state}" for name, state in states.items() if state != "serving")
-    except (httpx.TransportError, ValueError, KeyError, AttributeError):
-        return "its API does not answer"
+    states = _readiness(url).get("dependencies") or {}
+    missing = ", ".join(f"{name} is {state}" for name, state in states.items() if state != "serving")
+    return missing or "its API does not answer"
 
 
 def _ready(url: str) -> bool:
@@ -170,15 +168,23 @@ def _ready(url: str) -> bool:
         return False
 
 
-def _runtimes(grid: LocalGrid, data_dir: Path) -> set[str]:
+def _runtimes(url: str) -> list[str]:
     """Return the runtimes of the grid once its first executor announces itself, or nothing after a while."""
-    from nanogrid.cli import internal  # noqa: PLC0415 - gRPC is slow to import, and starting takes longer anyway
-
-    token = os.environ.get("NANOGRID_INTERNAL_TOKEN") or read_token(data_dir)
     deadline = time.monotonic() + EXECUTOR_S
-    while (offered := internal.runtimes(grid.invoker_address, token)) is None and time.monotonic() < deadline:
+    while True:
+        executors = _readiness(url).get("executors") or {}
+        if executors.get("alive") or time.monotonic() > deadline:
+            return executors.get("runtimes") or []
         time.sleep(_POLL_S)
-    return offered or set()
+
+
+def _readiness(url: str) -> dict[str, Any]:
+    """Return what the grid says of itself, {} where it does not answer."""
+    try:
+        said = httpx.get(f"{url}/ready", timeout=5.0, trust_env=False).json()
+    except (httpx.TransportError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
 
 
 def _prepare(data_dir: Path) -> None:

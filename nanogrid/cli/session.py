@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import typer
 
@@ -25,8 +26,24 @@ class Session:
         """Return the given address, else that of the grid `nanogrid up` started here, else the default."""
         if self.url:
             return self.url
+        return self._local_url or DEFAULT_URL
+
+    @property
+    def is_local(self) -> bool:
+        """Tell whether `api` is the grid that `nanogrid up` started on this data folder."""
+        return bool(self._local_url) and _place(self.api) == _place(self._local_url)
+
+    @property
+    def _local_url(self) -> str:
         grid = read_grid(self.data_dir)
-        return grid.url if grid and grid.running else DEFAULT_URL
+        return grid.url if grid and grid.running else ""
+
+
+def _place(url: str) -> tuple[str, int | None]:
+    """Return the host and port of a URL; every name of this machine is one."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return ("127.0.0.1" if host in {"localhost", "::1"} else host), parts.port
 
 
 def session(ctx: typer.Context) -> Session:

@@ -80,4 +80,6 @@ def api_key(headers: Mapping[str, str]) -> str:
 def require_internal() -> None:
     """OperatorsOnlyError unless the current caller is part of the grid or its operator."""
     if not caller.caller().internal:
-        raise OperatorsOnlyError("this call is for the grid's operators; it takes the internal token")
+        raise OperatorsOnlyError(
+            "this call is for the grid's operators; it takes the internal token (NANOGRID_INTERNAL_TOKEN) for a key"
+        )

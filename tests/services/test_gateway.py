@@ -54,7 +54,7 @@ async def test_ready_names_every_service(stranger):
     assert answer.status_code == 200
     told = answer.json()
     assert told["status"] == "ready"
-    assert told["executors"] == {"alive": 1, "problems": {}}
+    assert told["executors"] == {"alive": 1, "runtimes": ["python3.11"], "problems": {}}
     assert set(told["dependencies"]) == {
         *("registry", "artifacts", "invoker", "redis", "queue", "functions table", "object store")
     }

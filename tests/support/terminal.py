@@ -1,6 +1,7 @@
 """Runs the `nanogrid` command as a user does in a terminal, in a separate process."""
 
 import os
+import pty
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -35,6 +36,25 @@ class Terminal:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
+    def typed(self, answer: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run one command at a terminal where its user types an answer; "" is Ctrl-D."""
+        ours, theirs = pty.openpty()
+        try:
+            os.write(ours, answer.encode() or b"\x04")
+            return subprocess.run(
+                [sys.executable, "-c", "from nanogrid.cli import main; main()", *arguments],
+                cwd=self.folder,
+                env=self.env,
+                capture_output=True,
+                text=True,
+                timeout=WATCHDOG_S,
+                check=False,
+                stdin=theirs,
+            )
+        finally:
+            os.close(theirs)
+            os.close(ours)
 
     def up(self, **env: str) -> httpx.Client:
         """Start the grid and return a client of it."""

@@ -3,10 +3,7 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 import uuid
-from contextlib import ExitStack, contextmanager
 from functools import partial
 
 import pytest
@@ -14,50 +11,35 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid.jobs import open_jobs, record
 from nanogrid.jobs.message import Message, encode
+from nanogrid.local.grid import write_grid
 from nanogrid.queue import open_queue
 from nanogrid.v1.resources_pb2 import Job, JobState
 from support.command_line import run_command
 from support.functions import a_function
+from support.http_api import http_api
+from support.local_grid import TOKEN, a_grid, served
 from support.redis_server import free_port
+from support.terminal import Terminal
 
-TOKEN = "the-grids-own"
 REASON = "the code is gone [/bold]"
 
 
-@contextmanager
-def serving(service, env):
-    """A process of the grid, for as long as the block lasts."""
-    command = [sys.executable, "-P", "-m", f"services.{service}"]
-    with subprocess.Popen(command, env=os.environ | env, stderr=subprocess.PIPE, text=True) as process:
-        for line in process.stderr:
-            if '"serving"' in line:
-                break
-        yield
-        process.terminate()
-        process.communicate()
-
-
 @pytest.fixture(scope="module")
-def invoker(tmp_path_factory, shared_redis):
-    """An invoker that wants the internal token, and artifacts, which it asks; no executor takes anything."""
-    addresses = {name: f"127.0.0.1:{free_port()}" for name in ("artifacts", "invoker")}
-    env = {f"NANOGRID_{name.upper()}_LISTEN": address for name, address in addresses.items()}
-    env |= {f"NANOGRID_{name.upper()}_ADDRESS": address for name, address in addresses.items()}
-    env |= {"NANOGRID_AUTH": "on", "NANOGRID_INTERNAL_TOKEN": TOKEN, "NANOGRID_REDIS_URL": shared_redis.url}
-    env |= {"NANOGRID_DATA_DIR": str(tmp_path_factory.mktemp("data"))}
-    with ExitStack() as stack:
-        for name in addresses:
-            stack.enter_context(serving(name, env))
-        yield addresses["invoker"]
+def grid(tmp_path_factory, shared_redis):
+    """A gateway that wants keys, an invoker, and artifacts, which it asks. No executor takes anything."""
+    with served(
+        "artifacts", "invoker", "gateway", folder=tmp_path_factory.mktemp("data"), redis_url=shared_redis.url
+    ) as url:
+        yield url
 
 
 @pytest.fixture
-def nanogrid(invoker, redis_url, monkeypatch, capsys, tmp_path):
+def nanogrid(grid, redis_url, monkeypatch, capsys, tmp_path):
     """Runs the command as the operator: (exit code, stdout, stderr)."""
     for name in [name for name in os.environ if name.startswith("NANOGRID_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("NANOGRID_INVOKER_ADDRESS", invoker)
+    monkeypatch.setenv("NANOGRID_URL", grid)
     monkeypatch.setenv("NANOGRID_INTERNAL_TOKEN", TOKEN)
 
     return partial(run_command, monkeypatch, capsys, "dlq")
@@ -187,17 +169,34 @@ def test_deleting_letters_leaves_their_jobs_failed(nanogrid, given_up, redis_url
     assert state_of(redis_url, first) == JobState.JOB_STATE_FAILED
 
 
-@pytest.mark.parametrize(("typed", "code", "left"), [("y\n", 0, 0), ("n\n", 2, 1), ("\n", 2, 1), ("", 2, 1)])
-def test_deleting_asks_first(nanogrid, given_up, typed, code, left):
+@pytest.fixture
+def purge(grid, tmp_path):
+    """Deletes all letters at a terminal, whose user types an answer."""
+    return lambda typed: Terminal(tmp_path).typed(typed, "dlq", "purge", "--all", "--url", grid, "--api-key", TOKEN)
+
+
+@pytest.mark.parametrize("typed", ["y\n", "n\n", "\n", ""])
+def test_deleting_asks_first_and_names_the_grid(nanogrid, given_up, grid, purge, typed):
+    given_up(a_job())
+    code, left = (0, 0) if typed == "y\n" else (2, 1)
+
+    answered = purge(typed)
+
+    assert f"delete all dead letters of {grid} for good?" in answered.stderr
+    assert answered.returncode == code
+    assert ("nothing was deleted" in answered.stderr) == bool(left)
+    assert answered.stdout == ("" if left else "purged 1\n")
+    assert len(letters(nanogrid)) == left
+
+
+def test_deleting_is_refused_where_there_is_no_terminal_to_ask_on(nanogrid, given_up):
     given_up(a_job())
 
-    answered, out, err = nanogrid("purge", "--all", typed=typed)
+    code, out, err = nanogrid("purge", "--all", typed="y\n")
 
-    assert "delete all dead letters for good?" in err
-    assert answered == code
-    assert ("nothing was deleted" in err) == bool(left)
-    assert out == ("" if left else "purged 1\n")
-    assert len(letters(nanogrid)) == left
+    assert (code, out) == (2, "")
+    assert "--yes" in err
+    assert len(letters(nanogrid)) == 1
 
 
 @pytest.mark.parametrize("arguments", [[], ["x", "--all"], [""]])
@@ -215,18 +214,51 @@ def test_only_operators_see_dead_letters(nanogrid, monkeypatch):
 
     for arguments in (["list"], ["redrive", "--all"], ["purge", "--all", "--yes"]):
         code, _, err = nanogrid(*arguments)
-        assert code == 4
-        assert "NANOGRID_INTERNAL_TOKEN" in err
+        assert code in (4, 5), "the registry, which would know an API key, is not there"
+    monkeypatch.delenv("NANOGRID_INTERNAL_TOKEN")
+    code, _, err = nanogrid("list")
+    assert code == 4
+    assert "NANOGRID_INTERNAL_TOKEN" in err
 
 
-def test_the_internal_token_is_found_in_the_data_folder(nanogrid, monkeypatch, tmp_path):
+@pytest.fixture
+def described(grid, monkeypatch, tmp_path):
+    """A data folder that says that it is the grid's, and has its token."""
     monkeypatch.delenv("NANOGRID_INTERNAL_TOKEN")
     (tmp_path / "internal-token").write_text(TOKEN)
+    write_grid(tmp_path, a_grid(grid))
+    return tmp_path
+
+
+def test_the_internal_token_is_found_in_the_data_folder_of_the_grid_that_is_asked(
+    nanogrid, grid, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("NANOGRID_INTERNAL_TOKEN")
+    (tmp_path / "internal-token").write_text(TOKEN)
+    write_grid(tmp_path, a_grid(grid))
 
     assert nanogrid("list", "--data-dir", tmp_path)[0] == 0
+    assert nanogrid("list", "--data-dir", tmp_path, "--url", grid.replace("127.0.0.1", "localhost"))[0] == 0
 
 
-def test_an_invoker_that_is_down_is_unavailable(nanogrid, monkeypatch):
-    monkeypatch.setenv("NANOGRID_INVOKER_ADDRESS", f"127.0.0.1:{free_port()}")
+def test_every_verb_asks_the_grid_that_it_was_told_and_shows_it_no_token_of_another(
+    nanogrid, grid, monkeypatch, tmp_path
+):
+    monkeypatch.delenv("NANOGRID_INTERNAL_TOKEN")
+    (tmp_path / "internal-token").write_text(TOKEN)
+    write_grid(tmp_path, a_grid(grid))
 
-    assert nanogrid("list")[0] == 5
+    with http_api() as other:
+        for arguments in (["list"], ["redrive", "--all"], ["purge", "--all", "--yes"]):
+            nanogrid(*arguments, "--data-dir", described, "--url", other.url)
+
+        assert [one.path.partition("?")[0] for one in other.asked] == [
+            "/dead-letters",
+            "/dead-letters/redrive",
+            "/dead-letters/purge",
+        ]
+        assert not any("authorization" in one.headers for one in other.asked)
+
+
+def test_a_grid_that_is_down_is_unavailable(nanogrid):
+    assert nanogrid("list", "--url", f"http://127.0.0.1:{free_port()}")[0] == 5
