@@ -19,6 +19,9 @@ _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _CENTRAL_SIGNATURE = b"PK\x01\x02"
 
 _LONGEST_COMMENT = 0xFFFF
+_MOST_PADDING = (
+    0xFFFF  # zeros behind it all: bsdtar fills up its last block, of at most 64 KiB, when it writes to a pipe
+)
 FULL16 = 0xFFFF  # "the true value is in the zip64 record"
 FULL32 = 0xFFFFFFFF
 
@@ -64,7 +67,7 @@ def read_exactly(file: BinaryIO, count: int) -> bytes:
 def find_end(file: BinaryIO) -> EndRecord:
     """Find the end record. Only one reading of it is accepted, and nothing may lie between it and the directory."""
     size = file.seek(0, os.SEEK_END)
-    start = max(0, size - _END.size - _LONGEST_COMMENT)
+    start = max(0, size - _END.size - _LONGEST_COMMENT - _MOST_PADDING)
     file.seek(start)
     tail = read_exactly(file, size - start)
     found = _end_positions(tail)
@@ -88,14 +91,25 @@ def find_end(file: BinaryIO) -> EndRecord:
 
 
 def _end_positions(tail: bytes) -> list[int]:
-    found, position = [], tail.rfind(_END_SIGNATURE)
+    """Find the end records, the last first: those that with their comment end the file, but for zeros.
+
+    A signature in the comment of one counts too: some readers take the last one there is.
+    """
+    last = position = tail.rfind(_END_SIGNATURE)
+    found = []
     while position >= 0:
-        if len(tail) - position >= _END.size:
-            comment = _END.unpack_from(tail, position)[-1]
-            if position + _END.size + comment == len(tail):
-                found.append(position)
+        if _ends_file(tail, position):
+            found.append(position)
         position = tail.rfind(_END_SIGNATURE, 0, position)
-    return found
+    return found if last in found else [*found, last] if found else []
+
+
+def _ends_file(tail: bytes, position: int) -> bool:
+    if len(tail) - position < _END.size:
+        return False
+    end = position + _END.size + _END.unpack_from(tail, position)[-1]
+    padding = len(tail) - end
+    return 0 <= padding <= _MOST_PADDING and tail.count(0, end) == padding
 
 
 def _find_end64(file: BinaryIO, end_position: int) -> tuple[int, EndRecord] | None:

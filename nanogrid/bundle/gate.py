@@ -18,7 +18,7 @@ from nanogrid.bundle.directory import (
 )
 from nanogrid.bundle.inflate import content
 from nanogrid.bundle.model import Bundle, BundleLimits, Entry, Source, opened, rejected, shown
-from nanogrid.bundle.names import Names
+from nanogrid.bundle.names import ROOT, Names
 from nanogrid.errors import TooLargeError
 
 ROOT_FILES = 1000  # as many as the contract passes on
@@ -80,7 +80,7 @@ def inspect_open(file: BinaryIO, limits: BundleLimits) -> Bundle:
     if all(one.is_folder for one in placed):
         raise rejected(None, "has no files in it", "put the function's source code into it")
     offsets = _lay_out(file, placed, end.directory_offset)
-    entries = tuple(_entry(one, offset) for one, offset in zip(placed, offsets, strict=True))
+    entries = tuple(_entry(one, at) for one, at in zip(placed, offsets, strict=True) if one.name != ROOT)
     return Bundle(entries, total, _root_files(entries))
 
 

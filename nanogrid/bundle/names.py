@@ -13,6 +13,9 @@ _UTF8 = "zip again with UTF-8 names, for example with `zip -r` on Linux or macOS
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
+ROOT = "."  # the folder that a bundle becomes
+_ROOT = b"./"  # as packers name it that were told to pack `.`, and begin the name of everything in it
+
 
 @dataclass(slots=True)
 class _Node:
@@ -30,10 +33,19 @@ class Names:
     def __init__(self, limits: BundleLimits) -> None:
         self._limits = limits
         self._nodes: dict[tuple[int, str], _Node] = {}
+        self._has_root = False
 
     def add(self, raw: bytes) -> str:
-        """Check a name as the zip has it, a folder's with its trailing slash. Return it as text without that."""
-        name, is_folder = self._checked(raw)
+        """Check a name as the zip has it, a folder's with its trailing slash.
+
+        Return it as text without that and without a leading `./`. The root itself, `./`, is ".".
+        """
+        if raw == _ROOT:
+            if self._has_root:
+                raise rejected(raw, "is in the archive twice")
+            self._has_root = True
+            return ROOT
+        name, is_folder = self._checked(raw.removeprefix(_ROOT))
         parts = name.split("/")
         parent = 0
         for part in parts[:-1]:

@@ -44,7 +44,7 @@ def guess_runtime(file: Path) -> str:
 
 def runtime_of(names: Iterable[str]) -> str | None:
     """Return the runtime of a zip by the names in it: by its entry file, else by the only language at its root."""
-    at_root = {name for name in names if "/" not in name}
+    at_root = {name for name in (one.removeprefix("./") for one in names) if "/" not in name}
     for runtime in RUNTIMES.values():
         if any(f"{module}{suffix}" in at_root for module in runtime.modules for suffix in runtime.suffixes):
             return runtime.alias

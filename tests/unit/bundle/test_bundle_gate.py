@@ -43,7 +43,15 @@ NAMES = {
     "a/../../evil.py": "'..' as a part",
     "a/..": "'..' as a part",
     "..": "'..' as a part",
-    "./main.py": "'.' as a part",
+    "././main.py": "'.' as a part",
+    "a/./main.py": "'.' as a part",
+    "a/./": "'.' as a part",
+    ".": "'.' as a part",
+    ".//etc/passwd": "absolute path",
+    "./C:main.py": "absolute path",
+    "./../evil.py": "'..' as a part",
+    "./..": "'..' as a part",
+    ".//": "absolute path",
     "a//b": "'' as a part",
     "": "'' as a part",
     "a//": "'' as a part",
@@ -86,6 +94,9 @@ def test_korean_names_pass_flagged_or_not() -> None:
 
 COLLISIONS = {
     "twice": ([Member("a.py"), Member("a.py")], "twice"),
+    "twice from the root": ([Member("a.py"), Member("./a.py")], "twice"),
+    "case from the root": ([Member("./Main.py"), Member("main.py")], "only in case"),
+    "the root twice": ([folder("./"), folder("./"), Member("a.py")], "twice"),
     "folder twice": ([folder("a/"), folder("a/"), Member("a/b")], "twice"),
     "case": ([Member("Main.py"), Member("main.py")], "only in case"),
     "case of a folder": ([Member("Pkg/a.py"), Member("pkg/b.py")], "only in case"),
@@ -131,13 +142,15 @@ def test_a_file_called_a_folder_is_refused() -> None:
     assert "not by both" in refusal(archive(Member("main.py"), Member("a/", b"", mode=0o100644)))
 
 
-def test_a_folder_with_content_is_refused() -> None:
-    assert "folder with content" in refusal(archive(Member("main.py"), Member("a/", b"hidden")))
+@pytest.mark.parametrize("name", ["a/", "./"])
+def test_a_folder_with_content_is_refused(name: str) -> None:
+    assert "folder with content" in refusal(archive(Member("main.py"), Member(name, b"hidden")))
 
 
 def test_an_archive_without_files_is_refused() -> None:
     assert "no files" in refusal(archive())
     assert "no files" in refusal(archive(folder("a/"), folder("a/b/")))
+    assert "no files" in refusal(archive(folder("./")))
 
 
 @pytest.mark.parametrize("flag", [1 << 0, 1 << 6, 1 << 13])

@@ -86,11 +86,29 @@ def test_a_comment_is_harmless() -> None:
     assert inspect(io.BytesIO(data), LIMITS).root_files == ("main.py",)
 
 
-def test_a_second_end_record_in_the_comment_is_refused() -> None:
+@pytest.mark.parametrize("behind", [b"", b"x", bytes(9), b"x" * 30], ids=repr)
+def test_a_second_end_record_in_the_comment_is_refused(behind: bytes) -> None:
     laid = lay_out([Member("shown.py")])
     second = laid.zip()[-22:]
 
-    assert "more than one end record" in refusal(laid.zip(comment=second))
+    assert "more than one end record" in refusal(laid.zip(comment=second + behind))
+    assert "more than one end record" in refusal(laid.zip(comment=second[:4] + behind))
+    refusal(laid.zip() + bytes(100) + second)
+
+
+def test_a_signature_within_an_entry_is_no_end_record() -> None:
+    inner = archive(Member("inner.py"))
+
+    assert inspect(io.BytesIO(archive(Member("inner.zip", inner))), LIMITS).root_files == ("inner.zip",)
+
+
+def test_zeros_that_fill_up_the_last_block_are_harmless_and_nothing_else_is() -> None:
+    data = lay_out([Member("main.py")]).zip(comment=b"made by a packer")
+
+    for zeros in (1, 10_240 - len(data), 0xFFFF):
+        assert inspect(io.BytesIO(data + bytes(zeros)), LIMITS).root_files == ("main.py",)
+    for more in (bytes(0x10000), bytes(9) + b"x", b"x" + bytes(9), bytes(9) + data):
+        refusal(data + more)
 
 
 SPLIT = ({"disk": 1}, {"first": 1}, {"here": 0})
