@@ -107,7 +107,7 @@ def _end_positions(tail: bytes) -> list[int]:
 def _ends_file(tail: bytes, position: int) -> bool:
     if len(tail) - position < _END.size:
         return False
-    end = position + _END.size + _END.unpack_from(tail, position)[-1]
+    end: int = position + _END.size + _END.unpack_from(tail, position)[-1]
     padding = len(tail) - end
     return 0 <= padding <= _MOST_PADDING and tail.count(0, end) == padding
 

@@ -8,7 +8,7 @@
  * sandbox is killed, its exit status (128 + signal when killed) and the signal (0 when it exited) are written to
  * `status`, a line of decimal digits each, and this process waits to be killed: ending now would take the control group
  * and its counters (was it out of memory?) away before the executor has read them. Without an executor at the other end
- * it ends at once.
+ * it ends at once, as it does when a signal from outside the sandbox stops it.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -87,6 +87,8 @@ static int run(pid_t runtime, int signals) {
         struct signalfd_siginfo info;
         if (read(signals, &info, sizeof info) != sizeof info) continue;
         if (info.ssi_signo != SIGCHLD) {
+            /* From outside: the container is being stopped. Nothing is told, for the function is not to blame. */
+            if (info.ssi_pid == 0) _exit(128 + (int)info.ssi_signo);
             kill(runtime, (int)info.ssi_signo);
             continue;
         }

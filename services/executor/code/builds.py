@@ -23,8 +23,8 @@ from services.executor.sandbox import (
     CallError,
     CallRequest,
     Sandbox,
+    SandboxLostError,
     SandboxProvider,
-    SandboxStartError,
     Specialisation,
 )
 
@@ -130,12 +130,12 @@ class Builds:
         what = Specialisation("", code, "", limits.memory_mb, cpus=limits.cpus)
         refused = await sandbox.specialise(what, said.take)
         if isinstance(refused, CallError):
-            raise SandboxStartError(f"the build could not begin: {refused.message}")
+            raise SandboxLostError(f"the build could not begin: {refused.message}")
         outcome = await sandbox.call(CallRequest("build", b"null", limits.timeout_s, said.take))
         if outcome.error is None:
             return
         if outcome.error.type == "Lost":
-            raise SandboxStartError(outcome.error.message)
+            raise SandboxLostError(f"the build was lost: {outcome.error.message}")
         raise BuildFailedError(why_it_failed(outcome.error, said.text(), limits))
 
     async def _keep(self, key: str, output: Path) -> None:

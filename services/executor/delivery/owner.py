@@ -30,7 +30,7 @@ from services.executor.delivery.lease import Heartbeat
 from services.executor.delivery.refusal import Refusal
 from services.executor.pool.choices import TRIES, retry_delay_s
 from services.executor.run.job import JobRunner
-from services.executor.sandbox import CallError, SandboxStartError
+from services.executor.sandbox import CallError, SandboxLostError, SandboxOutageError, SandboxStartError
 
 log = logger()
 
@@ -187,6 +187,8 @@ class JobOwner:
             await self._work.run(message)
         except UnavailableError:
             raise
+        except SandboxOutageError as error:
+            raise UnavailableError(str(error)) from None
         except Exception as error:  # noqa: BLE001 - a bug here must not make the job go round for ever
             return _fault(error, message.function.s3_key)
         return None
@@ -220,7 +222,8 @@ def _fault(error: Exception, s3_key: str) -> CallError:
         case RuntimeNotSupportedError():
             return CallError("RuntimeNotSupported", error.message)
         case SandboxStartError():
-            return CallError("Lost", f"no sandbox could be started: {error}")
+            began = "" if isinstance(error, SandboxLostError) else "no sandbox could be started: "
+            return CallError("Lost", f"{began}{error}")
         case NotFoundError():
             return CallError("CodeNotFound", f"there is no code at {s3_key}")
         case ArchiveRejectedError():

@@ -33,7 +33,7 @@ from services.executor.sandbox import (
     CallError,
     CallRequest,
     CallResult,
-    SandboxStartError,
+    SandboxLostError,
     Specialisation,
 )
 
@@ -98,11 +98,11 @@ class JobRunner:
             except BuildFailedError as failed:
                 error = failed.error
             if error is not None:
+                _raise_if_lost(error)
                 return CallResult(None, error, None, 0, 0.0, reusable=False)
         await slot.resize(memory_mb)
         outcome = await slot.call(CallRequest(message.job.job_id, message.payload, message.timeout_s, capture.take))
-        if outcome.error is not None and outcome.error.type == "Lost":
-            raise SandboxStartError(outcome.error.message)  # the sandbox died idle, so the call did not run
+        _raise_if_lost(outcome.error)
         return outcome
 
     async def _specialise(self, message: Message, slot: Slot, memory_mb: int, capture: Capture) -> CallError | None:
@@ -167,6 +167,11 @@ def _name_runtime(job: Job, wanted: str, runtime: Runtime) -> None:
     """Record the runtime that serves the job, and the requested version if it stands in for another."""
     job.runtime = runtime.name
     job.requested_runtime = wanted if wanted in RUNTIMES and wanted != runtime.name else ""
+
+
+def _raise_if_lost(error: CallError | None) -> None:
+    if error is not None and error.type == "Lost":
+        raise SandboxLostError(error.message)
 
 
 def _names(folder: Path) -> list[str]:

@@ -20,6 +20,8 @@ __all__ = [
     "Kind",
     "OutputStream",
     "Sandbox",
+    "SandboxLostError",
+    "SandboxOutageError",
     "SandboxProvider",
     "SandboxSettings",
     "SandboxStartError",
@@ -30,6 +32,14 @@ __all__ = [
 
 class SandboxStartError(Exception):
     """No sandbox could be started. This is a fault of the platform, so the job may be retried."""
+
+
+class SandboxLostError(SandboxStartError):
+    """The sandbox was gone before its call ended, through no fault of the function."""
+
+
+class SandboxOutageError(SandboxStartError):
+    """The backend that makes sandboxes cannot be reached now. It counts as no try."""
 
 
 class OutputStream(Enum):

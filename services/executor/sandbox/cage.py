@@ -1,21 +1,24 @@
 """The port Cage: starts, kills and removes the surroundings of a runtime for the shared Resident."""
 
-import contextlib
 import os
 import secrets
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from services.executor.sandbox.cgroup import Cgroup
+from services.executor.sandbox.init_process import InitProcess
 
 RUNTIMES_DIR = Path(__file__).resolve().parent.parent / "runtime"
 
 
 class CageError(Exception):
     """The adapter could not start or remove a sandbox's cage."""
+
+
+class CageOutageError(CageError):
+    """The adapter's backend cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,7 @@ class Cage(Protocol):
     """The surroundings of one sandbox. Methods raise CageError or OSError."""
 
     inside: Inside
+    init: InitProcess
     volumes: bool  # /tmp and /output are volumes of limited size
 
     async def prepare(self) -> None:
@@ -63,19 +67,3 @@ def hand_over(path: Path | int, uid: int) -> None:
     """Make `uid` the owner of a file. Without root the executor's user is the owner already."""
     if os.geteuid() == 0:
         os.chown(path, uid, uid)
-
-
-def parent_of(pid: int) -> int:
-    """Return the parent of a process. ProcessLookupError when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except FileNotFoundError:
-        raise ProcessLookupError(pid) from None
-    return int(stat.rpartition(")")[2].split()[1])
-
-
-def kill_process(pidfd: int) -> None:
-    """Kill the process behind a pidfd. Nothing happens when it is dead, or when there is none (-1)."""
-    if pidfd >= 0:
-        with contextlib.suppress(ProcessLookupError):
-            signal.pidfd_send_signal(pidfd, signal.SIGKILL)

@@ -5,17 +5,12 @@ import hashlib
 import os
 import resource
 import secrets
-from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import docker
-import docker.errors
-import docker.utils
-import requests
 from cachetools import TTLCache
 from docker.types import LogConfig, Mount, Ulimit
 
@@ -26,50 +21,24 @@ from services.executor.sandbox.cage import (
     RUNTIMES_DIR,
     CageError,
     Inside,
-    kill_process,
     new_uid,
-    parent_of,
 )
 from services.executor.sandbox.cgroup import Cgroup, cgroup_of
+from services.executor.sandbox.docker_daemon import Daemon
 from services.executor.sandbox.etc import HOME, HOST_NAME, USER, container_files
 from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
+from services.executor.sandbox.init_process import InitProcess
 from services.executor.sandbox.opening import open_resident
 from services.executor.sandbox.relay import Relay
 from services.executor.sandbox.resident import Resident
 
-_T = TypeVar("_T")
-
-_PARALLEL = 10  # calls of the daemon at a time: it slows down under more
 _OFFERED = "offered"
 _IMAGES_S = 5.0  # lifetime of the cached list of images
-_FAILURES = (docker.errors.DockerException, requests.RequestException)
 
 _EXECUTOR, _SANDBOX, _TOOLCHAIN = "nanogrid.executor", "nanogrid.sandbox", "nanogrid.toolchain"
 _BOOST_CPUS = 1.0  # until the handler is loaded, because imports use one thread
 _OPEN_FILES = 4096
 _OOM_SCORE = 500  # when the machine runs out of memory, functions are killed before the executor
-
-
-class Daemon:
-    """The Docker daemon, asked from a few threads. Its failures are CageError."""
-
-    def __init__(self, settings: SandboxSettings) -> None:
-        self._threads = ThreadPoolExecutor(_PARALLEL, "docker")
-        self.api: Any = docker.APIClient(  # untyped below this line: the SDK's stubs do not know half of it
-            **docker.utils.kwargs_from_env(), timeout=int(settings.start_timeout_s), max_pool_size=_PARALLEL
-        )
-
-    async def ask(self, question: Callable[[], _T]) -> _T:
-        """Run one call of the SDK."""
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, question)
-        except _FAILURES as error:
-            raise CageError(f"docker: {error}") from error
-
-    def close(self) -> None:
-        """Let go of it."""
-        self._threads.shutdown(wait=True)
-        self.api.close()
 
 
 class DockerCage:
@@ -90,7 +59,7 @@ class DockerCage:
         self._folder = folder
         self._settings = settings
         self._name = f"nanogrid-{folder.path.name}"
-        self._init_fd = -1
+        self.init = InitProcess()
         self._ai_node = ai_node
         self._relay: Relay | None = None
         self.inside = Inside(ai_endpoint=ai_node.inside_url if ai_node else LOOPBACK_URL)
@@ -108,21 +77,19 @@ class DockerCage:
 
     def watch(self, pid: int) -> Cgroup:
         """Hold on to PID 1, the parent of the runtime: its death is the sandbox's."""
-        self._init_fd = os.pidfd_open(parent_of(pid))
+        self.init.hold(pid)
         return cgroup_of(pid)
 
     def kill(self) -> None:
         """Kill PID 1. The kernel kills the rest of the namespace with it."""
-        kill_process(self._init_fd)
+        self.init.kill()
 
     async def remove(self) -> None:
         """Remove the container, running or not."""
         if self._relay is not None:
             await self._relay.close()
-        if self._init_fd >= 0:
-            os.close(self._init_fd)
-            self._init_fd = -1
-        await remove_container(self._daemon, self._name)
+        self.init.close()
+        await self._daemon.remove_container(self._name)
 
     def _container(self) -> dict[str, Any]:
         uid, settings = self._folder.uid, self._settings
@@ -187,15 +154,6 @@ class DockerCage:
         return [Mount(there, str(here), type="bind", read_only=read_only) for there, here, read_only in places]
 
 
-async def remove_container(daemon: Daemon, name: str) -> None:
-    """Remove a container by name or id, running or not. Idempotent."""
-    try:
-        await daemon.ask(partial(daemon.api.remove_container, name, force=True, v=True))
-    except CageError as error:
-        if not isinstance(error.__cause__, docker.errors.NotFound):
-            raise
-
-
 class DockerProvider:
     """Creates containers. Tracks the live ones, so that closing leaves none."""
 
@@ -246,7 +204,7 @@ class DockerProvider:
         mine = {"label": f"{_EXECUTOR}={self._settings.executor_id}"}
         try:
             found = await self._daemon.ask(partial(self._daemon.api.containers, all=True, filters=mine))
-            await asyncio.gather(*(remove_container(self._daemon, one["Id"]) for one in found))
+            await asyncio.gather(*(self._daemon.remove_container(one["Id"]) for one in found))
             left = {one["Labels"][_SANDBOX] for one in found}
             left.update(await asyncio.to_thread(remove_leftovers, self._settings.root))
         except (OSError, CageError, VolumeError) as error:

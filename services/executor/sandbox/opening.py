@@ -3,8 +3,8 @@
 import asyncio
 
 from nanogrid.runtimes import Runtime
-from services.executor.sandbox import SandboxSettings, SandboxStartError
-from services.executor.sandbox.cage import Cage, CageError
+from services.executor.sandbox import SandboxOutageError, SandboxSettings, SandboxStartError
+from services.executor.sandbox.cage import Cage, CageError, CageOutageError
 from services.executor.sandbox.folder import SandboxFolder, VolumeError
 from services.executor.sandbox.frames import ProtocolError
 from services.executor.sandbox.link import Gone, TooLarge
@@ -23,6 +23,9 @@ async def open_resident(runtime: Runtime, folder: SandboxFolder, cage: Cage, set
             await _prepare(folder, cage, settings)
             await cage.start()
             await sandbox.greet()
+    except CageOutageError as error:
+        await _abandon(sandbox, folder)
+        raise SandboxOutageError(str(error)) from error
     except _FAILURES as error:
         await _abandon(sandbox, folder)
         raise SandboxStartError(f"no sandbox for {runtime.name}: {error or type(error).__name__}") from error

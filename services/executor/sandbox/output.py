@@ -47,7 +47,7 @@ class Output:
             pipe = self._pipes[stream] = Pipe(folder / stream.value, uid)
             self._loop.add_reader(pipe.fd, self._pass_on, stream, pipe)
         self._status = Pipe(folder / "status", uid)
-        self._loop.add_reader(self._status.fd, self._learn_status)
+        self._loop.add_reader(self._status.fd, self.learn_status)
 
     def begin(self, sink: Sink) -> None:
         """Drop the output since the last call, then send everything to `sink`."""
@@ -86,7 +86,8 @@ class Output:
         if self._sink is not None:
             self._sink(stream, piece)
 
-    def _learn_status(self) -> None:
+    def learn_status(self) -> None:
+        """Read the exit status, if it is there."""
         said = self._status.read()[:_STATUS_BYTES]
         if said and not self.exit_status.done():
             code, number, *_ = (*said.split(b"\n"), b"")

@@ -25,13 +25,12 @@ from services.executor.sandbox.ai_node import LOOPBACK_URL
 from services.executor.sandbox.cage import (
     RUNTIMES_DIR,
     Inside,
-    kill_process,
     new_uid,
-    parent_of,
 )
 from services.executor.sandbox.cgroup import Cgroup, cgroup_of
 from services.executor.sandbox.etc import HOME, USER, machine_files
 from services.executor.sandbox.folder import SandboxFolder, VolumeError, remove_leftovers
+from services.executor.sandbox.init_process import InitProcess
 from services.executor.sandbox.opening import open_resident
 from services.executor.sandbox.process_group import OwnGroups, SignalGroup, executor_groups, kill_all
 from services.executor.sandbox.resident import Resident
@@ -61,7 +60,7 @@ class ProcessCage:
         self._groups = OwnGroups(settings, folder.path.name) if self._is_root else None
         self._procs: list[str] = []
         self._launcher: asyncio.subprocess.Process | None = None
-        self._init_fd = -1
+        self.init = InitProcess()
         self.volumes = self._is_root
         self.inside = self._inside(settings.ai_endpoint or LOOPBACK_URL)
 
@@ -108,12 +107,12 @@ class ProcessCage:
     def watch(self, pid: int) -> Cgroup:
         """Hold on to the launcher's PID 1, and to the groups."""
         assert self._launcher is not None
-        self._init_fd = os.pidfd_open(parent_of(pid))
+        self.init.hold(pid)
         return cgroup_of(pid) if self._is_root else SignalGroup(self._launcher.pid, pid)
 
     def kill(self) -> None:
         """Kill PID 1, the process group and the control groups, as far as they exist."""
-        kill_process(self._init_fd)
+        self.init.kill()
         if self._launcher is not None and self._launcher.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._launcher.pid, signal.SIGKILL)
@@ -122,9 +121,7 @@ class ProcessCage:
 
     async def remove(self) -> None:
         """Wait for the end of the processes and remove the groups."""
-        if self._init_fd >= 0:
-            os.close(self._init_fd)
-            self._init_fd = -1
+        self.init.close()
         if self._launcher is not None:
             async with asyncio.timeout(_END_S):
                 await self._launcher.wait()

@@ -29,11 +29,12 @@ from services.executor.sandbox.cgroup import Cgroup, Usage
 from services.executor.sandbox.folder import SandboxFolder, write_payload
 from services.executor.sandbox.link import ControlConnection, Gone, Listener, TooLarge, listen
 from services.executor.sandbox.output import Output
-from services.executor.sandbox.verdict import Broken, Ending, Exited, Oversized, TimedOut, judge, judge_init
+from services.executor.sandbox.verdict import Broken, Ending, Exited, Killed, Oversized, TimedOut, judge, judge_init
 
 log = logger()
 
-_SETTLE_S = 1.0  # how long a dead sandbox may take to say how it died
+_DYING_S = 5.0  # how long a sandbox that hung up may take to say how it died: its memory is taken back first
+_SETTLE_S = 1.0  # how long the socket of a killed one may take to close
 _INLINE_BYTES = 64 * 1024  # up to this size a thread costs more than the work
 _CHECKER = ThreadPoolExecutor(1, "check-result")  # one at a time, because parsing hostile JSON takes ten times its size
 
@@ -189,13 +190,13 @@ class Resident:
 
     async def _converse(
         self, question: bytes, limit: int, timeout_s: float | None
-    ) -> frames.Frame | Exited | TimedOut | Oversized | Broken:
+    ) -> frames.Frame | Exited | Killed | TimedOut | Oversized | Broken:
         try:
             return await self._link.ask(question, limit, timeout_s)
         except TimeoutError:
             return TimedOut(timeout_s or 0)
         except Gone:
-            return await self._exit_status()
+            return await self._learn_death()
         except TooLarge as large:
             return Oversized(large.size, self._settings.result_bytes)
         except frames.ProtocolError as error:
@@ -211,11 +212,18 @@ class Resident:
                     await self._link.closed.wait()
         return usage
 
-    async def _exit_status(self) -> Exited:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_SETTLE_S):
-                return await asyncio.shield(self._output.exit_status)
-        return Exited(None)
+    async def _learn_death(self) -> Exited | Killed:
+        """Tell how a runtime that hung up ended. PID 1 says so and stays, unless it was killed itself."""
+        status, gone = self._output.exit_status, asyncio.ensure_future(self._cage.init.ended())
+        ends: list[asyncio.Future[Any]] = [status, gone]
+        await asyncio.wait(ends, timeout=_DYING_S, return_when=asyncio.FIRST_COMPLETED)
+        was_killed = gone.done()
+        gone.cancel()
+        await asyncio.wait([gone])
+        self._output.learn_status()  # it may have come together with the death
+        if status.done():
+            return status.result()
+        return Killed() if was_killed else Exited(None)
 
     async def _write_payload(self, payload: bytes) -> None:
         if len(payload) <= _INLINE_BYTES:

@@ -10,6 +10,7 @@ from services.executor.sandbox.frames import Done
 KILLED = 128 + signal.SIGKILL
 _SIGNALLED = 128
 _LAST_SIGNAL = 64
+_KILLED = "the sandbox was killed from outside while the function ran"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,11 @@ class Exited:
 
     code: int | None
     signal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """PID 1 is gone, which nothing inside can bring about, and did not say how the runtime ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ class Broken:
     why: str
 
 
-Ending = Done | Exited | TimedOut | Oversized | Broken
+Ending = Done | Exited | Killed | TimedOut | Oversized | Broken
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +81,8 @@ def _judge(ending: Ending, kind: Kind) -> Verdict:
             return Verdict(error, code, spent=False)
         case Exited(code, number):
             return Verdict(CallError("ExitError", exit_sentence(code, number)), code, spent=True)
+        case Killed():
+            return Verdict(CallError("Lost", _KILLED), None, spent=True)
         case TimedOut(limit_s):
             return Verdict(CallError("Timeout", f"timed out after {limit_s:g} s"), KILLED, spent=True)
         case Oversized(size, limit):
@@ -85,13 +93,13 @@ def _judge(ending: Ending, kind: Kind) -> Verdict:
             return Verdict(CallError("HandlerError", message), None, spent=True)
 
 
-def judge_init(ending: Exited | TimedOut | Oversized | Broken, usage: Usage, memory_mb: int) -> CallError:
+def judge_init(ending: Exited | Killed | TimedOut | Oversized | Broken, usage: Usage, memory_mb: int) -> CallError:
     """Return the error of a function that could not be loaded and that its runtime did not report."""
     error = _judge(ending, Kind.HANDLER).error
     assert error is not None
     if usage.oom_killed and not isinstance(ending, TimedOut):
         return CallError("OutOfMemory", f"out of memory while loading: the limit is {memory_mb} MB")
-    return CallError("InitError", f"while loading: {error.message}")
+    return error if isinstance(ending, Killed) else CallError("InitError", f"while loading: {error.message}")
 
 
 def exit_sentence(code: int | None, number: int | None = None) -> str:
