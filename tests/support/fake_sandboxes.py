@@ -16,6 +16,7 @@ from services.executor.sandbox import (
     Specialisation,
 )
 
+LOST = CallResult(None, CallError("Lost", "the sandbox was killed"), None, 0, 1.0, reusable=False)
 OK = CallResult(b'"ok"', None, 0, 50 * 1024 * 1024, 1.0, reusable=True)
 
 
@@ -49,6 +50,9 @@ class FakeSandbox:
             request.on_output(stream, data)
         for name, content in self.provider.leaves.items():
             (self.output_dir / name).write_bytes(content)
+        if self.provider.loses:
+            self.provider.loses -= 1
+            return LOST
         return self.provider.result
 
     async def resize(self, memory_mb: int) -> None:
@@ -86,6 +90,8 @@ class FakeProvider:
         self.leaves: dict[str, bytes] = {}
         self.runtime_bytes = 6 * 1024 * 1024
         self.fails = 0  # creations still to fail
+        self.fault = SandboxStartError("no room")
+        self.loses = 0  # calls whose sandbox is still to be lost
         self.gate = asyncio.Event()
         self.gate.set()
         self.calling = asyncio.Event()
@@ -101,7 +107,7 @@ class FakeProvider:
     async def create(self, runtime: Runtime) -> FakeSandbox:
         if self.fails:
             self.fails -= 1
-            raise SandboxStartError("no room")
+            raise self.fault
         self.made += 1
         return FakeSandbox(self, runtime, next(self._numbers))
 

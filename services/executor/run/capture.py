@@ -21,7 +21,8 @@ class Capture:
         self._seen = dict.fromkeys(OutputStream, 0)
         self._line = bytearray()  # the stdout line being written
         self._last = b""  # the last complete stdout line that is not blank
-        self._lost_line: bytes | None = None  # the beginning of a stdout line too large to keep
+        self._lost_line: bytes | None = None  # the beginning of the line being written, when it is too large to keep
+        self._lost_last: bytes | None = None  # likewise of the last complete line
         self._tail: deque[bytes] = deque()
         self._tail_bytes = 0
 
@@ -47,13 +48,15 @@ class Capture:
 
     def last_line(self) -> bytes | None:
         """Return the last stdout line that is not blank, or None when it is larger than LINE_BYTES."""
-        if self._line.strip() or self._lost_line is not None:
-            return None if self._lost_line is not None else bytes(self._line)
-        return self._last or None
+        if self.lost_line() is not None:
+            return None
+        return bytes(self._line) if self._line.strip() else self._last or None
 
     def lost_line(self) -> bytes | None:
         """Return the beginning of the last stdout line when it is larger than LINE_BYTES, else None."""
-        return self._lost_line
+        if self._lost_line is not None or self._line.strip():
+            return self._lost_line
+        return self._lost_last
 
     @property
     def is_tail_cut(self) -> bool:
@@ -76,7 +79,9 @@ class Capture:
             lines = (bytes(self._line) + complete[0]).split(b"\n")
             if self._lost_line is not None:
                 del lines[0]
-            self._last = next((line for line in reversed(lines) if line.strip()), self._last)
+                self._last, self._lost_last = b"", self._lost_line
+            if found := next((line for line in reversed(lines) if line.strip()), None):
+                self._last, self._lost_last = found, None
             self._line.clear()
             self._lost_line = None
         self._line += rest

@@ -5,7 +5,7 @@ import pytest
 from services.executor.sandbox import CallError, Kind
 from services.executor.sandbox.cgroup import Usage
 from services.executor.sandbox.frames import Done
-from services.executor.sandbox.verdict import Broken, Ending, Exited, Oversized, TimedOut, judge, judge_init
+from services.executor.sandbox.verdict import Broken, Ending, Exited, Killed, Oversized, TimedOut, judge, judge_init
 
 FINE = Usage(30 << 20, oom_killed=False)
 KILLED = Usage(64 << 20, oom_killed=True)
@@ -22,6 +22,8 @@ OWN = CallError("HandlerError", "ValueError: no", "stack")
         (Done(b"", None, 0), Kind.HANDLER, "ExitError", False),
         (Exited(0), Kind.HANDLER, "ExitError", True),
         (Exited(None), Kind.HANDLER, "ExitError", True),
+        (Killed(), Kind.HANDLER, "Lost", True),
+        (Killed(), Kind.PROGRAM, "Lost", True),
         (TimedOut(3), Kind.HANDLER, "Timeout", True),
         (Oversized(9, 8), Kind.HANDLER, "ResultInvalid", True),
         (Broken("junk"), Kind.HANDLER, "HandlerError", True),
@@ -34,7 +36,7 @@ def test_every_ending_has_its_verdict(ending: Ending, kind: Kind, error_type: st
     assert verdict.spent is spent
 
 
-@pytest.mark.parametrize("ending", [Exited(137), Done(b"", None, 137), Done(b"", OWN, None), Exited(None)])
+@pytest.mark.parametrize("ending", [Exited(137), Killed(), Done(b"", None, 137), Done(b"", OWN, None), Exited(None)])
 def test_what_the_oom_killer_ended_is_out_of_memory(ending: Ending) -> None:
     verdict = judge(ending, Kind.HANDLER, KILLED, 64)
 
@@ -89,3 +91,4 @@ def test_without_word_of_a_signal_only_what_can_be_one_is_taken_for_one(code: in
 def test_loading_that_ends_is_an_init_error() -> None:
     assert judge_init(Exited(3), FINE, 64).type == "InitError"
     assert judge_init(Exited(137), KILLED, 64).type == "OutOfMemory"
+    assert judge_init(Killed(), FINE, 64).type == "Lost"
