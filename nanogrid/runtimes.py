@@ -10,6 +10,7 @@ from nanogrid.errors import RuntimeNotSupportedError
 
 # module.function, in folders where there are some; a compiled program is named by its main file.
 _HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
+_ANY_HANDLER = ".handler"
 _PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
 
 
@@ -81,6 +82,12 @@ class Runtime:
         module = "" if self.compiled else handler.rpartition(".")[0]
         parts = [part for part in re.split(r"[./\\\0]", module) if part] or ["main"]
         return "/".join(parts) + self.suffixes[0]
+
+    def handler_as_meant(self, handler: str) -> str:
+        """Return a handler in this runtime's terms: `main.handler`, sent by clients for any runtime, is main.cpp."""
+        if self.compiled and handler.endswith(_ANY_HANDLER):
+            return handler.removesuffix(_ANY_HANDLER) + self.suffixes[0]
+        return handler
 
     def fault_of_handler(self, handler: str) -> str | None:
         """Return the fault in the spelling of a handler, with the cure, or None."""

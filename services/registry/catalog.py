@@ -37,6 +37,8 @@ class Catalog:
         function = Function()
         function.CopyFrom(wanted)
         function.function_name, function.handler = _composed(wanted.function_name), _composed(wanted.handler)
+        if (runtime := RUNTIMES.get(function.runtime)) is not None:
+            function.handler = runtime.handler_as_meant(function.handler)
         fill_defaults(function)
         check(function)
         await self._check_code_is_theirs(function)

@@ -71,6 +71,15 @@ async def test_a_created_function_is_read_back_by_id_and_by_name(grid):
     assert (created.owner, created.timeout_s, created.memory_mb) == ("kim", 300, 512)
 
 
+@pytest.mark.parametrize(
+    ("runtime", "handler"), [("cpp", "main.cpp"), ("go", "main.go"), ("python3.11", "main.handler")]
+)
+async def test_main_handler_is_the_main_file_of_a_compiled_program(grid, runtime, handler):
+    created = await create(grid, "kim", runtime=runtime, handler="main.handler")
+
+    assert created.handler == handler
+
+
 async def test_another_owners_function_is_not_found(grid):
     created = await create(grid, "kim")
 

@@ -10,7 +10,7 @@ from nanogrid.defaults import fill_defaults
 from nanogrid.errors import NanoGridError, NotFoundError, UnavailableError
 from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message import MalformedError, Message
-from nanogrid.runtimes import ALIASES
+from nanogrid.runtimes import ALIASES, RUNTIMES
 from nanogrid.timestamps import set_millis
 from nanogrid.v1.resources_pb2 import Function, Job
 
@@ -98,6 +98,8 @@ def completed(message: Message, known: Function | None) -> Function:
         raise MalformedError(
             f"runtime is missing, and function {function.function_id} is unknown", "RuntimeNotSupported"
         )
+    if (runtime := RUNTIMES.get(function.runtime)) is not None:
+        function.handler = runtime.handler_as_meant(function.handler)
     return fill_defaults(function)
 
 

@@ -111,7 +111,7 @@ class JobRunner:
             what = Specialisation(
                 function_id=function.function_id,
                 code_dir=folder,
-                handler=function.handler or runtime.handler_of_folder(_names(folder)),
+                handler=runtime.handler_as_meant(function.handler) or runtime.handler_of_folder(_names(folder)),
                 memory_mb=memory_mb,
                 fresh=function.mode == SandboxMode.SANDBOX_MODE_FRESH,
                 env=dict(function.env),

@@ -108,6 +108,20 @@ async def test_a_camel_case_message_runs_in_the_functions_own_sandboxes(
     assert task.job.dialect == Dialect.DIALECT_CAMEL
 
 
+@pytest.mark.parametrize("runtime", ["cpp", "go"])
+async def test_main_handler_is_the_main_file_of_a_compiled_program_and_shares_its_sandboxes(
+    completer: MessageCompleter, backends: Backends, runtime: str
+) -> None:
+    backends.function.runtime, backends.function.handler = runtime, f"main.{runtime}"
+
+    by_hand = await completer.complete(message(handler="main.handler"))
+    inline = await completer.complete(message(runtime=runtime, handler="main.handler", code="int main() {}"))
+
+    own = decode(encode(Message(Job(job_id="j", owner="alice"), backends.function, b"{}")))
+    assert by_hand.function.handler == inline.function.handler == f"main.{runtime}"
+    assert by_hand.identity == own.identity
+
+
 async def test_another_bucket_is_refused_by_both_names(completer: MessageCompleter, backends: Backends) -> None:
     with pytest.raises(MalformedError, match=r"'code-bucket' only, not from 'elsewhere'"):
         await completer.complete(camel(s3Bucket="elsewhere", s3Key=KEY))

@@ -117,6 +117,23 @@ def test_a_source_file_lies_where_its_handler_is_looked_for_and_never_outside(ru
     assert RUNTIMES[runtime].source_of(handler) == name
 
 
+@pytest.mark.parametrize(
+    ("runtime", "handler", "meant"),
+    [
+        ("cpp", "main.handler", "main.cpp"),
+        ("go", "main.handler", "main.go"),
+        ("go", "cmd/app.handler", "cmd/app.go"),
+        ("cpp", "main.cpp", "main.cpp"),
+        ("cpp", "", ""),
+        ("cpp", "app.run", "app.run"),
+        ("python3.11", "main.handler", "main.handler"),
+        ("nodejs18.x", "index.handler", "index.handler"),
+    ],
+)
+def test_a_handler_that_clients_send_for_everything_is_a_compiled_programs_file(runtime: str, handler: str, meant: str):
+    assert RUNTIMES[runtime].handler_as_meant(handler) == meant
+
+
 def test_every_default_handler_is_one_that_its_runtime_takes():
     for runtime in RUNTIMES.values():
         for handler in (runtime.handler_of_archive(()), runtime.handler_of_file(f"hello{runtime.suffixes[0]}")):

@@ -104,7 +104,7 @@ BAD = [
 @pytest.mark.parametrize(
     ("runtime", "handler"),
     [
-        ("cpp", "main.handler"),
+        ("cpp", "main.run"),
         ("cpp", "main.go"),
         ("cpp", ".cpp"),
         ("cpp", "../main.cpp"),
