@@ -108,7 +108,7 @@ def _camel(job: Job, urls: Sequence[str]) -> dict[str, Any]:
         "stderr": job.stderr,
         "result": _result(job),
         "durationMillis": round(job.execution_time_ms),
-        "peakMemoryMB": job.peak_memory_bytes // _MIB,
+        "peakMemoryMB": max(1, job.peak_memory_bytes // _MIB) if job.peak_memory_bytes else 0,  # 0 = nothing ran
         "optimizationTip": _tip(job),
         "outputFiles": urls,
         "coldStart": job.cold_start,

@@ -31,12 +31,14 @@ class FakeSandbox:
         self.alive = True
         self.runtime_bytes = provider.runtime_bytes
         self.memory_mb = 0
+        self.loading_bytes = 0
 
     async def specialise(
         self, what: Specialisation, on_output: Callable[[OutputStream, bytes], None]
     ) -> CallError | Kind:
         self.provider.specialised.append(what)
         self.memory_mb = what.memory_mb
+        self.loading_bytes = 20 * 1024 * 1024
         return self.provider.init
 
     async def call(self, request: CallRequest) -> CallResult:

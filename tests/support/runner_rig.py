@@ -79,9 +79,14 @@ class Bundles:
         return [f"/{key}?signed" for key in keys]
 
 
-class Unwatched:
+class Peaks:
+    """Stands for a sink of metrics."""
+
+    def __init__(self) -> None:
+        self.observed: list[int] = []
+
     def observe(self, function_id: str, runtime: str, peak_bytes: int) -> None:
-        """Drop the peak."""
+        self.observed.append(peak_bytes)
 
 
 @dataclass
@@ -95,6 +100,7 @@ class Rig:
     kept: KeptResults
     ending: Ending
     running: RunningJobs
+    peaks: Peaks
 
     async def submit(
         self, payload: bytes = b'{"a":1}', *, sync: bool = False, camel: bool = False, **fields: object
@@ -132,7 +138,7 @@ async def open_rig(
 ) -> AsyncIterator[Rig]:
     """Run an executor's rules on these servers. `hold_s` is the longest time the queue lets a message be held."""
     (folder / "sandboxes").mkdir()
-    provider, bundles = FakeProvider(folder / "sandboxes"), Bundles()
+    provider, bundles, peaks = FakeProvider(folder / "sandboxes"), Bundles(), Peaks()
     async with (
         open_jobs(jobs_url) as jobs,
         open_queue(queue_url, "executor", visibility_s=visibility_s) as queue,
@@ -140,7 +146,7 @@ async def open_rig(
     ):
         queue.hold_s = hold_s
         pool = Pool(provider, Ready(provider, least={}, most=0, offered=tuple), PoolLimits(8, 60, 60))
-        work = _work(folder, pool, provider, bundles)
+        work = _work(folder, pool, provider, bundles, peaks)
         heartbeat = Heartbeat(jobs, queue, LeaseTimes(lease_s=0.6, visibility_s=visibility_s))
         ending = Ending(
             jobs, queue, heartbeat, ResultKeeper(kept), ResultNews(bundles, "http://grid.example/"), record_bytes=4096
@@ -162,7 +168,7 @@ async def open_rig(
         loops = [asyncio.create_task(loop) for loop in (heartbeat.run(), running.watch())]
         poller = Poller(queue, runner, 4, wait_s=0.2)
         polling = asyncio.create_task(poller.run())
-        yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending, running)
+        yield Rig(queue, jobs, provider, bundles, runner, poller, kept, ending, running, peaks)
         poller.stop()
         await polling
         await poller.drain(0)
@@ -176,7 +182,7 @@ async def resolve_here(name: str) -> Runtime:
     return resolve(name, frozenset(["python3.11"]))
 
 
-def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) -> JobRunner:
+def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles, peaks: Peaks) -> JobRunner:
     code = CodeCache(folder / "code", 10_000_000, bundles.fetch_bundle, BundleLimits())
     return JobRunner(
         pool,
@@ -187,7 +193,7 @@ def _work(folder: Path, pool: Pool, provider: FakeProvider, bundles: Bundles) ->
         builds=Builds(provider, code, bundles, BuildLimits(), folder / "building"),
         resolve=resolve_here,
         limits=OutputLimits(),
-        peaks=Unwatched(),
+        peaks=peaks,
     )
 
 

@@ -19,7 +19,7 @@ from services.executor.metrics import PeakSink
 from services.executor.pool.pool import Pool
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.run.capture import Capture
-from services.executor.run.memory_advice import MemoryAdvisor
+from services.executor.run.memory_advice import MemoryAdvisor, own_peak
 from services.executor.run.outcome import note_output, report
 from services.executor.run.output_files import (
     OutputLimits,
@@ -99,7 +99,7 @@ class JobRunner:
                 error = failed.error
             if error is not None:
                 _raise_if_lost(error)
-                return CallResult(None, error, None, 0, 0.0, reusable=False)
+                return CallResult(None, error, None, slot.sandbox.loading_bytes, 0.0, reusable=False)
         await slot.resize(memory_mb)
         outcome = await slot.call(CallRequest(message.job.job_id, message.payload, message.timeout_s, capture.take))
         _raise_if_lost(outcome.error)
@@ -154,7 +154,7 @@ class JobRunner:
         job, function, own = message.job, message.function, slot.sandbox.runtime_bytes
         job.memory_mb = slot.memory_mb
         job.runtime_memory_bytes = own
-        job.peak_memory_bytes = max(0, outcome.peak_memory_bytes - own)
+        job.peak_memory_bytes = own_peak(outcome.peak_memory_bytes, own)
         self._peaks.observe(job.function_id, slot.sandbox.runtime.name, job.peak_memory_bytes)
         if outcome.error is not None and outcome.error.type == "OutOfMemory":
             self._tuner.ran_out(message.identity)

@@ -10,6 +10,7 @@ from cachetools import LRUCache
 from nanogrid.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 
 _MIB = 1024 * 1024
+_PAGE_BYTES = 4096
 _WINDOW = 100  # calls remembered per function
 _FUNCTIONS = 10_000  # functions remembered, least recently used dropped first
 _HEADROOM = 1.25  # over the highest peak, for a call that needs more
@@ -30,6 +31,11 @@ class Advice:
 
 
 NO_ADVICE = Advice(0, 0, 0, "")
+
+
+def own_peak(peak_bytes: int, runtime_bytes: int) -> int:
+    """Return the function's share of a peak, 0 only for a peak that was not measured: whatever runs holds a page."""
+    return max(_PAGE_BYTES, peak_bytes - runtime_bytes) if peak_bytes else 0
 
 
 def needed_mb(peaks: Collection[int]) -> int:

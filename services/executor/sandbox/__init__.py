@@ -118,6 +118,7 @@ class Sandbox(Protocol):
     runtime: Runtime
     output_dir: Path  # host path of /output. Its content is hostile: never follow links
     runtime_bytes: int  # memory of the resident runtime before a function was loaded, 0 = not measured
+    loading_bytes: int  # peak memory while the function was loaded, 0 = not measured
 
     @property
     def alive(self) -> bool:

@@ -90,6 +90,7 @@ class SignalGroup:
     def __init__(self, group: int, pid: int) -> None:
         self._group = group
         self._pid = pid
+        self._least = 0  # its memory when measuring began, which is all that is known of one that ended
 
     def limit_memory(self, size_bytes: int) -> None:
         """There is nothing to set it with."""
@@ -100,14 +101,18 @@ class SignalGroup:
     def begin(self) -> None:
         """Reset the runtime's high-water mark."""
         Path(f"/proc/{self._pid}/clear_refs").write_text(_RESTART_PEAK)
+        self._least = self._peak()
 
     def end(self) -> Usage:
         """Return the peak of the runtime without its children."""
+        return Usage(self._peak() or self._least, oom_killed=False)
+
+    def _peak(self) -> int:
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{self._pid}/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
-                    return Usage(int(line.split()[1]) << 10, oom_killed=False)
-        return Usage(0, oom_killed=False)
+                    return int(line.split()[1]) << 10
+        return 0
 
     async def freeze(self) -> None:
         """Stop the process group."""

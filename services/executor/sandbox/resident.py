@@ -58,7 +58,7 @@ class Resident:
         self._what: Specialisation | None = None
         self._kind = Kind.HANDLER
         self._ended: asyncio.Task[None] | None = None
-        self.runtime_bytes = 0
+        self.runtime_bytes = self.loading_bytes = 0
 
     @property
     def alive(self) -> bool:
@@ -119,6 +119,7 @@ class Resident:
         question = frames.specialise(self._function(what))
         answer = await self._converse(question, frames.HEADER_BYTES, self._settings.init_timeout_s)
         usage = await self._measured(answer, cgroup)
+        self.loading_bytes = usage.peak_bytes
         if isinstance(answer, frames.Frame):
             try:
                 return frames.parse_ready(answer)

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.executor.run.memory_advice import NO_ADVICE, MemoryAdvisor, advise
+from services.executor.run.memory_advice import NO_ADVICE, MemoryAdvisor, advise, own_peak
 
 MIB = 1024 * 1024
 
@@ -86,3 +86,9 @@ def test_after_running_out_the_setting_is_left_alone_for_a_while() -> None:
         assert tuner.limit_mb("f", 512) == 512
     tuner.learn("f", 512, 40 * MIB)
     assert tuner.limit_mb("f", 512) == 64
+
+
+def test_a_measured_peak_is_never_nothing_and_one_that_was_not_measured_always_is() -> None:
+    assert own_peak(50 * MIB, 6 * MIB) == 44 * MIB
+    assert own_peak(6 * MIB, 6 * MIB) == own_peak(1, 6 * MIB) == 4096
+    assert own_peak(0, 6 * MIB) == 0

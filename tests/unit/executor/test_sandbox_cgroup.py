@@ -1,10 +1,12 @@
 """Cgroup v2 as the kernel presents it, in a folder: this suite's machine may have v1."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from services.executor.sandbox.cgroup import CgroupV1, CgroupV2, Usage
+from services.executor.sandbox.process_group import SignalGroup
 
 
 @pytest.fixture
@@ -102,3 +104,15 @@ def test_v1_limits_are_written_in_the_order_the_kernel_accepts(tmp_path: Path, b
     order = first.stat().st_mtime_ns <= second.stat().st_mtime_ns
     assert order is (after < int(before))
     group.close()
+
+
+def test_without_control_groups_a_runtime_that_ended_has_the_memory_it_began_with() -> None:
+    with subprocess.Popen(["sleep", "600"]) as process:
+        group = SignalGroup(process.pid, process.pid)
+        group.begin()
+        while_alive = group.end().peak_bytes
+
+        process.kill()
+        process.wait()
+
+        assert 0 < group.end().peak_bytes <= while_alive

@@ -70,8 +70,10 @@ def test_results_that_are_falsy_are_results(raw):
     assert shown(result=raw)["result"] == orjson.loads(raw)
 
 
-@pytest.mark.parametrize(("peak", "whole"), [(0, 0), (1024 * 1024 - 1, 0), (1024 * 1024, 1), (11_534_336, 11)])
-def test_memory_is_whole_mebibytes_rounded_down(peak, whole):
+@pytest.mark.parametrize(
+    ("peak", "whole"), [(0, 0), (4096, 1), (1024 * 1024 - 1, 1), (1024 * 1024, 1), (11_534_336, 11)]
+)
+def test_memory_is_whole_mebibytes_rounded_down_and_none_only_where_nothing_ran(peak, whole):
     assert camel(peak_memory_bytes=peak)["peakMemoryMB"] == whole
     assert shown(peak_memory_bytes=peak)["peak_memory_bytes"] == peak
 
