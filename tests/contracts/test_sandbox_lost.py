@@ -4,14 +4,22 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from services.executor.sandbox import CallError, CallRequest, SandboxOutageError, SandboxStartError, Specialisation
+from services.executor.sandbox import (
+    CallError,
+    CallRequest,
+    SandboxOutageError,
+    SandboxStartError,
+    Specialisation,
+    open_provider,
+)
 from support.programs import CPP, Builder, Kept, require
-from support.sandboxes import PYTHON, Bench, Called, Loaded, Printed, open_bench
+from support.sandboxes import PYTHON, Bench, Called, Loaded, Printed
 from support.unix_proxy import unix_proxy
 from support.waiting import until
 
@@ -116,36 +124,62 @@ async def test_a_sandbox_killed_while_it_rests_is_lost(bench: Bench, *, frozen: 
     await kill_init(bench, loaded)
     with contextlib.suppress(SandboxStartError):
         await loaded.sandbox.thaw()
+    await until(lambda: not loaded.sandbox.alive)
     called = await loaded.call(None)
 
     assert called.error.type == "Lost"
-    assert not loaded.sandbox.alive
+    assert not called.result.reusable
 
 
-@pytest.mark.parametrize("code", [137, 143, 129, 255])
-async def test_a_status_of_its_own_is_the_functions_whatever_it_is(bench: Bench, code: int) -> None:
-    ends = {
-        "python": f"import os\ndef handler(event, context): os._exit({code})\n",
-        "node": f"exports.handler = async () => process.exit({code});\n",
-    }
+EXITS = {
+    "python": "import os\ndef handler(event, context): os._exit(event)\n",
+    "node": "exports.handler = async (event) => process.exit(event);\n",
+}
+DIES = {
+    "python": "import os, signal\ndef handler(event, context):\n    os.kill(os.getpid(), event)\n    signal.pause()\n",
+    "node": "exports.handler = (event) => { process.kill(process.pid, event); return new Promise(() => {}); };\n",
+}
+PROGRAM_EXITS = {
+    "python": "import json, os, sys\nos._exit(json.load(sys.stdin))\n",
+    "node": "process.exit(JSON.parse(require('fs').readFileSync(0)));\n",
+}
 
-    called = await (await bench.load(ends[bench.runtime.language])).call(None)
 
-    assert called.error == CallError("ExitError", f"the function's process exited with status {code}")
-    assert called.result.exit_code == code
+@pytest.mark.parametrize("mode", ["reuse", "fresh", "program"])
+async def test_an_exit_status_is_told_as_one_whatever_it_is(bench: Bench, mode: str) -> None:
+    source = (PROGRAM_EXITS if mode == "program" else EXITS)[bench.runtime.language]
+
+    for code in (1, 137, 143, 255):
+        called = await (await bench.load(source, fresh=mode == "fresh")).call(code)
+
+        assert called.error == CallError("ExitError", f"the function's process exited with status {code}")
+        assert called.result.exit_code == code
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+async def test_a_death_by_signal_is_told_by_its_name(bench: Bench, *, fresh: bool) -> None:
+    source = DIES[bench.runtime.language]
+
+    for number, name in ((9, "SIGKILL"), (15, "SIGTERM"), (11, "SIGSEGV")):
+        called = await (await bench.load(source, fresh=fresh)).call(number)
+
+        sentence = f"the function's process was killed by {name} (status {128 + number})"
+        assert called.error == CallError("ExitError", sentence)
+        assert called.result.exit_code == 128 + number
 
 
 async def test_a_function_that_kills_all_it_can_reach_is_not_lost(bench: Bench) -> None:
     kills = {
-        "python": "import os\ndef handler(event, context):\n    for pid, number in ((1, 15), (1, 9), (-1, 9)):\n"
-        "        os.kill(pid, number)\n",
-        "node": "exports.handler = async () => { process.kill(1, 'SIGKILL'); process.kill(-1, 'SIGKILL'); };\n",
+        "python": "import os, contextlib\ndef handler(event, context):\n    for pid, number in event:\n"
+        "        with contextlib.suppress(OSError):\n            os.kill(pid, number)\n    os.kill(os.getpid(), 9)\n",
+        "node": "exports.handler = async (event) => { for (const [pid, number] of [...event, [process.pid, 9]])\n"
+        "  try { process.kill(pid, number) } catch {} };\n",
     }
     loaded = await bench.load(kills[bench.runtime.language])
     if not loaded.sandbox._cage.inside.own_pids:  # type: ignore[attr-defined]
         pytest.skip("it would kill this test")
 
-    called = await loaded.call(None)
+    called = await loaded.call([[1, 9], [1, 15], [1, 2], [-1, 9]])
 
     assert called.error.type == "ExitError"
     assert "killed by SIG" in called.error.message
@@ -162,15 +196,17 @@ async def test_a_function_that_hangs_up_on_its_runtime_is_not_lost(python_bench:
 
 
 async def test_without_a_daemon_there_is_an_outage_and_no_fault(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    docker_bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
-    async with unix_proxy(path, tmp_path / "docker.sock") as proxy:
+    settings = replace(docker_bench.settings, root=tmp_path / "other")
+    with unix_proxy(path, tmp_path / "docker.sock") as proxy:
         monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")
-        async with open_bench("docker:", tmp_path) as bench:
-            await proxy.close()
+        async with open_provider("docker:", settings) as provider:
+            proxy.leave()
 
             with pytest.raises(SandboxOutageError, match="cannot be reached"):
-                await bench.provider.create(PYTHON)
-            await proxy.open()
-            await (await bench.provider.create(PYTHON)).destroy()
+                await provider.create(PYTHON)
+
+            proxy.away = False
+            await (await provider.create(PYTHON)).destroy()

@@ -1,62 +1,70 @@
-"""A unix socket that passes everything on to another, and can be taken away."""
+"""A unix socket that passes everything on to another, and can be taken away. It has threads of its own."""
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
 class UnixProxy:
-    """Connections end with it, as those of a daemon do."""
+    """While it is `away`, connections end as they are made."""
 
     def __init__(self, upstream: str, path: Path) -> None:
         self._upstream = upstream
-        self._path = path
-        self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._sockets: list[socket.socket] = []
+        self.away = False
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._accepting = threading.Thread(target=self._accept)
+        self._accepting.start()
 
-    async def open(self) -> None:
-        self._server = await asyncio.start_unix_server(self._accept, self._path)
+    def leave(self) -> None:
+        """Break off all connections and be away."""
+        self.away = True
+        while self._sockets:
+            _end(self._sockets.pop())
 
-    async def close(self) -> None:
-        """Refuse what comes, and break off what is there."""
-        assert self._server is not None
-        self._server.close()
-        self._path.unlink(missing_ok=True)
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+    def close(self) -> None:
+        """Stop for good."""
+        _end(self._listener)
+        self._accepting.join()
+        self.leave()
 
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._serve(reader, writer))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self) -> None:
         with contextlib.suppress(OSError):
-            there, here = await asyncio.open_unix_connection(self._upstream)
-            try:
-                await asyncio.gather(_copy(reader, here), _copy(there, writer))
-            finally:
-                writer.transport.abort()
-                here.transport.abort()
+            while True:
+                here, _ = self._listener.accept()
+                if self.away:
+                    here.close()
+                    continue
+                there = socket.socket(socket.AF_UNIX)
+                there.connect(self._upstream)
+                self._sockets += [here, there]
+                for pair in ((here, there), (there, here)):
+                    threading.Thread(target=_copy, args=pair, daemon=True).start()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    while data := await source.read(65536):
-        target.write(data)
-        await target.drain()
-    if target.can_write_eof():
-        target.write_eof()
+def _end(one: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        one.shutdown(socket.SHUT_RDWR)
+    one.close()
 
 
-@asynccontextmanager
-async def unix_proxy(upstream: str, path: Path) -> AsyncIterator[UnixProxy]:
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+
+@contextmanager
+def unix_proxy(upstream: str, path: Path) -> Iterator[UnixProxy]:
     """Open a proxy at `path`."""
     proxy = UnixProxy(upstream, path)
-    await proxy.open()
     try:
         yield proxy
     finally:
-        await proxy.close()
+        proxy.close()
