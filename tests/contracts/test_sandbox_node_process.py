@@ -86,15 +86,25 @@ async def test_an_exit_status_is_no_signal(node_bench: Bench, *, fresh: bool) ->
     assert "signal" not in called.error.message
 
 
-@pytest.mark.parametrize("text", [r"'\ud83d'", r"'\ude00 tail'", r"'x'.repeat(8170) + '\ud83d\ude00'.repeat(20)"])
-async def test_an_error_text_may_hold_half_a_character(node_bench: Bench, text: str) -> None:
-    loaded = await node_bench.load(f"exports.handler = () => {{ throw new TypeError({text}); }};")
+TEXTS = (
+    r"'\ud83d'",
+    r"'\ude00 tail'",
+    r"'x'.repeat(8170) + '\ud83d\ude00'.repeat(20)",
+    r"'한'.repeat(1e6)",
+    r"'\u0000'.repeat(1e6)",
+)
+
+
+@pytest.mark.parametrize("text", TEXTS)
+async def test_an_error_text_may_be_of_any_length_and_script(node_bench: Bench, text: str) -> None:
+    code = f"exports.handler = () => {{ JSON.stringify = () => '{{'; throw new TypeError({text}); }};"
+    loaded = await node_bench.load(code)
 
     called = await loaded.call()
 
     assert called.error.type == "HandlerError"
     assert called.error.message.startswith("TypeError: ")
-    called.error.message.encode()
+    assert (called.error.message + called.error.stack).encode()
 
 
 CONTEXT = """

@@ -4,8 +4,10 @@
 const { inspect } = require('node:util');
 
 const MESSAGE_CHARS = 8_192;
-const STACK_CHARS = 65_536; // the executor refuses a header of more than 256 KiB
+const STACK_CHARS = 65_536;
+const HEADER_BYTES = 200 * 1024; // of JSON; the executor refuses more than 256 KiB
 const CAUSES = 8;
+const { stringify } = JSON; // the function may put something else in its place
 const NODES_OWN = /^\s+at .*\(?node:internal\//;
 
 /** A failure with its type in the contract's vocabulary. */
@@ -19,7 +21,13 @@ class FunctionFailed extends Error {
 /** The failure in the form sent to the executor, in valid Unicode. `type` is its type in the contract. */
 function describe(error, type) {
   const { message, stack, ...rest } = described(error, type);
-  return { ...rest, message: wellFormed(message), stack: wellFormed(stack) };
+  let [kept, all] = [message.length, { ...rest, message: wellFormed(message), stack: wellFormed(stack) }];
+  // Letters of other scripts take three bytes, and control characters six.
+  while (Buffer.byteLength(stringify(all)) > HEADER_BYTES) {
+    kept = Math.floor(kept / 2);
+    all = { ...all, message: wellFormed(message.slice(0, kept)), stack: cut(all.stack, all.stack.length / 2) };
+  }
+  return all;
 }
 
 /** Half of a surrogate pair, the function's own or left by cutting, becomes U+FFFD: no UTF-8 could carry it. */
@@ -54,8 +62,13 @@ function stackOf(error) {
   const parts = [];
   for (let one = error; one instanceof Error && parts.length < CAUSES; one = one.cause) parts.push(usersPart(one));
   const text = parts.join('\nCaused by: ');
-  if (text.length <= STACK_CHARS) return text;
-  return `${text.slice(0, STACK_CHARS / 2)}\n    […]\n${text.slice(-STACK_CHARS / 2)}`;
+  return cut(text, STACK_CHARS);
+}
+
+/** The beginning and the end of a text that is longer than `chars`. */
+function cut(text, chars) {
+  if (text.length <= chars) return text;
+  return wellFormed(`${text.slice(0, chars / 2)}\n    […]\n${text.slice(-chars / 2)}`);
 }
 
 function usersPart(error) {

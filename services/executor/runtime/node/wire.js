@@ -2,6 +2,7 @@
 // Sends and receives frames: 4 bytes of big-endian length, 1 byte of kind, then the body (the length counts both).
 
 const LENGTH_BYTES = 4;
+const { parse, stringify } = JSON; // a function may put something else in their place
 
 /** One end of a socket. `onFrame(kind, body)` receives frames, `onEnd()` is called once when the other end is gone. */
 class Wire {
@@ -20,7 +21,7 @@ class Wire {
 
   /** Send a frame of JSON, or one of a JSON header and a body after it. */
   send(kind, header, body) {
-    const head = Buffer.from(JSON.stringify(header));
+    const head = Buffer.from(stringify(header));
     this.forward(kind, body === undefined ? [head] : [uint32(head.length), head, body]);
   }
 
@@ -73,7 +74,7 @@ function uint32(value) {
 /** Split a body into its JSON header and the rest. */
 function split(body) {
   const end = LENGTH_BYTES + body.readUInt32BE(0);
-  return [JSON.parse(body.toString('utf8', LENGTH_BYTES, end)), body.subarray(end)];
+  return [parse(body.toString('utf8', LENGTH_BYTES, end)), body.subarray(end)];
 }
 
 module.exports = { Wire, split };
