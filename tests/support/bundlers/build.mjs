@@ -35,7 +35,6 @@ const logger = new Logger({ serviceName: 'shop' });
 const metrics = new Metrics({ namespace: 'shop', serviceName: 'orders' });
 export const handler = async (event: { n: number }, context: Context): Promise<number> => {
   logger.addContext(context);
-  metrics.setFunctionName(context.functionName);
   logger.info('ordered', { n: event.n });
   metrics.addMetric('orders', MetricUnit.Count, event.n);
   metrics.publishStoredMetrics();
