@@ -110,6 +110,8 @@ def _read(ticket: str, status: int, body: Any, *, sync: bool, began: float) -> T
         return Try(ticket, sync, ACCEPTED, began, time.time(), body["job_id"])
     if status == 200:
         return Try(ticket, sync, ANSWERED, began, time.time(), body["job_id"], body)
+    if status == 504 and body["reason"] == "OUTCOME_UNKNOWN":
+        return Try(ticket, sync, UNKNOWN, began, time.time())
     assert status in (409, 429, 503), f"the gateway answered {status}: {body}"
     return Try(ticket, sync, REFUSED, began, time.time())
 
