@@ -5,18 +5,19 @@ from typing import Any
 import orjson
 from starlette.requests import Request
 
-from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
+from gateway.rest.encodings import read_body
+from nanogrid.errors import InvalidFieldError, UnsupportedMediaTypeError
 from nanogrid.json_text import JsonError, cut_members
 
 
 async def read_members(request: Request, limit: int) -> dict[str, bytes]:
     """Read a JSON object and split it into the JSON text of its members.
 
-    415 for another media type, 413 beyond `limit` bytes, 400 for anything but a JSON object.
+    415 for another media type or encoding, 413 beyond `limit` bytes, 400 for anything but a JSON object.
     """
     _check_media_type(request)
     try:
-        return cut_members(await _read(request, limit))
+        return cut_members(b"".join([piece async for piece in read_body(request, limit)]))
     except JsonError as error:
         if error.member:
             raise InvalidFieldError(error.member[:64], f"{error}") from None
@@ -27,12 +28,6 @@ async def read_object(request: Request, limit: int) -> dict[str, Any]:
     """Read a JSON object and parse its values. Errors as for `read_members`."""
     members = await read_members(request, limit)
     return {name: orjson.loads(text) for name, text in members.items()}
-
-
-def declared_length(request: Request) -> int | None:
-    """Return the body's Content-Length, or None."""
-    length = request.headers.get("content-length", "")
-    return int(length) if length.isdecimal() else None
 
 
 def _check_media_type(request: Request) -> None:
@@ -46,16 +41,3 @@ def _check_media_type(request: Request) -> None:
     raise UnsupportedMediaTypeError(
         f"Content-Type: {said}; send the body as JSON with `Content-Type: application/json`", field="Content-Type"
     )
-
-
-async def _read(request: Request, limit: int) -> bytes:
-    declared = declared_length(request)
-    if declared is not None and declared > limit:
-        raise TooLargeError("body", limit=limit, actual=declared)
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError("body", limit=limit)
-        chunks.append(chunk)
-    return b"".join(chunks)

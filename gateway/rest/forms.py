@@ -7,7 +7,7 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
-from gateway.rest.bodies import declared_length
+from gateway.rest.encodings import read_body
 from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
 
 FILE_FIELD = "file"
@@ -62,14 +62,7 @@ class Form:
             yield bytes(piece)
 
     async def _read(self) -> AsyncIterator[_FileBegins | _FileData]:
-        declared = declared_length(self._request)
-        if declared is not None and declared > self._limit:
-            raise TooLargeError("body", limit=self._limit, actual=declared)
-        size = 0
-        async for chunk in self._request.stream():
-            size += len(chunk)
-            if size > self._limit:
-                raise TooLargeError("body", limit=self._limit)
+        async for chunk in read_body(self._request, self._limit):
             for event in self._parts.feed(chunk):
                 yield event
         self._parts.check_ended()

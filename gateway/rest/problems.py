@@ -54,6 +54,8 @@ def _of_ours(error: NanoGridError) -> Response:
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="nanogrid"'
     detail, extras = _in_rest_names(error)
+    if "accept_encoding" in extras:
+        headers["accept-encoding"] = extras.pop("accept_encoding")
     return _render(
         error.http_status,
         code=error.code,
