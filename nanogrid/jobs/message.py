@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from nanogrid import limits
 from nanogrid.defaults import fill_defaults
+from nanogrid.ids import canonical_id
 from nanogrid.jobs.identity import identify
 from nanogrid.jobs.message_fields import Fields, MalformedError
 from nanogrid.json_text import JsonError, check_depth, cut_members, read_json
@@ -256,7 +257,7 @@ def _known_function(said: bytes) -> tuple[Function, str]:
 def _function(fields: Fields, owner: str) -> Function:
     timeout_ms = fields.timeout_ms()
     function = Function(
-        function_id=fields.identifier("function_id"),
+        function_id=canonical_id(fields.identifier("function_id")),
         function_name=fields.text("function_name", limits.MAX_NAME),
         owner=owner,
         runtime=fields.text("runtime", 64),

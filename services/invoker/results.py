@@ -2,6 +2,7 @@
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NotFoundError, UnavailableError
+from nanogrid.ids import canonical_id
 from nanogrid.jobs import JobStore, record
 from nanogrid.jobs.record import RecordError
 from nanogrid.v1.resources_pb2 import Job
@@ -16,6 +17,14 @@ class JobReader:
 
     async def get(self, job_id: str) -> Job:
         """Return the job. NotFoundError when it is in neither, UnavailableError when the store is down."""
+        try:
+            return await self._get(job_id)
+        except NotFoundError:  # as it is spelt first: messages put on the queue by hand may spell it in capitals
+            if (canonical := canonical_id(job_id)) == job_id:
+                raise
+            return await self._get(canonical)
+
+    async def _get(self, job_id: str) -> Job:
         try:
             job = await self._jobs.get(job_id)
         except NotFoundError:

@@ -6,6 +6,7 @@ from grpc.aio import ServicerContext
 
 from nanogrid import paging
 from nanogrid.caller import caller
+from nanogrid.ids import canonical_id
 from nanogrid.jobs import JobFilter, JobStore
 from nanogrid.queue import DeadLetter
 from nanogrid.rpc.auth import require_internal
@@ -51,12 +52,12 @@ class InvokerServicer(InvokerServiceServicer):
         return pb.GetJobResponse(job=job)
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
-        where = JobFilter(_principal(), request.function_id, request.state)
+        where = JobFilter(_principal(), canonical_id(request.function_id), request.state)
         jobs, token = await self._jobs.page(where, paging.size(request.page_size), request.page_token)
         return pb.ListJobsResponse(jobs=jobs, next_page_token=token)
 
     async def RetireFunction(self, request: pb.RetireFunctionRequest, context: Context) -> pb.RetireFunctionResponse:
-        await self._retirement.retire(request.function_id)
+        await self._retirement.retire(canonical_id(request.function_id))
         return pb.RetireFunctionResponse()
 
     async def ListDeadLetters(self, request: pb.ListDeadLettersRequest, context: Context) -> pb.ListDeadLettersResponse:
@@ -88,7 +89,8 @@ def _principal() -> str | None:
 
 
 def _call(request: pb.SubmitJobRequest | pb.InvokeJobRequest) -> FunctionCall:
-    return FunctionCall(request.function_id, request.payload, request.dialect, request.idempotency_key, request.job_id)
+    function_id = canonical_id(request.function_id)
+    return FunctionCall(function_id, request.payload, request.dialect, request.idempotency_key, request.job_id)
 
 
 def _letter(letter: DeadLetter) -> pb.DeadLetter:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from nanogrid import caller, limits, paging
 from nanogrid.defaults import fill_defaults
 from nanogrid.errors import InvalidFieldError, NotFoundError
+from nanogrid.ids import canonical_id
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 from services.registry.store import FunctionStore, NamedUpload
@@ -49,7 +50,7 @@ class Catalog:
 
     async def get(self, function_id: str) -> Function:
         """Return a function of the caller's by its id. NotFoundError otherwise."""
-        function = await self._store.get_function(function_id)
+        function = await self._store.get_function(canonical_id(function_id))
         if not caller.caller().may_see(function.owner):
             raise NotFoundError("no such function", field="function_id")
         return function
@@ -64,8 +65,8 @@ class Catalog:
 
     async def delete(self, function_id: str) -> Function:
         """Forget a function of the caller's and return it. NotFoundError when it is not there."""
-        await self.get(function_id)
-        return await self._store.delete_function(function_id)
+        function = await self.get(function_id)
+        return await self._store.delete_function(function.function_id)
 
     async def _check_code_is_theirs(self, function: Function) -> None:
         """Check a key below `functions/`: in the folder of this very function, or of one that the caller may see."""

@@ -1,0 +1,78 @@
+"""Clients as they are: what curl, browsers, .NET, requests and tools in between send, and what they expect back."""
+
+import gzip
+import json
+import uuid
+from collections.abc import AsyncIterator
+
+import pytest
+
+from nanogrid.queue import TaskQueue, open_queue
+from support.grid import Grid
+
+pytestmark = pytest.mark.backends("embedded")  # what is tried here is the same on every family
+
+ECHO = "def handler(event, context): return event"
+
+
+@pytest.fixture(scope="module")
+def echo(grid: Grid) -> str:
+    return grid.upload(ECHO, function_name="clients-echo")
+
+
+@pytest.fixture
+async def queue(grid: Grid) -> AsyncIterator[TaskQueue]:
+    async with open_queue(grid.queue_url, f"clients-{uuid.uuid4()}") as opened:
+        yield opened
+
+
+def test_ids_in_capitals_are_the_same_ids(grid: Grid):
+    made = grid.upload(ECHO)
+    function_id = made.upper()
+
+    job = grid.run(function_id, {"a": 1})
+    camel = grid.http.post("/run", json={"functionId": function_id}).json()
+
+    assert (job["result"], job["function_id"]) == ({"a": 1}, made)
+    assert camel["functionId"] == made
+    for path in (f"/status/{job['job_id'].upper()}", f"/jobs/{job['job_id'].replace('job-', 'JOB-')}"):
+        assert grid.http.get(path).json()["job_id"] == job["job_id"]
+    listed = grid.http.get("/jobs", params={"function_id": function_id}).json()["jobs"]
+    assert {one["job_id"] for one in listed} == {job["job_id"], camel["requestId"]}
+    assert grid.http.get(f"/functions/{function_id}").json()["function_id"] == made
+    assert grid.http.delete(f"/functions/{function_id}").status_code == 204
+    assert grid.http.get(f"/functions/{made}").status_code == 404
+
+
+def test_a_call_repeated_under_its_key_with_the_id_in_capitals_is_the_same_call(grid: Grid, echo: str):
+    key = {"Idempotency-Key": str(uuid.uuid4())}
+
+    jobs = [grid.run(spelt, {"a": 1}, **key)["job_id"] for spelt in (echo, echo.upper())]
+
+    assert jobs[0] == jobs[1]
+
+
+async def test_a_message_by_hand_with_ids_in_capitals_is_found_by_either(grid: Grid, queue: TaskQueue, echo: str):
+    request_id = str(uuid.uuid4()).upper()
+
+    await queue.send(json.dumps({"requestId": request_id, "functionId": echo.upper()}).encode())
+
+    job = grid.ended(request_id)
+    assert (job["requestId"], job["functionId"], job["status"]) == (request_id, echo, "SUCCESS")
+    listed = grid.http.get("/jobs", params={"function_id": echo}).json()["jobs"]
+    assert request_id in {one["job_id"] for one in listed}
+
+
+def test_a_compressed_call_and_a_compressed_upload_are_taken(grid: Grid):
+    form = grid.http.build_request("POST", "/upload", files={"file": ("main.py", ECHO)}, data=FORM)
+    packed = {"content-type": form.headers["content-type"], "content-encoding": "gzip"}
+
+    made = grid.http.post("/upload", content=gzip.compress(form.read()), headers=packed)
+    call = json.dumps({"function_id": made.json()["function_id"], "payload": {"글": "값"}}).encode()
+    job = grid.http.post("/run", content=gzip.compress(call), headers=JSON | {"content-encoding": "gzip"})
+
+    assert job.json()["result"] == {"글": "값"}
+
+
+FORM = {"function_name": "f", "runtime": "python"}
+JSON = {"content-type": "application/json"}
