@@ -17,6 +17,8 @@ __all__ = [
     "NotFoundError",
     "OperatorsOnlyError",
     "OutcomeUnknownError",
+    "PreconditionFailedError",
+    "RangeNotSatisfiableError",
     "RateLimitedError",
     "RuntimeNotSupportedError",
     "StartError",
@@ -150,6 +152,22 @@ class UnsupportedMediaTypeError(NanoGridError):
     http_status = 415
 
 
+class RangeNotSatisfiableError(NanoGridError):
+    """No byte of the file lies in the range that was asked for."""
+
+    code = "OUT_OF_RANGE"
+    reason = "RANGE_NOT_SATISFIABLE"
+    http_status = 416
+
+
+class PreconditionFailedError(NanoGridError):
+    """The file is not in the version that the request was for."""
+
+    code = "FAILED_PRECONDITION"
+    reason = "PRECONDITION_FAILED"
+    http_status = 412
+
+
 class UnprocessableError(NanoGridError):
     """Well-formed, but contradicts an earlier request."""
 
@@ -211,6 +229,8 @@ _BY_REASON: dict[str, type[NanoGridError]] = {
         ConflictError,
         TooLargeError,
         UnsupportedMediaTypeError,
+        RangeNotSatisfiableError,
+        PreconditionFailedError,
         UnprocessableError,
         RateLimitedError,
         UnavailableError,

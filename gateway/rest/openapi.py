@@ -31,8 +31,10 @@ _PROBLEMS = {
     403: ("Not allowed: for operators, or for pages of this site.", "OPERATORS_ONLY", "PERMISSION_DENIED"),
     404: ("No such thing, or it belongs to another owner.", "NOT_FOUND", "NOT_FOUND"),
     409: ("It exists already, or the first request with this key is under way.", "CONFLICT", "ALREADY_EXISTS"),
+    412: ("The file is in another version.", "PRECONDITION_FAILED", "FAILED_PRECONDITION"),
     413: ("Larger than a limit; `limit` and `actual` say both numbers.", "TOO_LARGE", "OUT_OF_RANGE"),
     415: ("The body's media type is not taken here.", "UNSUPPORTED_MEDIA_TYPE", "INVALID_ARGUMENT"),
+    416: ("The range lies beyond the file.", "RANGE_NOT_SATISFIABLE", "OUT_OF_RANGE"),
     422: ("The key was used for something else.", "UNPROCESSABLE", "FAILED_PRECONDITION"),
     503: ("A service is down; nothing was accepted. Try again.", "UNAVAILABLE", "UNAVAILABLE"),
 }
@@ -114,6 +116,11 @@ def answers(good: dict[int, dict[str, Any]], bad: Sequence[int], *, key: bool = 
 
 def _query(name: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
+
+
+def _header(name: str, description: str, example: str = "") -> dict[str, Any]:
+    header = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
+    return header | {"example": example} if example else header
 
 
 PAGE = [
@@ -244,12 +251,24 @@ LIST_JOBS = {
     ),
 }
 
+_FILE: dict[str, Any] = {"application/octet-stream": {}}
 OUTPUT = {
     "parameters": [
         _query("expires", "Part of the link.", {"type": "integer"}) | {"required": True},
         _query("signature", "Part of the link.") | {"required": True},
+        _header("Range", "One range of bytes. Several at once are answered with the whole file.", "bytes=0-1023"),
+        _header("If-None-Match", "The ETag of the version that the client has.", '"5f-18a2b3c4"'),
+        _header("If-Range", "The ETag or Last-Modified of the version that the range is of."),
     ],
-    **answers({200: {"description": "The file.", "content": {"application/octet-stream": {}}}}, (404, 503), key=False),
+    **answers(
+        {
+            200: {"description": "The file, with `ETag` and `Last-Modified`.", "content": _FILE},
+            206: {"description": "The part; `Content-Range` says which.", "content": _FILE},
+            304: {"description": "The client has this version."},
+        },
+        (404, 412, 416, 503),
+        key=False,
+    ),
 }
 
 HEALTH = answers({200: {"description": "It serves.", "content": example({"status": "healthy"})}}, (), key=False)

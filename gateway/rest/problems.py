@@ -23,6 +23,8 @@ _REST_NAMES = {
     "page_token": "cursor",
     "idempotency_key": "Idempotency-Key",
 }
+# What an error says in a header of its answer.
+_HEADERS = {"accept_encoding": "accept-encoding", "content_range": "content-range"}
 _NUMBERS = ("limit", "actual")
 
 log = logger()
@@ -54,8 +56,7 @@ def _of_ours(error: NanoGridError) -> Response:
     if error.http_status == HTTPStatus.UNAUTHORIZED:
         headers["www-authenticate"] = 'Bearer realm="nanogrid"'
     detail, extras = _in_rest_names(error)
-    if "accept_encoding" in extras:
-        headers["accept-encoding"] = extras.pop("accept_encoding")
+    headers |= {header: extras.pop(name) for name, header in _HEADERS.items() if name in extras}
     return _render(
         error.http_status,
         code=error.code,

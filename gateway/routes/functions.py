@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,6 +16,7 @@ from gateway.rest import idempotency, openapi, options
 from gateway.rest.answers import format_time
 from gateway.rest.bodies import read_object
 from gateway.rest.queries import page_of
+from gateway.rest.routing import Router
 from nanogrid import limits, runtimes
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from nanogrid.v1.artifacts_pb2 import CodeInfo, InspectCodeRequest
@@ -24,7 +24,7 @@ from nanogrid.v1.invoker_pb2 import RetireFunctionRequest
 from nanogrid.v1.registry_pb2 import CreateFunctionRequest, GetFunctionRequest, ListFunctionsRequest, UploadReservation
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
-router = APIRouter()
+router = Router()
 
 _BODY_BYTES = 256 * 1024  # an environment of 64 KiB, escaped, and a few fields
 _INSPECT_S = 120.0  # time to read a bundle of the largest size

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,13 +12,14 @@ from gateway.rest import answers, idempotency, openapi
 from gateway.rest.bodies import read_members
 from gateway.rest.queries import page_of
 from gateway.rest.requests import read_call, wants_async
+from gateway.rest.routing import Router
 from nanogrid.errors import UnavailableError
 from nanogrid.jobs import FINAL_STATES
 from nanogrid.v1.artifacts_pb2 import SignOutputsRequest
 from nanogrid.v1.invoker_pb2 import GetJobRequest, ListJobsRequest
 from nanogrid.v1.resources_pb2 import Job, JobState
 
-router = APIRouter()
+router = Router()
 
 _ENVELOPE_BYTES = 1024 * 1024  # room in a body for more than its payload: blanks, escapes, ids
 _ID_CHARS = 128  # of an id in the log

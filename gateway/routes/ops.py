@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from grpc_health.v1 import health_pb2
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,10 +12,11 @@ from starlette.responses import Response
 from gateway import backends
 from gateway.metrics import Metrics
 from gateway.rest import openapi
+from gateway.rest.routing import Router
 from nanogrid.errors import NanoGridError
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
 
-router = APIRouter()
+router = Router()
 
 _READY_S = 1.9  # a balancer waits for 2 s
 # By the operator's name: the service to ask, and its dependency to ask about ("" = the service itself).
@@ -34,14 +34,12 @@ _PAGE = Path(__file__).parent.parent.joinpath("docs.html").read_bytes()
 _PAGE_POLICY = "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
 
 
-@router.head("/health", include_in_schema=False)
 @router.get("/health", openapi_extra=openapi.HEALTH)
 async def health() -> Response:
     """Return 200 while this process serves, without asking other services."""
     return Response(_HEALTHY, media_type="application/json")
 
 
-@router.head("/ready", include_in_schema=False)
 @router.get("/ready", openapi_extra=openapi.READY)
 async def ready(request: Request) -> Response:
     """Report whether all services behind the gateway and their dependencies serve. Takes 2 s at most."""

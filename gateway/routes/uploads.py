@@ -5,13 +5,13 @@ import hashlib
 import uuid
 from collections.abc import AsyncIterator
 
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
 from gateway import backends
 from gateway.rest import idempotency, openapi, options
 from gateway.rest.forms import Form
+from gateway.rest.routing import Router
 from gateway.routes.functions import StoredCode, created, record
 from nanogrid import runtimes
 from nanogrid.errors import NanoGridError
@@ -20,7 +20,7 @@ from nanogrid.v1.artifacts_pb2 import CodeInfo, DeleteCodeRequest, UploadCodeHea
 from nanogrid.v1.registry_pb2 import DeleteFunctionRequest
 from nanogrid.v1.resources_pb2 import Function
 
-router = APIRouter()
+router = Router()
 log = logger()
 
 

@@ -9,7 +9,7 @@ from nanogrid.errors import InvalidFieldError
 from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import artifacts_pb2 as pb
 from nanogrid.v1 import artifacts_pb2_grpc
-from services.artifacts.blobs import CHUNK_BYTES
+from services.artifacts.blobs import CHUNK_BYTES, BlobInfo
 from services.artifacts.results import DurableResults
 from services.artifacts.vault import Vault
 
@@ -54,10 +54,14 @@ class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self, request: pb.DownloadOutputRequest, _: _Call
     ) -> AsyncIterator[pb.DownloadOutputResponse]:
         self._require_right(request)
-        async with self._vault.open_output(request.key) as (info, chunks):
+        async with self._vault.open_output(request.key, request.first_byte, request.size_bytes) as (info, chunks):
             yield pb.DownloadOutputResponse(info=_output_info(info))
             async for chunk in chunks:
                 yield pb.DownloadOutputResponse(chunk=chunk)
+
+    async def DescribeOutput(self, request: pb.DescribeOutputRequest, _: _Call) -> pb.DescribeOutputResponse:
+        self._require_right(request)
+        return pb.DescribeOutputResponse(info=_output_info(await self._vault.describe_output(request.key)))
 
     async def UploadBuild(self, requests: AsyncIterable[pb.UploadBuildRequest], _: _Call) -> pb.UploadBuildResponse:
         require_internal()
@@ -99,7 +103,7 @@ class ArtifactsServicer(artifacts_pb2_grpc.ArtifactsServiceServicer):
         require_internal()
         return pb.SignOutputsResponse(urls=await self._vault.sign_outputs(list(request.keys)))
 
-    def _require_right(self, request: pb.DownloadOutputRequest) -> None:
+    def _require_right(self, request: pb.DownloadOutputRequest | pb.DescribeOutputRequest) -> None:
         # A signature is checked whoever brings it: the gateway passes on the browser's, with a token of its own.
         if request.signature or request.expires_at_s:
             self._vault.check_signature(request.key, request.expires_at_s, request.signature)
@@ -129,5 +133,7 @@ async def _chunks(parts: AsyncIterator[Any], kind: type[Any]) -> AsyncIterator[b
     raise InvalidFieldError("end", "is missing; send it when the last chunk is sent")
 
 
-def _output_info(info: Any) -> pb.OutputInfo:
-    return pb.OutputInfo(size_bytes=info.size_bytes, content_type=info.content_type)
+def _output_info(info: BlobInfo) -> pb.OutputInfo:
+    told = pb.OutputInfo(size_bytes=info.size_bytes, content_type=info.content_type, etag=info.etag)
+    told.modified_at.FromMilliseconds(int(info.modified_s * 1000))
+    return told

@@ -110,11 +110,22 @@ class Vault:
         bounded = _bounded(chunks, "output file", self._output_bytes)
         return await self._data.put(key, bounded, content_type=content_type_of(path))
 
+    async def describe_output(self, key: str) -> BlobInfo:
+        """Return an output file's description. NotFoundError if it is not there."""
+        return await self._data.head(keys.check_output_key(key))
+
     @asynccontextmanager
-    async def open_output(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        """Return an output file's description and its bytes. NotFoundError if it is not there."""
-        async with self._data.open(keys.check_output_key(key)) as found:
-            yield found
+    async def open_output(
+        self, key: str, first_byte: int = 0, size_bytes: int = 0
+    ) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+        """Return an output file's description and its bytes, or `size_bytes` (0 = all) of them from `first_byte` on.
+
+        NotFoundError if it is not there.
+        """
+        if first_byte < 0 or size_bytes < 0:
+            raise InvalidFieldError("first_byte", "and size_bytes are 0 or more")
+        async with self._data.open(keys.check_output_key(key), first_byte) as (info, chunks):
+            yield info, _first(chunks, size_bytes) if size_bytes else chunks
 
     async def upload_build(self, build: BuildKey, chunks: AsyncIterator[bytes]) -> BuildInfo:
         """Store the build of a bundle. InvalidFieldError, TooLargeError."""
@@ -158,6 +169,15 @@ async def _bounded(chunks: AsyncIterator[bytes], what: str, limit: int) -> Async
         if size > limit:
             raise TooLargeError(what, limit=limit)
         yield chunk
+
+
+async def _first(chunks: AsyncIterator[bytes], size: int) -> AsyncIterator[bytes]:
+    """Pass on the first `size` bytes."""
+    async for chunk in chunks:
+        yield chunk[:size]
+        size -= len(chunk)
+        if size <= 0:
+            return
 
 
 def _describe(key: str, path: Path, limits: BundleLimits) -> CodeInfo:

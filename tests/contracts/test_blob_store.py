@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -48,6 +49,35 @@ async def test_pieces_are_at_most_a_chunk(store: BlobStore) -> None:
 
     assert sum(sizes) == 3 * CHUNK_BYTES + 5
     assert max(sizes) <= CHUNK_BYTES
+
+
+@pytest.mark.parametrize("first_byte", [1, CHUNK_BYTES, 2 * CHUNK_BYTES - 1, 2 * CHUNK_BYTES, 3 * CHUNK_BYTES])
+async def test_a_reader_may_begin_anywhere(store: BlobStore, first_byte: int) -> None:
+    content = os.urandom(2 * CHUNK_BYTES)
+    await put(store, "big", content)
+
+    async with store.open("big", first_byte) as (info, chunks):
+        rest = b"".join([chunk async for chunk in chunks])
+
+    assert info.size_bytes == len(content)
+    assert rest == content[first_byte:]
+
+
+async def test_a_version_is_known_by_its_tag_and_its_time(store: BlobStore) -> None:
+    began = time.time()
+    await put(store, "a", b"one")
+    first = await store.head("a")
+    async with store.open("a") as (opened, _):
+        pass
+    await put(store, "a", b"two")
+    second = await store.head("a")
+
+    assert first.etag
+    assert '"' not in first.etag
+    assert opened.etag == first.etag
+    assert opened.modified_s == first.modified_s
+    assert second.etag != first.etag
+    assert began - 2 <= first.modified_s <= second.modified_s <= time.time() + 2
 
 
 async def test_an_empty_blob_is_there(store: BlobStore) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from nanogrid.v1 import artifacts_pb2_grpc
 from nanogrid.v1.artifacts_pb2 import CodeInfo
 
 EXPIRES = 2_000_000_000
+MODIFIED = 1_700_000_000  # when every output was stored: Tue, 14 Nov 2023 22:13:20 GMT
 
 
 class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
@@ -33,6 +34,7 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
         self.downloads_over = 0
         self.chunks_sent = 0
         self.ended = 0  # uploads that are over, complete or not
+        self.on_description: Callable[[], object] = lambda: None  # called once an output was described
         self.callers: list[caller.Caller] = []
 
     async def UploadCode(self, request_iterator: AsyncIterator[Any], context_: Any) -> pb.UploadCodeResponse:  # noqa: N802
@@ -68,15 +70,18 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
             urls=[f"{prefix}/{quote(key)}?expires={EXPIRES}&signature={signature(key)}" for key in request.keys]
         )
 
+    async def DescribeOutput(self, request: pb.DescribeOutputRequest, _: Any) -> pb.DescribeOutputResponse:  # noqa: N802
+        self._enter()
+        info, _ = self._output(request)
+        self.on_description()
+        return pb.DescribeOutputResponse(info=info)
+
     async def DownloadOutput(self, request: pb.DownloadOutputRequest, _: Any) -> AsyncIterator[Any]:  # noqa: N802
         self._enter()
-        # Like the real one, it needs no signature from the grid's services.
-        good = request.signature in ("", signature(request.key)) and request.expires_at_s in (0, EXPIRES)
-        if not good or request.key not in self.outputs:
-            raise NotFoundError("no such output")
-        body = self.outputs[request.key]
-        info = pb.OutputInfo(size_bytes=len(body), content_type=self.content_type)
+        info, body = self._output(request)
         yield pb.DownloadOutputResponse(info=info)
+        body = body[request.first_byte :]
+        body = body[: request.size_bytes] if request.size_bytes else body
         try:
             for start in range(0, len(body), 1000):
                 yield pb.DownloadOutputResponse(chunk=body[start : start + 1000])
@@ -85,6 +90,17 @@ class FakeArtifacts(artifacts_pb2_grpc.ArtifactsServiceServicer):
                     raise NotFoundError("gone in the middle")
         finally:
             self.downloads_over += 1
+
+    def _output(self, request: Any) -> tuple[pb.OutputInfo, bytes]:
+        # Like the real one, it needs no signature from the grid's services.
+        good = request.signature in ("", signature(request.key)) and request.expires_at_s in (0, EXPIRES)
+        if not good or request.key not in self.outputs:
+            raise NotFoundError("no such output")
+        body = self.outputs[request.key]
+        info = pb.OutputInfo(size_bytes=len(body), content_type=self.content_type)
+        info.etag = hashlib.sha256(body).hexdigest()[:16]
+        info.modified_at.FromSeconds(MODIFIED)
+        return info, body
 
     def _info(self, key: str) -> CodeInfo:
         if key not in self.code:

@@ -44,9 +44,9 @@ class FaultyBlobs:
             yield one
 
     @asynccontextmanager
-    async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+    async def open(self, key: str, first_byte: int = 0) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
         self._called("open", key)
-        async with self.real.open(key) as found:
+        async with self.real.open(key, first_byte) as found:
             yield found
 
     async def head(self, key: str) -> BlobInfo:

@@ -6,6 +6,7 @@ ArtifactsService: every stored byte. Nothing else opens an object store."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
@@ -376,6 +377,44 @@ class DownloadOutputRequest(_message.Message):
     KEY_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_S_FIELD_NUMBER: _builtins.int
     SIGNATURE_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    key: _builtins.str
+    """Object key: `outputs/{job_id}/{path}`."""
+    expires_at_s: _builtins.int
+    """Expiry of the signature, seconds since 1970; 0 with no signature."""
+    signature: _builtins.str
+    """Signature made by SignOutputs; not needed with the internal token."""
+    first_byte: _builtins.int
+    """Where to begin, in bytes from the start of the file; from its size on there is nothing to send."""
+    size_bytes: _builtins.int
+    """How many bytes to send at most; 0 = up to the end."""
+    def __init__(
+        self,
+        *,
+        key: _builtins.str = ...,
+        expires_at_s: _builtins.int = ...,
+        signature: _builtins.str = ...,
+        first_byte: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_s", b"expires_at_s", "first_byte", b"first_byte", "key", b"key", "signature", b"signature", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DownloadOutputRequest: _TypeAlias = DownloadOutputRequest  # noqa: Y015
+
+@_typing.final
+class DescribeOutputRequest(_message.Message):
+    """Which output file to describe. The signature counts as for DownloadOutput."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_S_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
     key: _builtins.str
     """Object key: `outputs/{job_id}/{path}`."""
     expires_at_s: _builtins.int
@@ -395,7 +434,31 @@ class DownloadOutputRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___DownloadOutputRequest: _TypeAlias = DownloadOutputRequest  # noqa: Y015
+Global___DescribeOutputRequest: _TypeAlias = DescribeOutputRequest  # noqa: Y015
+
+@_typing.final
+class DescribeOutputResponse(_message.Message):
+    """The described output file."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INFO_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def info(self) -> Global___OutputInfo:
+        """What is known of it."""
+
+    def __init__(
+        self,
+        *,
+        info: Global___OutputInfo | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["info", b"info"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeOutputResponse: _TypeAlias = DescribeOutputResponse  # noqa: Y015
 
 @_typing.final
 class OutputInfo(_message.Message):
@@ -405,19 +468,29 @@ class OutputInfo(_message.Message):
 
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     CONTENT_TYPE_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    MODIFIED_AT_FIELD_NUMBER: _builtins.int
     size_bytes: _builtins.int
-    """Size in bytes."""
+    """Size of the whole file in bytes."""
     content_type: _builtins.str
     """Media type guessed from the name."""
+    etag: _builtins.str
+    """Changes whenever the file does (RFC 9110, entity tag, without its quotes)."""
+    @_builtins.property
+    def modified_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was stored."""
+
     def __init__(
         self,
         *,
         size_bytes: _builtins.int = ...,
         content_type: _builtins.str = ...,
+        etag: _builtins.str = ...,
+        modified_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["modified_at", b"modified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_type", b"content_type", "etag", b"etag", "modified_at", b"modified_at", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -66,6 +66,11 @@ class ArtifactsServiceStub(object):
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.SerializeToString,
                 response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.FromString,
                 _registered_method=True)
+        self.DescribeOutput = channel.unary_unary(
+                '/nanogrid.v1.ArtifactsService/DescribeOutput',
+                request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputRequest.SerializeToString,
+                response_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputResponse.FromString,
+                _registered_method=True)
         self.UploadBuild = channel.stream_unary(
                 '/nanogrid.v1.ArtifactsService/UploadBuild',
                 request_serializer=nanogrid_dot_v1_dot_artifacts__pb2.UploadBuildRequest.SerializeToString,
@@ -152,6 +157,13 @@ class ArtifactsServiceServicer(object):
     def DownloadOutput(self, request, context):
         """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
         is wrong or expired. Idempotent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeOutput(self, request, context):
+        """Describes one output file without its bytes. NOT_FOUND as for DownloadOutput. Idempotent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -249,6 +261,11 @@ def add_ArtifactsServiceServicer_to_server(servicer, server):
                     servicer.DownloadOutput,
                     request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.FromString,
                     response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.SerializeToString,
+            ),
+            'DescribeOutput': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeOutput,
+                    request_deserializer=nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputRequest.FromString,
+                    response_serializer=nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputResponse.SerializeToString,
             ),
             'UploadBuild': grpc.stream_unary_rpc_method_handler(
                     servicer.UploadBuild,
@@ -455,6 +472,33 @@ class ArtifactsService(object):
             '/nanogrid.v1.ArtifactsService/DownloadOutput',
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputRequest.SerializeToString,
             nanogrid_dot_v1_dot_artifacts__pb2.DownloadOutputResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeOutput(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/nanogrid.v1.ArtifactsService/DescribeOutput',
+            nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputRequest.SerializeToString,
+            nanogrid_dot_v1_dot_artifacts__pb2.DescribeOutputResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,8 @@ class ArtifactsServiceStub:
     """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
     is wrong or expired. Idempotent.
     """
+    DescribeOutput: _grpc.UnaryUnaryMultiCallable[_artifacts_pb2.DescribeOutputRequest, _artifacts_pb2.DescribeOutputResponse]
+    """Describes one output file without its bytes. NOT_FOUND as for DownloadOutput. Idempotent."""
     UploadBuild: _grpc.StreamUnaryMultiCallable[_artifacts_pb2.UploadBuildRequest, _artifacts_pb2.UploadBuildResponse]
     """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
     INVALID_FIELD or TOO_LARGE leave nothing behind.
@@ -99,6 +101,8 @@ class ArtifactsServiceAsyncStub(ArtifactsServiceStub):
     """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
     is wrong or expired. Idempotent.
     """
+    DescribeOutput: _aio.UnaryUnaryMultiCallable[_artifacts_pb2.DescribeOutputRequest, _artifacts_pb2.DescribeOutputResponse]  # type: ignore[assignment]
+    """Describes one output file without its bytes. NOT_FOUND as for DownloadOutput. Idempotent."""
     UploadBuild: _aio.StreamUnaryMultiCallable[_artifacts_pb2.UploadBuildRequest, _artifacts_pb2.UploadBuildResponse]  # type: ignore[assignment]
     """Keeps what was built of a function's code, for every executor. Grid services only. Repeating it overwrites.
     INVALID_FIELD or TOO_LARGE leave nothing behind.
@@ -180,6 +184,14 @@ class ArtifactsServiceServicer(metaclass=_abc_1.ABCMeta):
         """Streams one output file: its description first, then its bytes. NOT_FOUND if it is not there or the signature
         is wrong or expired. Idempotent.
         """
+
+    @_abc_1.abstractmethod
+    def DescribeOutput(
+        self,
+        request: _artifacts_pb2.DescribeOutputRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_artifacts_pb2.DescribeOutputResponse, _abc.Awaitable[_artifacts_pb2.DescribeOutputResponse]]:
+        """Describes one output file without its bytes. NOT_FOUND as for DownloadOutput. Idempotent."""
 
     @_abc_1.abstractmethod
     def UploadBuild(

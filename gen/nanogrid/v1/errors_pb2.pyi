@@ -58,6 +58,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A browser sent the request for a page of another site, to a gateway that asks for no keys; metadata `field` names the
     header that says so. Never on the wire between services. HTTP 403.
     """
+    ERROR_REASON_RANGE_NOT_SATISFIABLE: _ErrorReason.ValueType  # 16
+    """No byte of the file lies in the range that was asked for. Never on the wire between services. HTTP 416."""
+    ERROR_REASON_PRECONDITION_FAILED: _ErrorReason.ValueType  # 17
+    """The file is not in the version that the request was for. Never on the wire between services. HTTP 412."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why an RPC failed. The gateway maps each to one HTTP status."""
@@ -98,4 +102,8 @@ ERROR_REASON_FOREIGN_PAGE: ErrorReason.ValueType  # 15
 """A browser sent the request for a page of another site, to a gateway that asks for no keys; metadata `field` names the
 header that says so. Never on the wire between services. HTTP 403.
 """
+ERROR_REASON_RANGE_NOT_SATISFIABLE: ErrorReason.ValueType  # 16
+"""No byte of the file lies in the range that was asked for. Never on the wire between services. HTTP 416."""
+ERROR_REASON_PRECONDITION_FAILED: ErrorReason.ValueType  # 17
+"""The file is not in the version that the request was for. Never on the wire between services. HTTP 412."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -3,7 +3,7 @@
 import mimetypes
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -18,12 +18,18 @@ KEY_BYTES = 1024  # S3's and GCS's most
 
 @dataclass(frozen=True, slots=True)
 class BlobInfo:
-    """The properties of a blob. `sha256` (lower-case hex) is "" where the put did not give it, or the blob changed."""
+    """The properties of a blob. `sha256` (lower-case hex) is "" where the put did not give it, or the blob changed.
+
+    `etag` changes whenever the blob does, and `modified_s` is in seconds since 1970. Neither is known to `put`, and
+    neither makes two descriptions differ.
+    """
 
     key: str
     size_bytes: int
     content_type: str
     sha256: str = ""
+    etag: str = field(default="", compare=False)
+    modified_s: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +70,10 @@ class BlobStore(Protocol):
         Blobs that come or go meanwhile may be missed.
         """
 
-    def open(self, key: str) -> AbstractAsyncContextManager[tuple[BlobInfo, AsyncIterator[bytes]]]:
-        """Return a blob's description, and its bytes in pieces of at most CHUNK_BYTES.
+    def open(self, key: str, first_byte: int = 0) -> AbstractAsyncContextManager[tuple[BlobInfo, AsyncIterator[bytes]]]:
+        """Return a blob's description, and its bytes from `first_byte` on in pieces of at most CHUNK_BYTES.
 
-        NotFoundError if it is not there.
+        Beyond its end there are none. NotFoundError if it is not there.
         """
 
     async def head(self, key: str) -> BlobInfo:

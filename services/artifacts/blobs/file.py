@@ -95,10 +95,11 @@ class FileBlobs:
                     yield one
 
     @asynccontextmanager
-    async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+    async def open(self, key: str, first_byte: int = 0) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
         with ExitStack() as held:  # closes the file also where the caller is cancelled while it is being opened
             with _translated(key):
                 info, file = await finish(self._open, key, held)
+                file.seek(first_byte)
             yield info, _chunks(key, file)
 
     async def head(self, key: str) -> BlobInfo:
@@ -175,8 +176,9 @@ class FileBlobs:
         found = os.fstat(file.fileno())
         said = self._said_about(path)
         if said is None or not said.is_about(found):
-            return BlobInfo(key, found.st_size, content_type_of(key)), file
-        return BlobInfo(key, found.st_size, said.content_type, said.sha256), file
+            said = _About(content_type_of(key), "", found.st_size, found.st_mtime_ns, found.st_ino)
+        etag = f"{found.st_ino:x}-{found.st_mtime_ns:x}-{found.st_size:x}"
+        return BlobInfo(key, found.st_size, said.content_type, said.sha256, etag, found.st_mtime), file
 
     def _said_about(self, path: PurePosixPath) -> _About | None:
         try:

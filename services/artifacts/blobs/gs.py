@@ -119,9 +119,9 @@ class GsBlobs:
                 yield one
 
     @asynccontextmanager
-    async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+    async def open(self, key: str, first_byte: int = 0) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
         with ExitStack() as held:  # breaks it off also where the caller is cancelled while it begins
-            info, download = await self._do(key, _open, _name(key), held)
+            info, download = await self._do(key, _open, _name(key), held, first_byte)
             yield info, self._chunks(download)
 
     async def _chunks(self, download: Download) -> AsyncIterator[bytes]:
@@ -226,10 +226,10 @@ def _read(link: GsConnection, name: str) -> bytes:
     return fetch(link.session, link.media_url(link.bucket.blob(name)))
 
 
-def _open(link: GsConnection, name: str, held: ExitStack) -> tuple[BlobInfo, Download]:
+def _open(link: GsConnection, name: str, held: ExitStack, first_byte: int) -> tuple[BlobInfo, Download]:
     for _ in range(_OPENINGS):
         blob = _found(link, name)
-        download = Download(link.session, link.media_url(blob), blob.size, blob.crc32c)
+        download = Download(link.session, link.media_url(blob), blob.size, blob.crc32c, first_byte)
         held.callback(download.close)
         with suppress(NotFound):
             download.begin()
@@ -275,7 +275,8 @@ def _object(link: GsConnection, new: _New) -> Any:
 
 def _info(blob: Any) -> BlobInfo:
     told = (blob.metadata or {}).get(_SHA256, "")
-    return BlobInfo(_key(blob.name), blob.size, blob.content_type or "application/octet-stream", told)
+    content_type = blob.content_type or "application/octet-stream"
+    return BlobInfo(_key(blob.name), blob.size, content_type, told, f"{blob.generation}", blob.updated.timestamp())
 
 
 def _name(key: str) -> str:

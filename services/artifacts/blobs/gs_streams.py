@@ -87,20 +87,24 @@ class GsUpload:
 
 
 class Download:
-    """The bytes of one generation of a blob, by one thread at a time."""
+    """The bytes of one generation of a blob, from `first_byte` on, by one thread at a time.
 
-    def __init__(self, session: AuthorizedSession, url: str, size_bytes: int, crc32c: str) -> None:
+    Only the whole blob has a checksum: of a part the transport's own has to do.
+    """
+
+    def __init__(self, session: AuthorizedSession, url: str, size_bytes: int, crc32c: str, first_byte: int = 0) -> None:
         self._session = session
         self._url = url
         self._size_bytes = size_bytes
         self._crc32c = crc32c
         self._crc = google_crc32c.Checksum()
-        self._offset = 0
+        self._is_whole = first_byte == 0
+        self._offset = first_byte
         self._answer: Any = None
 
     def begin(self) -> None:
         """Ask for the bytes. From then on they are the reader's, also if the blob is replaced."""
-        if self._size_bytes:
+        if self._offset < self._size_bytes:
             RETRY(self._ask)()
 
     def read(self, most: int) -> bytes:
@@ -108,7 +112,7 @@ class Download:
         if self._offset < self._size_bytes:
             data: bytes = RETRY(self._attempt)(most)
             return data
-        if _encoded(self._crc) != self._crc32c:
+        if self._is_whole and _encoded(self._crc) != self._crc32c:
             raise UnavailableError("a blob came from Google Cloud Storage with damage; try again")
         return b""
 

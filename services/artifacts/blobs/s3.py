@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import ExitStack, aclosing, asynccontextmanager, contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,7 +22,7 @@ from services.artifacts.threads import finish, finish_in
 
 if TYPE_CHECKING:  # stubs are for checking only
     from mypy_boto3_s3 import S3Client
-    from mypy_boto3_s3.type_defs import ListObjectsV2OutputTypeDef
+    from mypy_boto3_s3.type_defs import GetObjectOutputTypeDef, HeadObjectOutputTypeDef, ListObjectsV2OutputTypeDef
 
 log = logger()
 
@@ -33,6 +34,8 @@ _NOT_THERE = {"NoSuchKey", "404"}  # the latter is all that the answer to a HEAD
 _SHA256 = "sha256"
 _MARK = "put"
 _AMAZON = (".amazonaws.com", ".amazonaws.com.cn")
+
+_Readable = StreamingBody | BytesIO
 
 
 @asynccontextmanager
@@ -101,18 +104,18 @@ class S3Blobs:
                 return
 
     @asynccontextmanager
-    async def open(self, key: str) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
+    async def open(self, key: str, first_byte: int = 0) -> AsyncIterator[tuple[BlobInfo, AsyncIterator[bytes]]]:
         check_object_key(key)
         with ExitStack() as held:  # lets the connection go also where the caller is cancelled while it is being opened
             with _translated(key):
-                info, body = await finish_in(self._pool, self._open, key, held)
+                info, body = await finish_in(self._pool, self._open, key, held, first_byte)
             yield info, self._chunks(body)
 
     async def head(self, key: str) -> BlobInfo:
         check_object_key(key)
         with _translated(key):
             found = await finish_in(self._pool, self._client.head_object, Bucket=self._bucket, Key=key)
-        return _info(key, found["ContentLength"], found["ContentType"], found["Metadata"])
+        return _info(key, found)
 
     async def delete(self, key: str) -> None:
         check_object_key(key)
@@ -178,12 +181,21 @@ class S3Blobs:
         with ExitStack() as held:
             return self._open(key, held)[1].read()
 
-    def _open(self, key: str, held: ExitStack) -> tuple[BlobInfo, StreamingBody]:
-        found = self._client.get_object(Bucket=self._bucket, Key=key)
-        held.callback(found["Body"].close)
-        return _info(key, found["ContentLength"], found["ContentType"], found["Metadata"]), found["Body"]
+    def _open(self, key: str, held: ExitStack, first_byte: int = 0) -> tuple[BlobInfo, _Readable]:
+        if not first_byte:
+            found = self._client.get_object(Bucket=self._bucket, Key=key)
+            held.callback(found["Body"].close)
+            return _info(key, found), found["Body"]
+        whole = self._client.head_object(Bucket=self._bucket, Key=key)
+        if first_byte >= whole["ContentLength"]:  # S3 would refuse it
+            return _info(key, whole), BytesIO()
+        rest = self._client.get_object(
+            Bucket=self._bucket, Key=key, Range=f"bytes={first_byte}-", IfMatch=whole["ETag"]
+        )
+        held.callback(rest["Body"].close)
+        return _info(key, whole), rest["Body"]
 
-    async def _chunks(self, body: StreamingBody) -> AsyncIterator[bytes]:
+    async def _chunks(self, body: _Readable) -> AsyncIterator[bytes]:
         with _translated():
             while chunk := await finish_in(self._pool, body.read, CHUNK_BYTES):
                 yield chunk
@@ -219,8 +231,15 @@ def _translated(wanted: str = "") -> Iterator[None]:
             raise
 
 
-def _info(key: str, size_bytes: int, content_type: str, metadata: Mapping[str, str]) -> BlobInfo:
-    return BlobInfo(key, size_bytes, content_type, metadata.get(_SHA256, ""))
+def _info(key: str, found: "GetObjectOutputTypeDef | HeadObjectOutputTypeDef") -> BlobInfo:
+    return BlobInfo(
+        key,
+        found["ContentLength"],
+        found["ContentType"],
+        found["Metadata"].get(_SHA256, ""),
+        found["ETag"].strip('"'),
+        found["LastModified"].timestamp(),
+    )
 
 
 def _client(bucket: str) -> "S3Client":

@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import subprocess
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import httpx
 import pytest
 
 from nanogrid.queue import TaskQueue, open_queue
@@ -72,6 +75,35 @@ def test_a_compressed_call_and_a_compressed_upload_are_taken(grid: Grid):
     job = grid.http.post("/run", content=gzip.compress(call), headers=JSON | {"content-encoding": "gzip"})
 
     assert job.json()["result"] == {"글": "값"}
+
+
+def test_a_download_that_broke_off_is_resumed_and_a_file_that_is_there_is_not_sent_again(grid: Grid):
+    content = bytes(range(256)) * 8000
+    writer = grid.upload("def handler(event, context): open('/output/a.bin', 'wb').write(bytes(range(256)) * 8000)\n")
+    [url] = grid.run(writer)["output_files"]
+    with httpx.Client(trust_env=False) as browser:
+        head = browser.head(url)
+        tag, modified = head.headers["etag"], head.headers["last-modified"]
+        rest = browser.get(url, headers={"range": "bytes=1500000-", "if-range": tag})
+        end = browser.get(url, headers={"range": "bytes=-300", "if-range": modified})
+
+        assert (head.status_code, head.headers["content-length"]) == (200, str(len(content)))
+        assert (rest.status_code, rest.content) == (206, content[1_500_000:])
+        assert (end.status_code, end.content) == (206, content[-300:])
+        assert browser.get(url, headers={"range": "bytes=2048000-"}).headers["content-range"] == "bytes */2048000"
+        assert browser.get(url, headers={"if-none-match": tag}).status_code == 304
+        assert browser.get(url, headers={"if-modified-since": modified}).status_code == 304
+
+
+def test_curl_resumes_a_download(grid: Grid, tmp_path: Path):
+    writer = grid.upload("def handler(event, context): open('/output/a.bin', 'wb').write(b'0123456789' * 9999)\n")
+    [url] = grid.run(writer)["output_files"]
+    file = tmp_path / "a.bin"
+    file.write_bytes(b"0123456789" * 100)
+
+    subprocess.run(["curl", "-sS", "--noproxy", "*", "-C", "-", "-o", str(file), url], check=True)
+
+    assert file.read_bytes() == b"0123456789" * 9999
 
 
 FORM = {"function_name": "f", "runtime": "python"}

@@ -37,11 +37,33 @@ class TestOutputs:
 
         key = "outputs/job-1/sub/그림 1.png"
         assert done == pb.UploadOutputResponse(key=key, size_bytes=1_500_000)
-        assert await download_output(grid, key) == (
-            pb.OutputInfo(size_bytes=1_500_000, content_type="image/png"),
-            content,
-        )
+        info, found = await download_output(grid, key)
+        assert (info.size_bytes, info.content_type, found) == (1_500_000, "image/png", content)
+        described = await grid.DescribeOutput(pb.DescribeOutputRequest(key=key))
+        assert described.info == info
+        assert info.etag
+        assert info.modified_at.seconds
         assert stored() == {"data/" + key}
+
+    @pytest.mark.parametrize(
+        ("first_byte", "size_bytes", "expected"),
+        [(0, 3, b"012"), (2, 3, b"234"), (8, 0, b"89"), (9, 1, b"9"), (9, 100, b"9"), (10, 0, b""), (99, 5, b"")],
+    )
+    async def test_a_part_of_an_output_is_sent_alone(self, grid, first_byte, size_bytes, expected) -> None:
+        await upload_output(grid, "job-1", "a.bin", b"0123456789")
+        asked = pb.DownloadOutputRequest(key="outputs/job-1/a.bin", first_byte=first_byte, size_bytes=size_bytes)
+
+        first, *parts = [message async for message in grid.DownloadOutput(asked)]
+
+        assert first.info.size_bytes == 10
+        assert b"".join(part.chunk for part in parts) == expected
+
+    @pytest.mark.parametrize("wrong", [{"first_byte": -1}, {"size_bytes": -1}])
+    async def test_a_part_before_the_file_is_refused(self, grid, wrong) -> None:
+        await upload_output(grid, "job-1", "a.bin", b"0123456789")
+
+        with pytest.raises(InvalidFieldError, match="0 or more"):
+            await anext(aiter(grid.DownloadOutput(pb.DownloadOutputRequest(key="outputs/job-1/a.bin", **wrong))))
 
     async def test_an_empty_output_is_one_too(self, grid) -> None:
         await upload_output(grid, "job-1", "empty.txt", b"")
