@@ -114,18 +114,13 @@ def answers(good: dict[int, dict[str, Any]], bad: Sequence[int], *, key: bool = 
     return {"responses": responses, "security": [{"bearer": []}, {"header": []}] if key else []}
 
 
-def _query(name: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+def query(name: str, description: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
     return {"name": name, "in": "query", "description": description, "schema": schema or {"type": "string"}}
 
 
-def _header(name: str, description: str, example: str = "") -> dict[str, Any]:
-    header = {"name": name, "in": "header", "description": description, "schema": {"type": "string"}}
-    return header | {"example": example} if example else header
-
-
 PAGE = [
-    _query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
-    _query("cursor", "`next_cursor` of the page before."),
+    query("limit", "How many at most.", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50}),
+    query("cursor", "`next_cursor` of the page before."),
 ]
 
 _KEY = {
@@ -185,7 +180,7 @@ REGISTER = {
 }
 
 LIST_FUNCTIONS = {
-    "parameters": [*PAGE, _query("name", "Only the newest function of this name.")],
+    "parameters": [*PAGE, query("name", "Only the newest function of this name.")],
     **answers(
         {200: {"description": "A page.", "content": example({"functions": [_FUNCTION], "next_cursor": None})}},
         (400, 503),
@@ -243,31 +238,11 @@ GET_JOB = answers({200: {"description": "The job.", "content": example(_JOB)}}, 
 LIST_JOBS = {
     "parameters": [
         *PAGE,
-        _query("function_id", "Only jobs of this function."),
-        _query("status", "Only jobs in this state.", {"type": "string", "enum": _STATES}),
+        query("function_id", "Only jobs of this function."),
+        query("status", "Only jobs in this state.", {"type": "string", "enum": _STATES}),
     ],
     **answers(
         {200: {"description": "A page.", "content": example({"jobs": [_SUMMARY], "next_cursor": None})}}, (400, 503)
-    ),
-}
-
-_FILE: dict[str, Any] = {"application/octet-stream": {}}
-OUTPUT = {
-    "parameters": [
-        _query("expires", "Part of the link.", {"type": "integer"}) | {"required": True},
-        _query("signature", "Part of the link.") | {"required": True},
-        _header("Range", "One range of bytes. Several at once are answered with the whole file.", "bytes=0-1023"),
-        _header("If-None-Match", "The ETag of the version that the client has.", '"5f-18a2b3c4"'),
-        _header("If-Range", "The ETag or Last-Modified of the version that the range is of."),
-    ],
-    **answers(
-        {
-            200: {"description": "The file, with `ETag` and `Last-Modified`.", "content": _FILE},
-            206: {"description": "The part; `Content-Range` says which.", "content": _FILE},
-            304: {"description": "The client has this version."},
-        },
-        (404, 412, 416, 503),
-        key=False,
     ),
 }
 

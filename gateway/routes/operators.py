@@ -3,7 +3,6 @@
 from typing import Any
 
 import orjson
-from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,6 +11,7 @@ from gateway.rest import openapi_operators as openapi
 from gateway.rest.answers import format_time
 from gateway.rest.bodies import read_object
 from gateway.rest.queries import page_of
+from gateway.rest.routing import Router
 from nanogrid.errors import InvalidFieldError
 from nanogrid.rpc.auth import require_internal
 from nanogrid.v1.invoker_pb2 import (
@@ -23,7 +23,7 @@ from nanogrid.v1.invoker_pb2 import (
 from nanogrid.v1.registry_pb2 import CreateApiKeyRequest, ListApiKeysRequest, RevokeApiKeyRequest
 from nanogrid.v1.resources_pb2 import ApiKey
 
-router = APIRouter()
+router = Router()
 
 _BODY_BYTES = 1024 * 1024  # some ten thousand ids
 _MANY_S = 300.0  # every letter takes some calls of the queue and the job store

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from gateway import backends
-from gateway.rest import openapi
+from gateway.rest import openapi_outputs
 from gateway.rest.conditions import HEADERS, File, Part, is_unchanged, part_of
 from gateway.rest.routing import Router
 from nanogrid.errors import InternalError, NotFoundError, UnavailableError
@@ -26,7 +26,7 @@ _MAX_EXPIRY_DIGITS = 12
 _NOT_MODIFIED, _PARTIAL_CONTENT = 304, 206
 
 
-@router.get("/outputs/{job_id}/{path:path}", response_class=Response, openapi_extra=openapi.OUTPUT)
+@router.get("/outputs/{job_id}/{path:path}", response_class=Response, openapi_extra=openapi_outputs.OUTPUT)
 async def output(request: Request, job_id: str, path: str) -> Response:
     """Return an output file, or a part of it, at a URL from a job's answer."""
     asked = _signed(request, f"outputs/{job_id}/{path}")
