@@ -207,7 +207,7 @@ async def test_wrong_methods_are_problems_that_name_the_right_ones(grid, method,
 
 
 async def test_a_head_request_is_refused_without_a_body(grid):
-    answer = await grid.http.head("/functions")
+    answer = await grid.http.head("/run")
 
     assert (answer.status_code, answer.content) == (405, b"")
 
