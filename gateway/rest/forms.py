@@ -1,18 +1,20 @@
 """Reads multipart forms while they arrive: collects text fields and passes the file on in pieces."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from gateway.rest.dispositions import charset_of, checked, decode_text, filename_of, parameters_of
 from gateway.rest.encodings import read_body
 from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
 
 FILE_FIELD = "file"
 PIECE_BYTES = 512 * 1024  # of the file, per message to artifacts: below the contract's 1 MiB, large enough to be cheap
 _FIELD_BYTES = 64 * 1024
+_AS_IS = (b"", b"binary", b"8bit", b"7bit")  # forms have no other transfer encoding (RFC 7578, section 4.7)
 _ENV_BYTES = 128 * 1024  # JSON escapes may double the registry's limit
 
 
@@ -77,7 +79,8 @@ class _Parts:
         self._events: list[_FileBegins | _FileData] = []
         self._header_name = b""
         self._header_value = b""
-        self._disposition = b""
+        self._headers: dict[bytes, bytes] = {}
+        self._charset = "utf-8"
         self._name = ""
         self._is_file = False
         self._text = bytearray()
@@ -99,7 +102,7 @@ class _Parts:
             raise InvalidFieldError("body", "ends in the middle of the form; its last line is the boundary and `--`")
 
     def on_part_begin(self) -> None:
-        self._disposition = b""
+        self._headers.clear()
         self._text.clear()
 
     def on_header_field(self, data: bytes, start: int, end: int) -> None:
@@ -109,18 +112,20 @@ class _Parts:
         self._header_value += data[start:end]
 
     def on_header_end(self) -> None:
-        if self._header_name.lower() == b"content-disposition":
-            self._disposition = self._header_value
+        self._headers[self._header_name.lower()] = self._header_value
         self._header_name = self._header_value = b""
 
     def on_headers_finished(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        self._name = _decoded("body", options.get(b"name", b""))
+        parameters = parameters_of(self._headers.get(b"content-disposition", b""))
+        self._name = checked(parameters.get("name", ""), "body")
         self._is_file = self._name == FILE_FIELD
-        if self._is_file:
-            self._events.append(_FileBegins(_filename(options)))
-        else:
+        if not self._is_file:
             self._check_name()
+        self._check_encoding()
+        if self._is_file:
+            self._events.append(_FileBegins(_filename(parameters)))
+        else:
+            self._charset = charset_of(self._headers.get(b"content-type", b""))
 
     def on_part_data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
@@ -133,10 +138,18 @@ class _Parts:
 
     def on_part_end(self) -> None:
         if not self._is_file:
-            self.fields[self._name] = _decoded(self._name, bytes(self._text))
+            self.fields[self._name] = _decoded(self._name, bytes(self._text), self._charset)
 
     def on_end(self) -> None:
         self._ended = True
+
+    def _check_encoding(self) -> None:
+        encoding = self._headers.get(b"content-transfer-encoding", b"").strip().lower()
+        if encoding not in _AS_IS:
+            raise InvalidFieldError(
+                self._name,
+                f"is in Content-Transfer-Encoding {encoding[:32].decode('latin-1')!r}; send its bytes as they are",
+            )
 
     def _check_name(self) -> None:
         if not self._name:
@@ -176,15 +189,17 @@ def _boundary(request: Request) -> bytes:
     return options[b"boundary"]
 
 
-def _filename(options: dict[bytes, bytes]) -> str:
-    if not options.get(b"filename"):
+def _filename(parameters: Mapping[str, str]) -> str:
+    filename = filename_of(parameters, FILE_FIELD)
+    if not filename:
         raise InvalidFieldError(FILE_FIELD, "has no filename; its ending says what it is")
-    # Some clients send the full path of the file, of which only the last part is used.
-    return _decoded(FILE_FIELD, options[b"filename"]).replace("\\", "/").rpartition("/")[2]
+    return filename
 
 
-def _decoded(field: str, text: bytes) -> str:
+def _decoded(field: str, text: bytes, charset: str) -> str:
     try:
-        return text.decode()
-    except UnicodeDecodeError:
-        raise InvalidFieldError(field, "is not UTF-8") from None
+        return decode_text(text, charset)
+    except UnicodeError:
+        raise InvalidFieldError(field, f"is not {charset[:32].upper()}; send text in UTF-8") from None
+    except (LookupError, ValueError):
+        raise InvalidFieldError(field, f"its charset {charset[:32]!r} is not known; send text in UTF-8") from None

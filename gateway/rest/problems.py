@@ -19,6 +19,7 @@ RETRY_S = "1"  # Retry-After of retryable errors
 # Fields that have another name in REST than in the contract.
 _REST_NAMES = {
     "timeout_s": "timeout",
+    "filename": "file",
     "page_size": "limit",
     "page_token": "cursor",
     "idempotency_key": "Idempotency-Key",

@@ -37,6 +37,7 @@ class Catalog:
         """
         function = Function()
         function.CopyFrom(wanted)
+        function.function_id = canonical_id(wanted.function_id)
         function.function_name, function.handler = _composed(wanted.function_name), _composed(wanted.handler)
         if (runtime := RUNTIMES.get(function.runtime)) is not None:
             function.handler = runtime.handler_as_meant(function.handler)

@@ -93,6 +93,50 @@ async def test_a_file_that_will_not_do_is_refused_with_the_cure(grid, file, cure
     assert grid.artifacts.code == {}
 
 
+@pytest.mark.parametrize("encoding", [b"base64", b"quoted-printable", b"x-gzip"])
+@pytest.mark.parametrize("which", ["file", "handler"])
+async def test_a_part_in_an_encoding_that_forms_do_not_have_is_refused(grid, encoding, which):
+    part = file_part() if which == "file" else field_part("handler", b"aGVsbG8uaGFuZGxlcg==")
+    encoded = (part[0] + b"\r\nContent-Transfer-Encoding: " + encoding, part[1])
+    others = [] if which == "file" else [file_part()]
+
+    answer = await grid.http.post("/upload", content=by_hand(*GOOD, encoded, *others), headers=MULTIPART)
+
+    assert encoding.decode() in refused(answer, 400, which)["detail"]
+    assert grid.artifacts.code == {}
+
+
+@pytest.mark.parametrize("encoding", [b"binary", b"8bit", b"7BIT"])
+async def test_transfer_encodings_that_change_nothing_are_passed_over(grid, encoding):
+    head, body = file_part()
+    encoded = (head + b"\r\nContent-Transfer-Encoding: " + encoding, body)
+
+    answer = await grid.http.post("/upload", content=by_hand(*GOOD, encoded), headers=MULTIPART)
+
+    assert answer.status_code == 201, answer.text
+
+
+@pytest.mark.parametrize(
+    ("charset", "sent", "status"),
+    [
+        (b"utf-8", "이름".encode(), 201),
+        (b"EUC-KR", "이름".encode("euc-kr"), 201),
+        (b'"UTF-8"', "이름".encode("euc-kr"), 400),
+        (b"no-such", b"name", 400),
+        (b"rot13", b"name", 400),
+        (b"unicode_escape", b"name", 400),
+    ],
+)
+async def test_a_text_field_is_read_in_the_charset_that_its_part_says(grid, charset, sent, status):
+    head, _ = field_part("function_name", b"")
+    named = (head + b"\r\nContent-Type: text/plain; charset=" + charset, sent)
+
+    answer = await grid.http.post("/upload", content=by_hand(named, GOOD[1], file_part()), headers=MULTIPART)
+
+    assert answer.status_code == status, answer.text
+    assert answer.json().get("field" if status == 400 else "function_name") in ("이름", "function_name")
+
+
 GOOD = [field_part(name, value.encode()) for name, value in FIELDS.items()]
 
 

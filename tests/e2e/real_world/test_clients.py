@@ -1,14 +1,18 @@
 """Clients as they are: what curl, browsers, .NET, requests and tools in between send, and what they expect back."""
 
+import base64
 import gzip
 import json
 import subprocess
+import unicodedata
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import httpx
 import pytest
+import requests
 
 from nanogrid.queue import TaskQueue, open_queue
 from support.grid import Grid
@@ -104,6 +108,68 @@ def test_curl_resumes_a_download(grid: Grid, tmp_path: Path):
     subprocess.run(["curl", "-sS", "--noproxy", "*", "-C", "-", "-o", str(file), url], check=True)
 
     assert file.read_bytes() == b"0123456789" * 9999
+
+
+NAMES = ["hello.py", "Hello.PY", "함수.py", unicodedata.normalize("NFD", "함수.py"), "café.Py"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_runs_as_requests_sends_it(grid: Grid, name: str):
+    answer = requests.post(f"{grid.url}/upload", data=FORM, files={"file": (name, ECHO)}, timeout=30)
+
+    assert_runs(grid, answer.json(), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_runs_as_dotnet_sends_it(grid: Grid, name: str):
+    word = base64.b64encode(name.encode()).decode()
+    file = f"form-data; name=file; filename=\"=?utf-8?B?{word}?=\"; filename*=utf-8''{quote(name)}"
+    head = "--B\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Disposition: form-data; name="
+    fields = "".join(f"{head}{key}\r\n\r\n{value}\r\n" for key, value in FORM.items())
+    body = f"{fields}--B\r\nContent-Disposition: {file}\r\n\r\n{ECHO}\r\n--B--\r\n"
+    headers = {"content-type": 'multipart/form-data; boundary="B"'}
+
+    answer = grid.http.post("/upload", content=body.encode(), headers=headers)
+
+    assert_runs(grid, answer.json(), name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_of_any_name_runs_as_curl_sends_it(grid: Grid, tmp_path: Path, name: str):
+    (tmp_path / name).write_text(ECHO)
+    fields = [word for key, value in FORM.items() for word in ("-F", f"{key}={value}")]
+
+    done = subprocess.run(
+        ["curl", "-sS", "--noproxy", "*", *fields, "-F", f"file=@{name}", f"{grid.url}/upload"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+    )
+
+    assert_runs(grid, json.loads(done.stdout), name)
+
+
+def assert_runs(grid: Grid, function: dict[str, str], name: str) -> None:
+    stem = unicodedata.normalize("NFC", name).rpartition(".")[0]
+    assert function["handler"] == f"{stem}.handler", function
+    assert grid.run(function["function_id"], {"a": 1})["result"] == {"a": 1}
+
+
+def test_what_was_named_on_a_mac_is_found_by_what_a_keyboard_types(grid: Grid):
+    typed = f"계산기 {uuid.uuid4()}"
+    on_mac = unicodedata.normalize("NFD", typed)
+    handler = unicodedata.normalize("NFD", "함수.처리")
+    code = "def 처리(event, context): return '값'\n"
+    made = grid.try_upload(code, "함수.py", function_name=on_mac, handler=handler).json()
+
+    by_either = [grid.http.get("/functions", params={"name": name}).json()["functions"] for name in (typed, on_mac)]
+    called = [grid.http.post("/run", json={"function_name": name}).json()["result"] for name in (typed, on_mac)]
+    missing = grid.http.post("/run", json={"function_name": unicodedata.normalize("NFD", "없는 함수")}).json()
+
+    assert (made["function_name"], made["handler"]) == (typed, "함수.처리")
+    assert by_either[0] == by_either[1] == [made]
+    assert called == ["값", "값"]
+    assert missing["detail"] == unicodedata.normalize("NFC", missing["detail"])
 
 
 FORM = {"function_name": "f", "runtime": "python"}

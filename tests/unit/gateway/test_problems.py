@@ -46,7 +46,8 @@ def test_a_size_only_known_to_be_too_much_is_said_so():
 
 
 @pytest.mark.parametrize(
-    ("contract", "rest"), [("timeout_s", "timeout"), ("page_size", "limit"), ("page_token", "cursor"), ("env", "env")]
+    ("contract", "rest"),
+    [("timeout_s", "timeout"), ("page_size", "limit"), ("page_token", "cursor"), ("filename", "file"), ("env", "env")],
 )
 def test_fields_are_named_as_rest_names_them(contract, rest):
     _, body = told(InvalidFieldError(contract, "is wrong"))
