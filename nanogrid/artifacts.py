@@ -1,4 +1,4 @@
-"""The port through which invokers and executors reach artifacts, and its gRPC client."""
+"""The port to the artifacts service for invokers and executors, and its gRPC client."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Protocol
@@ -9,20 +9,20 @@ from nanogrid.v1.resources_pb2 import OutputFile
 if TYPE_CHECKING:
     from nanogrid.v1.artifacts_pb2_grpc import ArtifactsServiceAsyncStub
 
-_ANSWER_S = 10.0  # deadline of what is small; streams may take as long as their bytes do
+_ANSWER_S = 10.0  # deadline of small calls; streams have none, because their size decides
 
 
 class Artifacts(Protocol):
-    """Every stored byte: bundles, builds, output files, durable results, large payloads.
+    """Storage of bundles, builds, output files, durable results and large payloads.
 
     Every method raises UnavailableError while artifacts is down, and NotFoundError for a missing object.
     """
 
     def fetch_bundle(self, s3_key: str) -> AsyncIterator[str | bytes]:
-        """Stream a bundle: its digest, then its bytes."""
+        """Stream a bundle: first its digest, then its bytes."""
 
     def fetch_build(self, key: str) -> AsyncIterator[str | bytes]:
-        """Stream a build: its digest, then its bytes. `key` is `runtime/toolchain/code_sha256`."""
+        """Stream a build: first its digest, then its bytes. `key` is `runtime/toolchain/code_sha256`."""
 
     async def store_build(self, key: str, content: AsyncIterator[bytes]) -> None:
         """Store a build for every executor. Storing it again overwrites."""
@@ -31,29 +31,29 @@ class Artifacts(Protocol):
         """Store one output file. Storing it again overwrites."""
 
     async def sign_outputs(self, keys: Sequence[str]) -> Sequence[str]:
-        """Make URLs of output files that open without a key. Those that begin with `/` are paths at the gateway."""
+        """Return URLs that open output files without an API key. Those that begin with `/` are paths at the gateway."""
 
     async def keep_results(self, records: Sequence[pb.FinishedRecord]) -> Sequence[pb.KeptRecord]:
-        """Keep durable results. An earlier one of the same job stays, and is answered."""
+        """Store durable results. An earlier, different result of the same job stays and is returned."""
 
     async def read_result(self, job_id: str) -> bytes:
-        """Read the durable result of a job: its record."""
+        """Return the durable result of a job: its record."""
 
     async def delete_result(self, job_id: str) -> None:
         """Delete the durable result of a job that is to run again."""
 
     async def keep_payload(self, job_id: str, payload: bytes) -> None:
-        """Keep a payload that is too large for its message."""
+        """Store a payload that is too large for its message."""
 
     async def read_payload(self, job_id: str) -> bytes:
-        """Read the payload that was too large for its message."""
+        """Return the payload that was too large for its message."""
 
     async def delete_code(self, function_id: str) -> None:
         """Delete the bundle of a function. Deleting it twice is no error."""
 
 
 class ArtifactsClient:
-    """Artifacts over gRPC."""
+    """Calls artifacts over gRPC. Safe to use concurrently."""
 
     def __init__(self, stub: "ArtifactsServiceAsyncStub") -> None:
         self._stub = stub

@@ -1,4 +1,4 @@
-"""Opens AWS clients with boto3's conventions and bounded waits, and maps their failures to our errors."""
+"""Opens AWS clients with boto3's conventions and bounded waits, and maps their failures to NanoGrid's errors."""
 
 import os
 from collections.abc import Iterator
@@ -26,12 +26,12 @@ __all__ = ["client", "code_of", "session", "translated", "was_retried"]
 
 log = logger()
 
-_CONNECT_S = 3.0  # within a region it takes milliseconds
-_ATTEMPTS = 3  # with random waits between them, of 3 s together at most; the caller's own tries come on top
+_CONNECT_S = 3.0  # within a region, connecting takes milliseconds
+_ATTEMPTS = 3  # with random waits between them, 3 s in all at most; the caller's own retries come on top
 
 _NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError, NoAuthTokenError)
 _REFUSED = {
-    "403",  # all that the answer to a HEAD says
+    "403",  # the only code in the answer to a HEAD
     "AccessDenied",
     "AccessDeniedException",
     "AuthFailure",
@@ -56,9 +56,9 @@ _MISSING = {
 
 
 def session() -> boto3.session.Session:
-    """Return a session with boto3's conventions, and AWS_REGION as other SDKs have it.
+    """Return a session with boto3's conventions, which also reads AWS_REGION, as other SDKs do.
 
-    ValueError without any region.
+    ValueError when no region is configured.
     """
     core = botocore.session.Session()
     core.register_component("data_loader", _loader())
@@ -70,15 +70,15 @@ def session() -> boto3.session.Session:
 
 @cache
 def _loader() -> Loader:
-    """Remembers the descriptions of services, which cost a tenth of a second each to read."""
+    """Return the loader that caches the descriptions of services, which take 0.1 s each to read."""
     return create_loader()
 
 
 def client(service: str, *, connections: int, read_s: float = 30.0, attempts: int = _ATTEMPTS, **options: Any) -> Any:
-    """Return a client that any thread may use, `connections` at a time. Making it takes a moment and reads files.
+    """Return a thread-safe client with up to `connections` calls at a time. Blocks: creating it reads files.
 
-    `read_s` is the longest wait for an answer's next bytes, `attempts` how often a call is made before it failed.
-    `options` are botocore's.
+    `read_s` is the longest wait for the next bytes of an answer, `attempts` the number of tries of one call.
+    `options` go to botocore's Config.
     """
     config = Config(
         connect_timeout=_CONNECT_S,
@@ -93,25 +93,25 @@ def client(service: str, *, connections: int, read_s: float = 30.0, attempts: in
 
 
 def code_of(error: ClientError) -> str:
-    """Return the code of an AWS error, or ""."""
+    """Return the code of an AWS error, or "" when it has none."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def was_retried(error: ClientError) -> bool:
-    """Tell whether an earlier attempt of the same call may have been carried out, its answer lost."""
+    """Return whether an earlier attempt of the same call may have succeeded and only its answer was lost."""
     return bool(error.response.get("ResponseMetadata", {}).get("RetryAttempts"))
 
 
 @contextmanager
 def translated(what: str) -> Iterator[None]:
-    """Turn a failure of AWS, or of the way to it, into UnavailableError. The cure is in the log, never a secret."""
+    """Turn a failure of AWS, or of the connection to it, into UnavailableError. The cure is logged, secrets never."""
     try:
         yield
     except ClientError as error:
         code = code_of(error)
         asked = error.response.get("ResponseMetadata", {}).get("RequestId", "")
         _tell(what, code, operation=error.operation_name, aws_request_id=asked)
-        raise UnavailableError(f"{what} {_said(code)}; try again") from None  # the cause may hold signed requests
+        raise UnavailableError(f"{what} {_said(code)}; try again") from None  # the cause may contain signed requests
     except _NO_CREDENTIALS as error:
         _tell(what, "AccessDenied", error=type(error).__name__)
         raise UnavailableError(f"{what} {_said('AccessDenied')}; try again") from None
@@ -121,7 +121,7 @@ def translated(what: str) -> Iterator[None]:
 
 
 def _tell(what: str, code: str, **details: str) -> None:
-    log.error("aws failed", what=what, code=code, cure=_cure(code), **details)  # a stack would lead into the SDK only
+    log.error("aws failed", what=what, code=code, cure=_cure(code), **details)  # a stack would only show the SDK
 
 
 def _said(code: str) -> str:

@@ -1,4 +1,4 @@
-"""Sends single items to a backend in batches, and gives each caller the answer to its own item."""
+"""Sends single items to a backend in batches and returns to each caller the answer to its item."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,11 +19,11 @@ class _Waiting(Generic[Item, Answer]):
 
 
 class Batcher(Generic[Item, Answer]):
-    """Take items one by one and call `send` with up to `max_items` of them, in at most `max_calls` calls at a time.
+    """Collects items and calls `send` with up to `max_items` of them, in at most `max_calls` concurrent calls.
 
-    A call starts at the end of the event loop's turn, or after `linger_s` unless it is full sooner. While every call is
-    under way, items gather, so a call carries more the slower the backend is. `send` answers each item in order: an
-    exception is that item's failure. An exception that `send` raises is the failure of all its items.
+    A call starts at the end of the event loop's turn, or after `linger_s` unless it is full sooner. While all calls are
+    running, items accumulate, so slower backends get larger calls. `send` returns one answer for each item, in order.
+    An exception in that list fails its item, an exception that `send` raises fails all items of the call.
     """
 
     def __init__(
@@ -45,9 +45,9 @@ class Batcher(Generic[Item, Answer]):
         self._timer: asyncio.TimerHandle | asyncio.Handle | None = None
 
     def add(self, item: Item, size_bytes: int = 0, *, at_once: bool = False) -> "asyncio.Future[Answer]":
-        """Send an item with the next call, `at_once` without lingering. Return the answer to come.
+        """Queue an item for the next call and return a future of its answer. `at_once` skips `linger_s`.
 
-        A cancelled caller does not take its item back.
+        Cancelling the caller does not withdraw the item.
         """
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(item, size_bytes, answer))
@@ -58,7 +58,7 @@ class Batcher(Generic[Item, Answer]):
         return answer
 
     async def flush(self) -> None:
-        """Send the waiting items now, and return when every item that was added before has its answer."""
+        """Send the waiting items now and return when every item added before has its answer."""
         earlier: list[asyncio.Future[Any]] = [*self._running, *(waiting.answer for waiting in self._waiting)]
         self._begin()
         if earlier:
@@ -83,7 +83,7 @@ class Batcher(Generic[Item, Answer]):
             task.add_done_callback(self._end)
 
     def _next_batch(self) -> "list[_Waiting[Item, Answer]]":
-        """Take as many as a call may carry, in their order. An item too large for company goes alone."""
+        """Take as many items as one call may carry, in order. An item larger than `max_bytes` goes alone."""
         size_bytes = 0
         for count, waiting in enumerate(self._waiting[: self._max_items]):
             size_bytes += waiting.size_bytes
@@ -102,7 +102,7 @@ class Batcher(Generic[Item, Answer]):
         answers: Sequence[Answer | Exception]
         try:
             answers = await self._send([waiting.item for waiting in batch])
-        except Exception as error:  # noqa: BLE001 - it is for the callers to handle
+        except Exception as error:  # noqa: BLE001 - passed to the callers, which handle it
             answers = [error] * len(batch)
         for waiting, answer in zip(batch, answers, strict=True):
             if waiting.answer.done():

@@ -1,7 +1,7 @@
-"""Logs one line for every call that a process serves, at a price that every call can pay.
+"""Logs one line for each call that a process serves, cheaply enough to do so for every call.
 
-structlog takes 36 µs for a line, which is right for rare events. This takes 8 under load, 13 for a lone call: the lines
-of one turn of the event loop are written together.
+structlog takes 36 µs for a line, which suits rare events. This module takes 8 µs under load and 13 µs for a single
+call, because it writes the lines of one turn of the event loop together.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ _OPTIONS = orjson.OPT_APPEND_NEWLINE
 
 
 class _Calls:
-    """The lines of this process that are not written yet. Nothing is logged until it has a service's name."""
+    """Holds the unwritten lines of this process. Nothing is logged before `service` is set."""
 
     def __init__(self) -> None:
         self.service = ""
@@ -39,12 +39,12 @@ _calls = _Calls()
 
 
 def configure_calls(service: str, *, enabled: bool) -> None:
-    """Name the service whose calls are logged. Not `enabled` where the level of the log is above INFO."""
+    """Set the name of the service whose calls are logged. `enabled` is false when the log level is above INFO."""
     _calls.service = service if enabled else ""
 
 
 def log_call(event: str, **fields: Any) -> None:
-    """Log a call that ended, with its `request_id` and, where there is one, its `job_id`. Empty fields are left out."""
+    """Log a finished call, with its `request_id` and, if it has one, its `job_id`. Empty fields are left out."""
     if _calls.service:
         told = {name: value for name, value in fields.items() if value not in ("", None)}
         stamp = {"event": event, "service": _calls.service, "level": "info", "timestamp": _now()}

@@ -1,4 +1,4 @@
-"""The caller and the request id of the current request, set at every edge and read below it."""
+"""Holds the caller and the request id of the current request. Edges set them, the code below reads them."""
 
 import secrets
 from contextvars import ContextVar
@@ -15,9 +15,9 @@ LOCAL_PRINCIPAL = "local"  # owner of everything while authentication is off
 class Caller:
     """The caller of the request being served.
 
-    `principal` is None for the grid's own services acting for themselves. They see the things of every owner.
-    `internal` says that the caller proved to be part of the grid (or that authentication is off). `is_service` says
-    that it showed the internal token, as services and operators do: its input was checked where it entered the grid.
+    `principal` is None for the grid's own services acting for themselves, which see resources of every owner.
+    `internal` means that the caller is part of the grid, or that authentication is off. `is_service` means that it sent
+    the internal token, as services and operators do. Its input was checked where it entered the grid.
     """
 
     principal: str | None
@@ -27,16 +27,16 @@ class Caller:
 
     @property
     def owner(self) -> str:
-        """Return the owner of the things this caller creates."""
+        """Return the owner of everything that this caller creates."""
         return self.principal or LOCAL_PRINCIPAL
 
     def may_see(self, owner: str) -> bool:
-        """Tell whether a thing of this owner exists for this caller."""
+        """Return whether resources of this owner exist for this caller."""
         return self.principal is None or self.principal == owner
 
 
 def new_request_id() -> str:
-    """128 random bits in hex."""
+    """Return 128 random bits in hex."""
     return secrets.token_hex(16)
 
 
@@ -44,10 +44,10 @@ _caller: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 def caller() -> Caller:
-    """Return the caller of the request being served. The grid itself outside any request."""
+    """Return the caller of the request being served, or the grid itself outside of requests."""
     return _caller.get() or Caller(principal=None, internal=True, request_id="")
 
 
 def set_caller(value: Caller) -> None:
-    """Set the caller for the current task and those it starts."""
+    """Set the caller for the current task and the tasks it starts."""
     _caller.set(value)

@@ -1,11 +1,11 @@
-"""Fills in the limits that the sender of a function left out."""
+"""Fills in the limits that a new function leaves out."""
 
 from nanogrid import limits
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 
 def fill_defaults(function: Function) -> Function:
-    """Fill in the unset limits of a function, and return it."""
+    """Set the unset limits of a function to their defaults and return it."""
     if not function.HasField("timeout_s"):
         function.timeout_s = limits.DEFAULT_TIMEOUT_S
     function.memory_mb = function.memory_mb or limits.DEFAULT_MEMORY_MB

@@ -1,6 +1,6 @@
-"""The one table of platform errors: Python class, gRPC code, reason on the wire, HTTP status.
+"""The table of platform errors: Python class, gRPC code, reason on the wire, HTTP status.
 
-A function that fails is not here: that is data in its job (`JobError`).
+Failures of functions are not errors but data in their job (`JobError`).
 """
 
 from typing import ClassVar
@@ -32,17 +32,17 @@ __all__ = [
 
 
 class StartError(Exception):
-    """A process or a grid cannot start. The message says why, and the cure."""
+    """A process or a grid cannot start. The message names the reason and the cure."""
 
 
 class BadSettingError(StartError):
-    """A setting can never work. The message names it, and a value that would."""
+    """A setting can never work. The message names it and a valid value."""
 
 
 class NanoGridError(Exception):
     """A failure of the platform or of the request, safe to show to the caller.
 
-    `metadata` travels with it (string to string). Its `field` names the offending input.
+    `metadata` (string to string) is sent with it. Its `field` names the invalid input.
     """
 
     code: ClassVar[str] = "INTERNAL"  # the name of its gRPC status code
@@ -57,7 +57,7 @@ class NanoGridError(Exception):
 
 
 class InternalError(NanoGridError):
-    """A fault of ours. The message never carries details: those are in the log."""
+    """A fault of NanoGrid. Details are in the log, never in the message."""
 
 
 class InvalidFieldError(NanoGridError):
@@ -72,7 +72,7 @@ class InvalidFieldError(NanoGridError):
 
 
 class ArchiveRejectedError(NanoGridError):
-    """The upload is not an archive we are willing to unpack."""
+    """The upload is not an archive that NanoGrid unpacks."""
 
     code = "INVALID_ARGUMENT"
     reason = "ARCHIVE_REJECTED"
@@ -88,7 +88,7 @@ class RuntimeNotSupportedError(NanoGridError):
 
 
 class UnauthenticatedError(NanoGridError):
-    """No API key, or one that is not valid."""
+    """The API key is missing or invalid."""
 
     code = "UNAUTHENTICATED"
     reason = "UNAUTHENTICATED"
@@ -96,7 +96,7 @@ class UnauthenticatedError(NanoGridError):
 
 
 class OperatorsOnlyError(NanoGridError):
-    """The call is for the grid's own services and its operators."""
+    """Only the grid's own services and its operators may make this call."""
 
     code = "PERMISSION_DENIED"
     reason = "OPERATORS_ONLY"
@@ -104,7 +104,7 @@ class OperatorsOnlyError(NanoGridError):
 
 
 class ForeignPageError(NanoGridError):
-    """A browser sent the request for a page of another site, to a gateway that asks for no keys."""
+    """A browser sent the request for a page of another site to a gateway without API keys."""
 
     code = "PERMISSION_DENIED"
     reason = "FOREIGN_PAGE"
@@ -112,7 +112,7 @@ class ForeignPageError(NanoGridError):
 
 
 class NotFoundError(NanoGridError):
-    """No such thing, or it belongs to another owner: callers cannot tell which."""
+    """The resource does not exist or belongs to another owner. Callers cannot tell the two apart."""
 
     code = "NOT_FOUND"
     reason = "NOT_FOUND"
@@ -120,7 +120,7 @@ class NotFoundError(NanoGridError):
 
 
 class ConflictError(NanoGridError):
-    """It exists already, or changed in between."""
+    """The resource exists already, or changed in between."""
 
     code = "ALREADY_EXISTS"
     reason = "CONFLICT"
@@ -128,7 +128,7 @@ class ConflictError(NanoGridError):
 
 
 class TooLargeError(NanoGridError):
-    """Larger than a limit. Says both numbers."""
+    """An input is larger than its limit. The message has both numbers."""
 
     code = "OUT_OF_RANGE"
     reason = "TOO_LARGE"
@@ -145,7 +145,7 @@ class TooLargeError(NanoGridError):
 
 
 class UnsupportedMediaTypeError(NanoGridError):
-    """The body's media type is not one this call takes."""
+    """The call does not accept the body's media type."""
 
     code = "INVALID_ARGUMENT"
     reason = "UNSUPPORTED_MEDIA_TYPE"
@@ -153,7 +153,7 @@ class UnsupportedMediaTypeError(NanoGridError):
 
 
 class RangeNotSatisfiableError(NanoGridError):
-    """No byte of the file lies in the range that was asked for."""
+    """The file has no byte in the requested range."""
 
     code = "OUT_OF_RANGE"
     reason = "RANGE_NOT_SATISFIABLE"
@@ -161,7 +161,7 @@ class RangeNotSatisfiableError(NanoGridError):
 
 
 class PreconditionFailedError(NanoGridError):
-    """The file is not in the version that the request was for."""
+    """The file is not in the version that the request requires."""
 
     code = "FAILED_PRECONDITION"
     reason = "PRECONDITION_FAILED"
@@ -169,7 +169,7 @@ class PreconditionFailedError(NanoGridError):
 
 
 class UnprocessableError(NanoGridError):
-    """Well-formed, but contradicts an earlier request."""
+    """The request is well-formed but contradicts an earlier one."""
 
     code = "FAILED_PRECONDITION"
     reason = "UNPROCESSABLE"
@@ -177,7 +177,7 @@ class UnprocessableError(NanoGridError):
 
 
 class RateLimitedError(NanoGridError):
-    """Too many requests. Try later."""
+    """The caller sent too many requests and may try later."""
 
     code = "RESOURCE_EXHAUSTED"
     reason = "RATE_LIMITED"
@@ -186,7 +186,7 @@ class RateLimitedError(NanoGridError):
 
 
 class UnavailableError(NanoGridError):
-    """A backend is down. Nothing was accepted, so trying again is safe."""
+    """A backend is down. Nothing was accepted, so a retry is safe."""
 
     code = "UNAVAILABLE"
     reason = "UNAVAILABLE"
@@ -195,13 +195,13 @@ class UnavailableError(NanoGridError):
 
 
 class ConnectionLostError(UnavailableError):
-    """The connection to a peer broke after the request was sent: it may have been accepted."""
+    """The connection to a peer broke after the request was sent. It may have been accepted."""
 
 
 class OutcomeUnknownError(NanoGridError):
-    """A request was sent, the connection broke, and its outcome could not be learnt.
+    """The connection broke after a request was sent, and its outcome could not be found out.
 
-    `job_id` names the job to ask for.
+    `job_id` names the job, whose status can be read later.
     """
 
     code = "DEADLINE_EXCEEDED"
@@ -240,7 +240,7 @@ _BY_REASON: dict[str, type[NanoGridError]] = {
 
 
 def by_reason(reason: str, message: str, metadata: dict[str, str]) -> NanoGridError:
-    """Rebuild the error that a peer put on the wire. An unknown reason becomes InternalError."""
+    """Rebuild the error that a peer sent. An unknown reason becomes InternalError."""
     cls = _BY_REASON.get(reason, InternalError)
     error = cls.__new__(cls)
     NanoGridError.__init__(error, message, **metadata)

@@ -1,4 +1,4 @@
-"""The grammar of an `Idempotency-Key`, and the digests under which keys and calls are stored."""
+"""Checks the grammar of an `Idempotency-Key` and computes the digests under which keys and calls are stored."""
 
 import hashlib
 import re
@@ -15,9 +15,9 @@ def check_idempotency_key(key: str, field: str) -> None:
 
 
 def digest_of(*parts: bytes) -> str:
-    """64 hex digits, the same for no other list of parts."""
+    """Return the SHA-256 of a list of byte strings in hex. Different lists have different digests."""
     seen = hashlib.sha256()
     for part in parts:
-        seen.update(b"%d:" % len(part))  # so that no two lists read the same
+        seen.update(b"%d:" % len(part))  # with the lengths, no two lists are the same bytes
         seen.update(part)
     return seen.hexdigest()

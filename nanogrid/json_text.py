@@ -1,7 +1,7 @@
-"""JSON text that stays closed: validated once, cut where needed, never turned into objects and written anew.
+"""Validates JSON text and cuts members out of it without turning it into objects and writing it anew.
 
-Parsing and writing changes what it touches: integers beyond 64 bits become floats, long floats are rounded, escapes are
-spelt anew. A payload or a result is its author's, so its bytes pass through unopened.
+Parsing and writing would change it: integers beyond 64 bits become floats, long floats are rounded, escapes are written
+differently. Payloads and results belong to their authors, so their bytes pass through unchanged.
 """
 
 from itertools import accumulate
@@ -11,12 +11,13 @@ import msgspec
 
 __all__ = ["MAX_DEPTH", "JsonError", "check_depth", "check_json", "cut_members", "read_json"]
 
-# Levels of arrays and objects in one text. Parsers on the way, Python's own in the sandbox first, stop at about 900.
+# Nested arrays and objects in one text. Of the parsers on the way, Python's own in the sandbox is the first to fail, at
+# about 900 levels.
 MAX_DEPTH = 512
 
 _BRACKETS = b"[]{}"
 _NOT_BRACKETS = bytes(sorted(set(range(256)) - set(_BRACKETS)))
-# Each bracket as the change of depth it makes: 1, or 255, which is -1 as a signed byte.
+# Maps each bracket to its change of depth: 1, or 255, which is -1 as a signed byte.
 _STEPS = bytes.maketrans(_BRACKETS, bytes([1, 255, 1, 255]))
 
 Decoded = TypeVar("Decoded")
@@ -26,7 +27,7 @@ _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class JsonError(ValueError):
-    """The text is not JSON that NanoGrid passes on. The message says why, `member` in which one, if that is known."""
+    """The text is not JSON that NanoGrid accepts. The message names the reason, `member` the member, if it is known."""
 
     def __init__(self, message: str, member: str = "") -> None:
         super().__init__(message)
@@ -34,18 +35,18 @@ class JsonError(ValueError):
 
 
 def check_json(text: bytes) -> None:
-    """Check that `text` is one JSON value in UTF-8, at most MAX_DEPTH levels deep. JsonError otherwise.
+    """Check that `text` is one JSON value in UTF-8, at most MAX_DEPTH levels deep. Raises JsonError otherwise.
 
-    NaN, infinities and escaped lone surrogates are no JSON here (RFC 8259, with I-JSON's rule on Unicode).
+    NaN, infinities and escaped lone surrogates are invalid (RFC 8259, with the rule of I-JSON on Unicode).
     """
     read_json(_any, text)
     check_depth(text)
 
 
 def cut_members(text: bytes) -> dict[str, bytes]:
-    """Cut a JSON object into its members: each name with its value's bytes as they stand. The last of a name counts.
+    """Return the members of a JSON object: each name with the unchanged bytes of its value. The last duplicate wins.
 
-    JsonError as for `check_json`, and for JSON that is no object. The depth limit holds for each value.
+    JsonError as for `check_json`, and for JSON that is not an object. The depth limit applies to each value.
     """
     members = {name: bytes(value) for name, value in read_json(_object, text).items()}
     for name, value in members.items():
@@ -54,13 +55,13 @@ def cut_members(text: bytes) -> dict[str, bytes]:
 
 
 def read_json(decoder: msgspec.json.Decoder[Decoded], text: bytes) -> Decoded:
-    """Read JSON in UTF-8 with a decoder that leaves values raw. JsonError, also for JSON of another type.
+    """Decode JSON in UTF-8 with a decoder that leaves values raw. Raises JsonError, also for JSON of another type.
 
-    The depth of raw values is for `check_depth`.
+    It does not check the depth of raw values: see `check_depth`.
     """
     try:
         if not text.isascii():
-            str(text, "utf-8")  # the decoder passes over strings without looking at their encoding
+            str(text, "utf-8")  # the decoder skips strings without checking their encoding
         return decoder.decode(text)
     except UnicodeDecodeError as error:
         raise JsonError(f"is not UTF-8: {error.reason} at byte {error.start}") from None
@@ -73,13 +74,13 @@ def read_json(decoder: msgspec.json.Decoder[Decoded], text: bytes) -> Decoded:
 
 
 def check_depth(text: bytes, member: str = "") -> None:
-    """Check that valid JSON is at most MAX_DEPTH levels deep. JsonError, naming `member`, otherwise."""
+    """Check that valid JSON is at most MAX_DEPTH levels deep. Raises JsonError, which names `member`, otherwise."""
     if text.count(b"[") + text.count(b"{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
         raise _too_deep(member)
 
 
 def _depth(text: bytes) -> int:
-    """Count the levels of valid JSON, in time that grows with its length alone."""
+    """Return the number of levels of valid JSON, in linear time."""
     if b"\\" in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     outside_strings = b"".join(text.split(b'"')[::2])

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line on standard error, with `service`, `request_id`, `job_id` where known."""
+"""Writes structured logs: a JSON object a line on standard error, with `service`, `request_id`, `job_id` if known."""
 
 import logging
 import sys
@@ -33,12 +33,12 @@ def configure(service: str, level: str = "INFO") -> None:
 
 
 def logger() -> FilteringBoundLogger:
-    """Return a logger. Variables bound by `structlog.contextvars` are on every line."""
+    """Return a logger. Its lines contain the variables bound by `structlog.contextvars`."""
     return cast("FilteringBoundLogger", structlog.get_logger())
 
 
 def _add_request_id(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    """Add the request id here, since lines are few: binding it to every request would cost those without a line."""
+    """Add the request id when a line is logged. Binding it at every request would slow down requests without lines."""
     if request_id := caller.caller().request_id:
         event["request_id"] = request_id
     return event

@@ -1,4 +1,4 @@
-"""Waits for backends that are down: tries a step until it succeeds, or goes on for ever in spite of outages."""
+"""Retries steps while a backend is down, once until they succeed or periodically for ever."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,9 +15,9 @@ Result = TypeVar("Result")
 
 
 async def until_available(step: Callable[[], Awaitable[Result]], waiting: str, *, pause_s: float = 0.5) -> Result:
-    """Try `step` until it raises no UnavailableError, `pause_s` apart, and log `waiting` meanwhile.
+    """Run `step` until it raises no UnavailableError, every `pause_s`, and log `waiting` meanwhile.
 
-    Other errors pass.
+    Other errors pass through.
     """
     while True:
         try:
@@ -28,7 +28,7 @@ async def until_available(step: Callable[[], Awaitable[Result]], waiting: str, *
 
 
 async def repeat(step: Callable[[], Awaitable[object]], every_s: float, postponed: str) -> None:
-    """Run `step` for ever, `every_s` apart. A NanoGridError only postpones it, and is logged as `postponed`."""
+    """Run `step` for ever, every `every_s`. A NanoGridError is logged as `postponed` and skips one round."""
     while True:
         try:
             await step()

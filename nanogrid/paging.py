@@ -1,4 +1,4 @@
-"""Page sizes and tokens: opaque to callers, a position in a sorted list to us."""
+"""Checks page sizes, and encodes positions in sorted lists as page tokens, which are opaque to callers."""
 
 import base64
 import binascii
@@ -12,7 +12,7 @@ MAX_SIZE = 100
 
 
 def size(requested: int) -> int:
-    """Return the page size to use for a request: 0 means 50. InvalidFieldError beyond 1 to 100."""
+    """Return the page size for a request: 0 means 50. InvalidFieldError outside of 1 to 100."""
     if not 0 <= requested <= MAX_SIZE:
         raise InvalidFieldError("page_size", f"is {requested}; use 1 to {MAX_SIZE}, or leave it out for {DEFAULT_SIZE}")
     return requested or DEFAULT_SIZE
@@ -24,7 +24,7 @@ def token(position: list[str | int]) -> str:
 
 
 def position(page_token: str, shape: tuple[type, ...]) -> list[str | int] | None:
-    """Return the position in a token, or None for the first page. InvalidFieldError for a foreign token."""
+    """Return the position in a token, or None for the first page. InvalidFieldError for an invalid token."""
     if not page_token:
         return None
     try:

@@ -1,4 +1,4 @@
-"""The one table of runtimes: names, source files, handlers, images and resident programs. Everything else reads it."""
+"""The table of runtimes: names, source files, handlers, images and resident programs. All other code reads it."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from nanogrid.errors import RuntimeNotSupportedError
 
-# module.function, in folders where there are some; a compiled program is named by its main file.
+# `module.function`, optionally in folders. A compiled program is named by its main file.
 _HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
 _ANY_HANDLER = ".handler"
 _PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
@@ -16,9 +16,9 @@ _PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """The resident program of a language: an interpreter, its options, and an entry below the folder of runtimes.
+    """The resident program of a language: an interpreter, its options and an entry below the folder of runtimes.
 
-    `launcher` is the command that the interpreter is started by, if any.
+    `launcher` is the command that starts the interpreter, if any.
     """
 
     interpreter: str
@@ -27,17 +27,17 @@ class Program:
     launcher: tuple[str, ...] = ()
 
     def command(self, runtimes: Path, interpreter: str | None = None) -> list[str]:
-        """Build the command line, where the runtimes are at `runtimes`."""
+        """Return the command line for a folder of runtimes at `runtimes`."""
         return [*self.launcher, interpreter or self.interpreter, *self.options, str(runtimes / self.entry)]
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """A runtime by its canonical name, and everything NanoGrid knows of it.
+    """Everything that NanoGrid knows about a runtime, by its canonical name.
 
-    `language` is its resident program's name for itself. `alias` stands for any version of it. `modules` are the
-    modules of an archive that its default handler is looked for in, best first. `executable` is its interpreter on a
-    machine without images, "" where there is none. `version` is () where it has only one.
+    `language` is the name that its resident program uses. `alias` means any version of it. `modules` are the modules of
+    a zip that may have its default handler, best first. `executable` is its interpreter on a machine without images, ""
+    if there is none. `version` is () if it has only one.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Runtime:
     alias: str
     version: tuple[int, ...]
     image: str
-    suffixes: tuple[str, ...]  # of the single source files it takes
+    suffixes: tuple[str, ...]  # of the single source files it accepts
     program: Program
     modules: tuple[str, ...] = ("main",)
     executable: str = ""
-    compiled: bool = False  # whether the code is built before it runs, and its handler is the program's main file
+    compiled: bool = False  # the code is built before it runs, and its handler is the program's main file
 
     def handler_of_file(self, filename: str) -> str:
-        """Name the handler of one source file without one: `<file>.handler`, or the program's file."""
+        """Return the default handler of a single source file: `<file>.handler`, or the program's file."""
         path = PurePosixPath(filename)
         return path.name if self.compiled else f"{path.stem}.handler"
 
     def handler_of_archive(self, root_files: Iterable[str]) -> str:
-        """Name the handler of an archive without one, by the files at its root: `main.handler` or its like."""
+        """Return the default handler of a zip with these files at its root, such as `main.handler`."""
         if self.compiled:
             return f"{self.modules[0]}{self.suffixes[0]}"
         stems = {PurePosixPath(name).stem for name in root_files}
@@ -65,9 +65,9 @@ class Runtime:
         return f"{found}.handler"
 
     def handler_of_folder(self, root_files: Collection[str]) -> str:
-        """Name the handler of a folder with these files at its root, as for an upload of it.
+        """Return the default handler of a folder with these files at its root, the same as for an upload of it.
 
-        A source file that lies there alone gives its own name: an upload of a single file has become such a folder.
+        A single source file names the handler, because the upload of a single file becomes such a folder.
         """
         sources = [name for name in root_files if PurePosixPath(name).suffix in self.suffixes]
         if len(sources) == 1 and not self.compiled:
@@ -75,22 +75,22 @@ class Runtime:
         return self.handler_of_archive(sources)
 
     def source_of(self, handler: str) -> str:
-        """Name the path at which a single source file is found by its handler ("" = by the default one).
+        """Return the path that a single source file needs for its handler ("" = the default one).
 
-        The path never leads out of the folder, for any handler.
+        It never leads out of the folder, for any handler.
         """
         module = "" if self.compiled else handler.rpartition(".")[0]
         parts = [part for part in re.split(r"[./\\\0]", module) if part] or ["main"]
         return "/".join(parts) + self.suffixes[0]
 
     def handler_as_meant(self, handler: str) -> str:
-        """Return a handler in this runtime's terms: `main.handler`, sent by clients for any runtime, is main.cpp."""
+        """Return a handler in this runtime's terms: main.cpp for `main.handler`, which clients send for any runtime."""
         if self.compiled and handler.endswith(_ANY_HANDLER):
             return handler.removesuffix(_ANY_HANDLER) + self.suffixes[0]
         return handler
 
     def fault_of_handler(self, handler: str) -> str | None:
-        """Return the fault in the spelling of a handler, with the cure, or None."""
+        """Return the fault in a handler's spelling, with the cure, or None."""
         if self.compiled:
             if _PROGRAM_FILE.fullmatch(handler) and handler.endswith(self.suffixes):
                 return None
@@ -113,7 +113,7 @@ def _python(version: str) -> Runtime:
         f"nanogrid/python:{version}-fat",
         (".py",),
         Program("python3", "python/main.py"),
-        modules=("main", "lambda_function", "main"),  # what AWS calls the file of a function made in its console
+        modules=("main", "lambda_function", "main"),  # AWS names the file `lambda_function` in its console
         executable=name,
     )
 
@@ -126,9 +126,9 @@ def _node(version: int) -> Runtime:
         (version,),
         f"nanogrid/node:{version}-fat",
         (".js", ".mjs"),
-        # V8 would give up at a share of the memory it was started with. The sandbox's limit is the one that counts, so
-        # V8's is as high as a function's memory may be; a smaller young generation leaves more of it to the function.
-        # Node cannot flush what C code in its process has printed, so C is kept from holding anything back.
+        # By default V8 stops at a share of the memory it was started with. The sandbox's limit is the one that counts,
+        # so V8's is the highest memory of a function. A smaller young generation leaves more of it to the function.
+        # Node cannot flush the output of C code in its process, so C buffers none.
         Program(
             "node",
             "node/main.js",
@@ -141,7 +141,7 @@ def _node(version: int) -> Runtime:
 
 
 def _compiled(language: str) -> Runtime:
-    # One resident program for all of them; the entry is the folder with what builds the language.
+    # All compiled languages share one resident program. The entry is the folder with the language's builder.
     program = Program("/sbin/nanogrid-program", language)
     return Runtime(
         language, language, language, (), f"nanogrid/{language}:latest", (f".{language}",), program, compiled=True
@@ -156,9 +156,9 @@ RUNTIMES: dict[str, Runtime] = {
         *map(_compiled, ("cpp", "go")),
     )
 }
-_PREFERRED = "python3.11"  # before newer ones: the version that the tests run most on
+_PREFERRED = "python3.11"  # preferred over newer ones, because most tests run on it
 
-# An alias means the first of its row that the grid offers: the preferred version, then the newest.
+# An alias means the first runtime of its row that the grid offers: the preferred version, then the newest.
 ALIASES: dict[str, tuple[str, ...]] = {
     alias: tuple(
         sorted(
@@ -174,20 +174,20 @@ SOURCE_SUFFIXES = tuple(dict.fromkeys(suffix for one in RUNTIMES.values() for su
 
 
 def alias_of_suffix(suffix: str) -> str | None:
-    """Find the alias of the language that takes a source file with this ending."""
+    """Return the alias of the language that accepts source files with this suffix, or None."""
     return next((one.alias for one in RUNTIMES.values() if suffix in one.suffixes), None)
 
 
 def is_handler(text: str) -> bool:
-    """Tell whether some runtime may take this as its handler."""
+    """Return whether some runtime accepts this as a handler."""
     return _PROGRAM_FILE.fullmatch(text) is not None
 
 
 def resolve(name: str, offered: frozenset[str], *, stand_ins: bool = False) -> Runtime:
-    """Find the runtime that a user meant. RuntimeNotSupportedError lists the ones that would do.
+    """Return the runtime for a user's name of it. RuntimeNotSupportedError lists the supported ones.
 
-    `offered` are the canonical names that the live executors announce. While none is up, every runtime of the table
-    counts. With `stand_ins`, a version that is not offered is served by the nearest offered one of its language.
+    `offered` are the canonical names that live executors announce. While none is up, every runtime of the table counts.
+    With `stand_ins`, the nearest offered version of a language replaces one that is not offered.
     """
     offered = offered & RUNTIMES.keys() or frozenset(RUNTIMES)
     for candidate in ALIASES.get(name, (name,)):
@@ -200,7 +200,7 @@ def resolve(name: str, offered: frozenset[str], *, stand_ins: bool = False) -> R
 
 
 def stand_in(wanted: Runtime, offered: Iterable[str]) -> Runtime | None:
-    """Choose the offered version that serves code written for another: the next newer one, else the newest older."""
+    """Return the offered version that runs code written for another: the next newer one, else the newest older one."""
     others = [one for one in map(RUNTIMES.__getitem__, offered) if one.version and one.alias == wanted.alias]
     newer = [one for one in others if one.version >= wanted.version]
     if newer:

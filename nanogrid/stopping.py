@@ -9,7 +9,7 @@ log = logger()
 
 
 async def until_stopped() -> signal.Signals:
-    """Return the first SIGTERM or SIGINT, once it comes."""
+    """Wait for the first SIGTERM or SIGINT and return it."""
     stopped: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

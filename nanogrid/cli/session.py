@@ -30,7 +30,7 @@ class Session:
 
     @property
     def is_local(self) -> bool:
-        """Tell whether `api` is the grid that `nanogrid up` started on this data folder."""
+        """Return whether `api` is the grid that `nanogrid up` started on this data folder."""
         return bool(self._local_url) and _place(self.api) == _place(self._local_url)
 
     @property

@@ -55,7 +55,7 @@ def told(data_dir: Path) -> Iterator[None]:
 
 
 def _is_of(data_dir: Path, filename: object) -> bool:
-    """Tell whether a file lies in the folder, or is one that the folder lies in."""
+    """Return whether a file lies in the folder, or is one that the folder lies in."""
     if not isinstance(filename, str | bytes | os.PathLike):
         return False
     file = Path(os.fsdecode(filename))

@@ -42,7 +42,7 @@ class LocalGrid:
 
     @property
     def running(self) -> bool:
-        """Tell whether that very process still runs."""
+        """Return whether that very process still runs."""
         return is_running(self.pid, self.started)
 
 

@@ -21,5 +21,5 @@ def start_time(pid: int) -> str | None:
 
 
 def is_running(pid: int, started: str) -> bool:
-    """Tell whether the process that was recorded with this start time still runs."""
+    """Return whether the process that was recorded with this start time still runs."""
     return start_time(pid) == started

@@ -1,1 +1,1 @@
-"""The connections of a process to Redis."""
+"""Connections to Redis: opening, sharing and checking them."""

@@ -1,4 +1,4 @@
-"""Checks that a Redis server can keep jobs: its password, the rights it gives, and that it evicts nothing."""
+"""Checks that a Redis server can hold jobs: its version, password, permissions and eviction policy."""
 
 import asyncio
 import contextlib
@@ -14,21 +14,21 @@ from nanogrid.errors import StartError, UnavailableError
 
 __all__ = ["UnusableRedisError", "check_eviction", "check_redis", "require_usable"]
 
-_ANSWER_S = 4.0  # for all of it: who starts a grid wants to know soon
+_ANSWER_S = 4.0  # for the whole check, so that a grid that cannot start says so soon
 _KEY = "nanogrid:check"
 _KEPT_S = 60
 _GROUP = "check"
-_OLDEST = (6, 2)  # XAUTOCLAIM, EXAT and others came with it
+_OLDEST = (6, 2)  # the first version with XAUTOCLAIM and EXAT
 
 
 class UnusableRedisError(StartError):
-    """The server answers, but jobs would be lost on it or could not be kept. The message says why, and the cure."""
+    """The server answers, but would lose or refuse jobs. The message names the reason and the cure."""
 
 
 async def check_redis(url: str, *, may_evict: bool) -> None:
-    """Check the server behind `url`. UnusableRedisError names all that is missing. UnavailableError: it is down.
+    """Check the server at `url`. UnusableRedisError names what is missing. UnavailableError when it is down.
 
-    `may_evict` accepts a server that evicts keys without asking.
+    `may_evict` accepts a server that evicts keys when it is full.
     """
     try:
         async with asyncio.timeout(_ANSWER_S), Redis.from_url(url, protocol=2, retry=None) as client:
@@ -45,13 +45,13 @@ async def check_redis(url: str, *, may_evict: bool) -> None:
 
 
 async def require_usable(url: str, *, may_evict: bool) -> None:
-    """Check the server as `check_redis` does, unless it is down: a grid may start before its Redis."""
+    """Check the server like `check_redis`, unless it is down, because a grid may start before its Redis."""
     with contextlib.suppress(UnavailableError):
         await check_redis(url, may_evict=may_evict)
 
 
 async def check_eviction(client: Redis) -> None:
-    """UnusableRedisError where the server evicts keys that never expire, which accepted jobs are, when it is full."""
+    """Raise UnusableRedisError when a full server evicts keys without an expiry, such as those of accepted jobs."""
     policy = await _policy(client)
     if policy.startswith("allkeys-"):
         raise UnusableRedisError(
@@ -64,7 +64,7 @@ async def _policy(client: Redis) -> str:
     try:
         told: Mapping[str, Any] = await client.info("memory")
     except NoPermissionError:
-        return ""  # of no use to jobs, so its right is not asked for
+        return ""  # jobs do not need this command, so its permission is not required
     return str(told.get("maxmemory_policy", ""))
 
 
@@ -79,7 +79,7 @@ async def _check_version(client: Redis) -> None:
 
 
 async def _check_rights(client: Redis) -> None:
-    """Use one command of every kind that jobs and queue need, on a key and a channel of their own."""
+    """Run one command of each kind that the job store and the queue use, on a key and a channel made for it."""
     stream = f"{_KEY}:stream"
     steps: list[Callable[[], Awaitable[Any]]] = [
         lambda: client.hset(_KEY, "a", "1"),
@@ -110,7 +110,7 @@ async def _check_rights(client: Redis) -> None:
         except NoPermissionError as error:
             missing[_reason(error)] = None
         except ResponseError as error:
-            if not str(error).startswith(("BUSYGROUP", "NOGROUP")):  # what follows from a step that was refused
+            if not str(error).startswith(("BUSYGROUP", "NOGROUP")):  # these follow from an earlier refused step
                 raise
     if missing:
         raise UnusableRedisError(

@@ -1,4 +1,4 @@
-"""Opens connections to Redis with bounded waits, sends commands together, and maps failures to our errors."""
+"""Opens connections to Redis with bounded waits, sends commands together and maps failures to NanoGrid's errors."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,15 +21,15 @@ from nanogrid.redis.replies import is_demoted, refuses_writes
 
 log = logger()
 
-_ANSWER_S = 5.0  # longest wait for an answer; blocking reads wait less than this
-_CONNECTIONS = 64  # per process; a caller beyond it waits its turn
+_ANSWER_S = 5.0  # longest wait for an answer; blocking reads are shorter
+_CONNECTIONS = 64  # per process; further callers wait for one
 
 
 class _LeavesDemoted(AbstractConnection):
-    """A connection that closes once its server is no primary any more: the next one resolves the address anew."""
+    """A connection that closes when its server is no longer the primary, so that the next one resolves the address."""
 
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Read one reply. Errors as from the class below."""
+        """Read one reply. Errors as from redis-py."""
         try:
             return await super().read_response(*args, **kwargs)
         except ResponseError as error:
@@ -55,7 +55,7 @@ _CLASSES = {"rediss": _Encrypted, "unix": _Local}
 
 @asynccontextmanager
 async def connect(url: str) -> AsyncIterator[Redis]:
-    """Yield a client. It connects lazily and again by itself. Keys and values are bytes."""
+    """Yield a client, which connects lazily and reconnects by itself. Keys and values are bytes."""
     pool = BlockingConnectionPool.from_url(
         url,
         connection_class=_CLASSES.get(url.partition(":")[0], _Plain),
@@ -64,8 +64,8 @@ async def connect(url: str) -> AsyncIterator[Redis]:
         socket_timeout=_ANSWER_S,
         socket_connect_timeout=2.0,
         health_check_interval=0,
-        # One more try at once, over a new connection: one that died while it lay in the pool is found out only by using
-        # it, and one to a server that is no primary any more is answered with an error that changed nothing.
+        # Retries once, at once, over a new connection. A connection that died in the pool is only noticed when it is
+        # used, and a server that is no longer the primary answers with an error and changes nothing.
         retry=Retry(NoBackoff(), 1),
         retry_on_error=[RedisConnectionError, ReadOnlyError, MasterDownError],
         protocol=2,
@@ -79,7 +79,7 @@ async def connect(url: str) -> AsyncIterator[Redis]:
 
 
 class _Translated:
-    """A class, because a generator's context costs three times as much and every command passes one."""
+    """Implements `translated`. A class, because every command uses it and a generator costs three times as much."""
 
     __slots__ = ("_what",)
 
@@ -102,16 +102,17 @@ class _Translated:
 
 
 def translated(what: str) -> AbstractAsyncContextManager[None]:
-    """Turn an outage of Redis into UnavailableError. Our own mistakes pass unchanged."""
+    """Turn an outage of Redis into UnavailableError. Errors of our own commands pass unchanged."""
     return _Translated(what)
 
 
 class SharedConnection:
-    """One connection for the commands of all callers, which leave one turn of the event loop in one piece.
+    """One connection for all callers. Commands of one turn of the event loop are sent in one write.
 
-    Commands keep their order but are not atomic together. Errors go to their own caller. A command that was sent is
-    never sent again: it may have run. One that finds the connection dead goes out over a new one. So does, once, one
-    that a server answers which is no primary any more: it did not run, and the address may lead elsewhere by now.
+    Commands keep their order but are not atomic together. Each caller gets the errors of its own command. A command
+    that was sent is never sent again, because it may have run. When the connection is dead, a new one is opened. When
+    the server is no longer the primary, the command did not run and is sent once more, over a new connection, because
+    the address may lead to another server by then.
     """
 
     def __init__(self, client: Redis) -> None:
@@ -120,7 +121,7 @@ class SharedConnection:
         self._opening: asyncio.Task[PipelinedConnection] | None = None
 
     async def run(self, *command: Any) -> Any:
-        """Run one command and return the reply, unparsed. RedisError as from the client itself."""
+        """Run one command and return the unparsed reply. RedisError as from redis-py."""
         link = self._link
         if link is None or not link.alive:
             link = await self._opened()
@@ -133,19 +134,19 @@ class SharedConnection:
         return await (await self._opened()).ask(*command)
 
     def hang_up(self) -> None:
-        """End the connection, with every command on it. Pending commands fail. The next one connects anew."""
+        """Close the connection. Pending commands fail. The next command opens a new one."""
         if self._link is not None:
             self._link.drop(RedisConnectionError("hung up"))
 
     async def _leave(self, link: PipelinedConnection, why: ResponseError) -> None:
-        """Give up a server that is no primary any more, with every idle connection to it."""
+        """Close the connection to a server that is no longer the primary, and all idle ones to it."""
         if link.alive:
             log.warning("redis is no primary any more; connecting anew", error=str(why))
             link.drop(RedisConnectionError(str(why)))
         await self._client.connection_pool.disconnect(inuse_connections=False)
 
     async def _opened(self) -> PipelinedConnection:
-        """Return a live connection. Concurrent callers wait for the same one."""
+        """Return a new connection. Concurrent callers wait for the same one."""
         if self._opening is None:
             self._opening = asyncio.create_task(self._open(), name="redis link")
             self._opening.add_done_callback(self._when_opened)
@@ -161,11 +162,11 @@ class SharedConnection:
     def _when_opened(self, opening: "asyncio.Task[PipelinedConnection]") -> None:
         self._opening = None
         if not opening.cancelled():
-            opening.exception()  # it is told to whoever waits; nobody may
+            opening.exception()  # waiting callers get it; asyncio would log it if there were none
 
 
 class Script:
-    """A Lua script on one key, loaded when Redis does not know it (any more)."""
+    """A Lua script on one key, loaded whenever Redis does not know it."""
 
     def __init__(self, client: Redis, together: SharedConnection, text: str) -> None:
         self._together = together
@@ -173,8 +174,8 @@ class Script:
         self._sha: str = client.register_script(text).sha
 
     async def __call__(self, key: str, args: list[Any]) -> Any:
-        """Run it. RedisError as from the client itself."""
+        """Run the script. RedisError as from redis-py."""
         try:
             return await self._together.run("EVALSHA", self._sha, 1, key, *args)
         except NoScriptError:
-            return await self._together.run("EVAL", self._text, 1, key, *args)  # Redis knows it from then on
+            return await self._together.run("EVAL", self._text, 1, key, *args)  # this also loads it

@@ -1,4 +1,4 @@
-"""One connection to Redis shared by all callers of a process. See docs/decisions/0007."""
+"""Connections to Redis that all callers of a process share. See docs/decisions/0007."""
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -11,17 +11,17 @@ from redis.asyncio.connection import AbstractConnection, DefaultParser
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
-_INCOMPLETE = object()  # "the rest has not come yet"; None and False are replies
+_INCOMPLETE = object()  # the reply is not complete yet; None and False are replies
 
 
 class RawConnection(asyncio.Protocol, ABC):
-    """Sends commands without waiting, and hands every reply to `take` in order. Errors are replies too.
+    """Sends commands without waiting and passes every reply to `take` in order. Errors are replies too.
 
-    redis-py connects it (TLS, password, database) and its pool closes it: a link does not outlive its client.
+    redis-py connects it (TLS, password, database) and its pool closes it, so it does not outlive its client.
     """
 
     def __init__(self, client: Redis, connection: AbstractConnection) -> None:
-        """Take over the connection's transport. `open` makes both."""
+        """Take over the transport of a connection. Use `open`."""
         self._client = client
         self._connection = connection
         self._loop = asyncio.get_running_loop()
@@ -29,25 +29,25 @@ class RawConnection(asyncio.Protocol, ABC):
         self._outgoing: list[bytes] = []
         self._why: Exception | None = None
         self.alive = True
-        self.heard_at = self._loop.time()  # when the server last said anything
-        writer = cast("asyncio.StreamWriter", connection._writer)  # noqa: SLF001 - redis-py has no word for it
+        self.heard_at = self._loop.time()  # time of the last bytes from the server
+        writer = cast("asyncio.StreamWriter", connection._writer)  # noqa: SLF001 - redis-py has no public name for it
         self._transport = cast("asyncio.Transport", writer.transport)
         self._stream = self._transport.get_protocol()
         self._transport.set_protocol(self)
 
     @classmethod
     async def open(cls, client: Redis) -> Self:
-        """Connect. RedisError as from the client itself."""
+        """Open a connection. RedisError as from redis-py."""
         return cls(client, await client.connection_pool.get_connection())
 
     async def close(self) -> None:
-        """Close, and give the place in the client's pool back. Once."""
+        """Close the connection and return its place to the client's pool. Call it once."""
         self.drop(RedisConnectionError("the connection was closed here"))
         await self._connection.disconnect(nowait=True)
         await self._client.connection_pool.release(self._connection)
 
     def send(self, *command: Any) -> None:
-        """Send one command, together with all commands of this turn of the loop: a write costs more than a command."""
+        """Send one command. Those of one turn of the loop share a write, which costs more than a command."""
         if not self._outgoing:
             self._loop.call_soon(self._flush)
         self._outgoing.append(hiredis.pack_command(command))
@@ -58,7 +58,7 @@ class RawConnection(asyncio.Protocol, ABC):
             self._transport.writelines(outgoing)
 
     def drop(self, why: Exception) -> None:
-        """Give up on the server. `lose` follows. Idempotent."""
+        """Abort the connection because of `why`. `lose` follows. Idempotent."""
         if self.alive:
             self.alive = False
             self._why = why
@@ -66,11 +66,11 @@ class RawConnection(asyncio.Protocol, ABC):
 
     @abstractmethod
     def take(self, reply: Any) -> None:
-        """Take a reply. Must not block."""
+        """Handle a reply. Must not block."""
 
     @abstractmethod
     def lose(self, why: Exception) -> None:
-        """End, called once, when no more replies will come."""
+        """Handle the end of the connection. Called once, after the last reply."""
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self._loop.time()
@@ -82,7 +82,7 @@ class RawConnection(asyncio.Protocol, ABC):
             self.drop(RedisConnectionError(f"the server does not speak Redis: {error}"))
 
     def eof_received(self) -> None:
-        self.alive = False  # at once, so that nobody writes into a connection that is about to end
+        self.alive = False  # set at once, so that no command is written to a closing connection
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.alive = False
@@ -91,18 +91,18 @@ class RawConnection(asyncio.Protocol, ABC):
 
 
 class PipelinedConnection(RawConnection):
-    """Each reply answers the oldest question. When the server falls silent, all questions time out at once."""
+    """Matches replies to commands in order. Pending commands fail with TimeoutError after `silence_s` of silence."""
 
-    silence_s = 5.0  # a server that owes an answer and says nothing for this long is given up
+    silence_s = 5.0  # the longest silence of a server that owes a reply
 
     def __init__(self, client: Redis, connection: AbstractConnection) -> None:
         super().__init__(client, connection)
         self._open: deque[asyncio.Future[Any]] = deque()
-        self._asked_at = 0.0  # when the first of the open questions was asked, nothing else being open
-        self._watch: asyncio.TimerHandle | None = None  # one for all: a timer each would cost a tenth of a question
+        self._asked_at = 0.0  # when a command was last sent while no other was pending
+        self._watch: asyncio.TimerHandle | None = None  # shared, because a timer for each command costs 10 % of it
 
     def ask(self, *command: Any) -> asyncio.Future[Any]:
-        """Return the reply to come. RedisError as from the client itself. Cancelling it disturbs no other caller."""
+        """Send a command and return a future of its reply, safe to cancel. RedisError as from redis-py."""
         if not self.alive:
             raise RedisConnectionError("the connection has ended")
         answer = self._loop.create_future()
@@ -117,7 +117,7 @@ class PipelinedConnection(RawConnection):
     def take(self, reply: Any) -> None:
         answer = self._open.popleft()
         if answer.done():
-            return  # whoever asked was cancelled
+            return  # its caller was cancelled
         if isinstance(reply, Exception):
             answer.set_exception(reply)
         else:
@@ -128,7 +128,7 @@ class PipelinedConnection(RawConnection):
             self._watch.cancel()
         while self._open:
             if not (answer := self._open.popleft()).done():
-                answer.set_exception(type(why)(*why.args))  # one each: raising adds to an exception's traceback
+                answer.set_exception(type(why)(*why.args))  # a copy each, because raising extends its traceback
 
     def _look(self) -> None:
         self._watch = None

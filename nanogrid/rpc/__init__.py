@@ -1,1 +1,1 @@
-"""gRPC as every process of the grid speaks it."""
+"""gRPC servers and clients of the grid: identity, errors, health."""

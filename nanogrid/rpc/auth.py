@@ -1,4 +1,4 @@
-"""Authenticates callers: the internal token between services, API keys from clients, nothing on loopback."""
+"""Authenticates callers by the internal token between services or by API keys of clients. On loopback neither."""
 
 import hashlib
 import hmac
@@ -11,22 +11,22 @@ from nanogrid import caller
 from nanogrid.caller import Caller
 from nanogrid.errors import OperatorsOnlyError, UnauthenticatedError
 
-CACHE_S = 30.0  # a revoked key works at an edge for at most this long
-_CACHE_SIZE = 10_000  # answers kept per process
+CACHE_S = 30.0  # the longest that a revoked key still works at an edge
+_CACHE_SIZE = 10_000  # keys per process
 
 VerifyKey = Callable[[str], Awaitable[str]]  # whole key -> principal, or UnauthenticatedError
 
 
 class KeyCache:
-    """Remembers for under a minute the principal of a key, and which keys are invalid."""
+    """Caches the principals of valid keys, and which keys are invalid, for `ttl_s` seconds."""
 
     def __init__(self, verify: VerifyKey, ttl_s: float = CACHE_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._verify = verify
-        # By digest: a stranger may send keys of any length, and memory shall hold no key in the clear.
+        # By digest, because strangers may send keys of any length and no key should be in memory in the clear.
         self._known: TTLCache[bytes, str | None] = TTLCache(_CACHE_SIZE, ttl_s, clock)
 
     async def principal(self, key: str) -> str:
-        """Return the principal of a key. UnauthenticatedError when it is unknown, wrong or revoked."""
+        """Return the principal of a key. UnauthenticatedError when the key is unknown, wrong or revoked."""
         digest = hashlib.sha256(key.encode()).digest()
         try:
             principal = self._known[digest]
@@ -44,9 +44,9 @@ class KeyCache:
 
 
 class Authenticator:
-    """Identifies a caller by its metadata (gRPC) or headers (HTTP), keys in lower case.
+    """Identifies callers by metadata (gRPC) or headers (HTTP), with names in lower case.
 
-    With `required` off, callers are trusted, `internal` included.
+    Without `required` all callers are trusted, also as `internal`.
     """
 
     def __init__(self, *, required: bool, internal_token: str, verify: VerifyKey) -> None:
@@ -55,7 +55,7 @@ class Authenticator:
         self._keys = KeyCache(verify)
 
     async def identify(self, metadata: Mapping[str, str]) -> Caller:
-        """Return the caller. UnauthenticatedError without a valid key or token where one is required."""
+        """Return the caller. UnauthenticatedError when a valid key or token is required and missing."""
         request_id = metadata.get(caller.REQUEST_ID_KEY) or caller.new_request_id()
         is_service = self._has_token(metadata)
         if is_service or not self._required:
@@ -78,7 +78,7 @@ def api_key(headers: Mapping[str, str]) -> str:
 
 
 def require_internal() -> None:
-    """OperatorsOnlyError unless the current caller is part of the grid or its operator."""
+    """Raise OperatorsOnlyError unless the current caller is part of the grid or an operator."""
     if not caller.caller().internal:
         raise OperatorsOnlyError(
             "this call is for the grid's operators; it takes the internal token (NANOGRID_INTERNAL_TOKEN) for a key"

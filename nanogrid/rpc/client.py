@@ -1,4 +1,4 @@
-"""Outgoing gRPC: a stub that carries the caller's identity and raises our own errors."""
+"""Opens gRPC stubs that send the caller's identity and raise NanoGrid's errors."""
 
 import asyncio
 import os
@@ -19,21 +19,21 @@ Stub = TypeVar("Stub")
 _READY = ChannelConnectivity.READY
 _DOWN = (ChannelConnectivity.TRANSIENT_FAILURE, ChannelConnectivity.SHUTDOWN)
 
-MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # a record: a 32 MB result, and 1 MB each of stdout and stderr, escaped
+MAX_MESSAGE_BYTES = 64 * 1024 * 1024  # of a record with a 32 MB result, and 1 MB each of stdout and stderr, escaped
 
-# Scaled down by tests that hold a call for many keepalives.
+# Lowered by tests whose calls last for many keepalives.
 KEEPALIVE_MS = int(1000 * float(os.environ.get("NANOGRID_RPC_KEEPALIVE_S", "30")))
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Find a peer that vanished without a FIN while a call of many minutes is open. No data is sent meanwhile, so pings
-    # without data are not counted. The server's `min_ping_interval_without_data_ms` must be below this.
+    # Detects a peer that disappeared without a FIN during a call of many minutes. No data is sent meanwhile, so the
+    # number of pings without data is not limited. The server's `min_ping_interval_without_data_ms` must be below this.
     ("grpc.keepalive_time_ms", KEEPALIVE_MS),
     ("grpc.keepalive_timeout_ms", min(10_000, KEEPALIVE_MS)),
     ("grpc.keepalive_permit_without_calls", 0),
     ("grpc.http2.max_pings_without_data", 0),
-    # A restarted peer should be found within a second, not after gRPC's default of up to two minutes.
+    # A restarted peer is found within a second instead of gRPC's default of up to two minutes.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1_000),
 ]
@@ -52,10 +52,10 @@ def outgoing_metadata(token: str) -> grpc.aio.Metadata:
 
 @asynccontextmanager
 async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, token: str = "") -> AsyncIterator[Stub]:
-    """Connect lazily to `address` (host:port) and yield a stub. Its calls carry the caller and the internal token.
+    """Connect lazily to `address` (host:port) and yield a stub. Its calls send the caller and the internal token.
 
-    Unary answers raise NanoGridError. So does iterating a streaming answer. A peer that is down raises UnavailableError
-    at the call, never here.
+    Unary calls raise NanoGridError, and so does iterating a streaming answer. When the peer is down, the call raises
+    UnavailableError, not this function.
     """
     async with grpc.aio.insecure_channel(address, options=OPTIONS) as channel:
         opened = stub(channel)
@@ -67,13 +67,13 @@ async def open_stub(stub: Callable[[grpc.aio.Channel], Stub], address: str, *, t
 
 @dataclass(frozen=True, slots=True)
 class _Peer:
-    """The other end of a channel. Its name is for users: an address would tell them of the inside of the grid."""
+    """The peer of a channel. Users see its name, because an address would reveal the inside of the grid."""
 
     channel: grpc.aio.Channel
     name: str
 
     async def connected(self) -> None:
-        """Return once the channel is connected: a request sent then may arrive. UnavailableError: none was sent."""
+        """Return once the channel is connected. UnavailableError when it fails, which means that nothing was sent."""
         state = self.channel.get_state(try_to_connect=True)
         while state is not _READY:
             if state in _DOWN:
@@ -83,7 +83,7 @@ class _Peer:
 
 
 def _name_of(stub: object) -> str:
-    """RegistryServiceStub is the registry."""
+    """Return the service's name for users: "the registry service" for RegistryServiceStub."""
     return f"the {type(stub).__name__.removesuffix('Stub').removesuffix('Service').lower()} service"
 
 
@@ -115,16 +115,16 @@ def _unary(call: Callable[..., Awaitable[Any]], peer: _Peer, token: str) -> Call
 def _uploading(call: Callable[..., Any], peer: _Peer, token: str) -> Callable[..., Awaitable[Any]]:
     def begin(requests: Any, *, timeout: float | None, metadata: Any) -> Any:
         begun = call(requests, timeout=timeout, metadata=metadata)
-        begun._cython_call = _FirstStatus(begun._cython_call)  # noqa: SLF001 - see there
+        begun._cython_call = _FirstStatus(begun._cython_call)  # noqa: SLF001 - see _FirstStatus
         return begun
 
     return _unary(begin, peer, token)
 
 
 class _FirstStatus:
-    """gRPC's own call, less a fault: a message that cannot be sent any more overwrites the status that came before it.
+    """Wraps gRPC's call, where a failed send overwrites a status that was received before it.
 
-    A server that refuses an upload half way would seem to have failed. See grpc/grpc#36066. Goes with its fix.
+    Without it, a server that refuses an upload half way seems to have failed. Remove it once grpc/grpc#36066 is fixed.
     """
 
     def __init__(self, call: Any) -> None:
@@ -134,7 +134,7 @@ class _FirstStatus:
         return getattr(self._call, name)
 
     def set_internal_error(self, text: str) -> None:
-        """Set an error, called when sending failed."""
+        """Set the error of a failed send, unless there is a status already."""
         if not self._call.done():
             self._call.set_internal_error(text)
 

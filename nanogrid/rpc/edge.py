@@ -1,4 +1,4 @@
-"""The edge of every incoming RPC: identity, log context, and the one place where exceptions become statuses."""
+"""Wraps every incoming RPC: identifies the caller, logs the call and turns exceptions into statuses."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,7 +17,7 @@ from nanogrid.rpc.status import trailing_metadata
 
 log = logger()
 
-_MAKERS = {  # by whether requests and responses are streams
+_MAKERS = {  # keyed by (requests are a stream, responses are a stream)
     (False, False): grpc.unary_unary_rpc_method_handler,
     (False, True): grpc.unary_stream_rpc_method_handler,
     (True, False): grpc.stream_unary_rpc_method_handler,
@@ -26,12 +26,12 @@ _MAKERS = {  # by whether requests and responses are streams
 
 
 class ServicerEdge:
-    """Identifies the caller, then runs the servicer. Any exception leaves as a `google.rpc.Status`.
+    """Identifies the caller, then runs the servicer. Exceptions become a `google.rpc.Status`.
 
-    Only NanoGridErrors keep their text. Everything else is logged and becomes INTERNAL without a word of it.
+    Only NanoGridErrors keep their text. All others are logged and become INTERNAL without details.
 
-    It stands in for the server when servicers are registered, and wraps every method once: an interceptor would do so
-    at every call, for 0.04 ms.
+    Servicers register with it in place of the server, so that it wraps every method once. An interceptor would do so at
+    every call and take 0.04 ms.
     """
 
     def __init__(self, server: grpc.aio.Server, authenticator: Authenticator) -> None:
@@ -39,12 +39,12 @@ class ServicerEdge:
         self._authenticator = authenticator
 
     def add_generic_rpc_handlers(self, handlers: Any) -> None:
-        """Nothing: the generated code also calls `add_registered_method_handlers`, with names."""
+        """Ignore the handlers. Generated code also calls `add_registered_method_handlers`, with names."""
 
     def add_registered_method_handlers(
         self, service: str, handlers: "Mapping[str, grpc.RpcMethodHandler[Any, Any]]"
     ) -> None:
-        """Serve these methods of a service, each behind the edge."""
+        """Register these methods of a service, each wrapped."""
         wrapped = {name: self._wrapped(handler, f"/{service}/{name}") for name, handler in handlers.items()}
         self._server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, wrapped),))
 
@@ -96,7 +96,7 @@ class ServicerEdge:
 
 
 class _Malformed:
-    """Stands in for request bytes that are not a message."""
+    """Marks request bytes that are not a protobuf message."""
 
 
 def _tolerant(deserialize: Callable[[bytes], Any]) -> Callable[[bytes], Any]:

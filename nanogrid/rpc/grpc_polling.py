@@ -1,7 +1,8 @@
-"""Chooses the way gRPC polls its sockets. Imported by each process before gRPC, which reads its settings on import."""
+"""Chooses how gRPC polls its sockets. Processes import it before gRPC, which reads its settings on import."""
 
 import os
 
-# grpc.aio's own thread polls, instead of event-engine threads that hand everything over to it: a call costs 0.29 ms of
-# processor time at both ends together instead of 0.36, and answers 0.1 ms sooner. gRPC only logs a name it has dropped.
+# grpc.aio's own thread polls, instead of event-engine threads that pass everything on to it. A call then costs 0.29 ms
+# of processor time at both ends together instead of 0.36 ms, and its answer comes 0.1 ms sooner. If gRPC removes this
+# name, it only logs that.
 os.environ.setdefault("GRPC_EXPERIMENTS", "-event_engine_poller_for_python")

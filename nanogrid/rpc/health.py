@@ -1,4 +1,4 @@
-"""The standard gRPC health service, which also answers for the dependencies of a server by their names."""
+"""Serves the standard gRPC health service, which also reports the dependencies of a server by name."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -11,7 +11,7 @@ from nanogrid.logs import logger
 
 log = logger()
 
-PROBE_S = 1.5  # a dependency that takes longer to say that it is well is not
+PROBE_S = 1.5  # a dependency that takes longer to answer counts as down
 
 Probe = Callable[[], Awaitable[object]]
 
@@ -19,7 +19,7 @@ _SERVING, _NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.Heal
 
 
 class DependencyHealth(health.aio.HealthServicer):
-    """Answers `Check(service="redis")` by asking Redis, for each name in `probes`. Everything else as the base does."""
+    """Answers `Check` for each name in `probes` by running its probe, and for other names as gRPC's servicer does."""
 
     def __init__(self, probes: Mapping[str, Probe]) -> None:
         super().__init__()

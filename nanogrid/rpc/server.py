@@ -1,4 +1,4 @@
-"""A gRPC server as every service runs it: health, reflection, an edge around every servicer, a graceful end."""
+"""Runs gRPC servers with health checks, reflection, an edge around every servicer and graceful shutdown."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -22,15 +22,15 @@ from nanogrid.rpc.health import DependencyHealth, Probe
 
 log = logger()
 
-GRACE_S = 10.0  # how long calls may finish after SIGTERM
+GRACE_S = 10.0  # for running calls to finish after SIGTERM
 
 OPTIONS: list[tuple[str, Any]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
-    # Above its default of 1000, calls not yet accepted are cancelled at random: thousands of waiters are normal here.
+    # Beyond this number gRPC cancels pending calls at random. Its default is 1000, but thousands of waiters are normal.
     ("grpc.server.max_pending_requests", 100_000),
-    ("grpc.so_reuseport", 0),  # a second server on the port is a mistake, not load balancing
-    # Let our clients' keepalives pass; the default answers frequent pings with GOAWAY.
+    ("grpc.so_reuseport", 0),  # a second server on the same port is a mistake, not load balancing
+    # Accepts our clients' keepalives. By default the server answers frequent pings with GOAWAY.
     ("grpc.http2.min_ping_interval_without_data_ms", KEEPALIVE_MS // 3),
     ("grpc.keepalive_permit_without_calls", 1),
 ]
@@ -38,7 +38,7 @@ OPTIONS: list[tuple[str, Any]] = [
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """A servicer and how to add it: `register` is the generated `add_…Servicer_to_server`."""
+    """A servicer and `register`, the generated `add_…Servicer_to_server` for it."""
 
     descriptor: ServiceDescriptor
     register: Callable[[Any, Any], None]
@@ -52,14 +52,14 @@ async def serving(
     services: Sequence[Bound],
     probes: Mapping[str, Probe] = MappingProxyType({}),
 ) -> AsyncIterator[int]:
-    """Serve until the block ends, then let running calls finish for GRACE_S. Yields the port. `:0` picks a free one.
+    """Serve until the block ends, then give running calls GRACE_S to finish. Yields the port. `:0` picks a free one.
 
-    `probes`, by the names of dependencies, are the questions that the health service asks.
+    `probes` maps the names of dependencies to the probes of the health service.
     """
     server = grpc.aio.server(options=OPTIONS)
     edge = ServicerEdge(server, authenticator)
     checker = DependencyHealth(probes)
-    # Health and reflection are open: load balancers and grpcurl ask them, and they tell nothing of users.
+    # Health and reflection need no authentication: load balancers and grpcurl use them, and they reveal no user data.
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
     for bound in services:
@@ -88,5 +88,5 @@ def run(main: Callable[[], Awaitable[None]]) -> None:
     try:
         uvloop.run(entry())
     except StartError as failure:
-        log.error("cannot start", reason=str(failure))  # noqa: TRY400 - its place says nothing
+        log.error("cannot start", reason=str(failure))  # noqa: TRY400 - the message is enough, a traceback adds nothing
         raise SystemExit(1) from None

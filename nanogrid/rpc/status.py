@@ -1,4 +1,4 @@
-"""Errors on the wire: NanoGridError to `google.rpc.Status` with `ErrorInfo`, and back."""
+"""Converts NanoGridErrors to `google.rpc.Status` with `ErrorInfo` and back."""
 
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import code_pb2, error_details_pb2, status_pb2
@@ -10,12 +10,12 @@ from nanogrid.errors import ConnectionLostError, InternalError, InvalidFieldErro
 DOMAIN = "nanogrid"
 _DETAILS_KEY = "grpc-status-details-bin"  # where gRPC carries a google.rpc.Status
 
-# What a peer without ErrorInfo (gRPC itself, or a foreign server) may answer.
+# Codes of gRPC itself, which have no ErrorInfo and mean that the peer did not answer.
 _TRANSPORT = frozenset((StatusCode.UNAVAILABLE, StatusCode.DEADLINE_EXCEEDED, StatusCode.CANCELLED))
 
 
 def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
-    """Pack an error for `ServicerContext.abort`: one `google.rpc.Status` with one `ErrorInfo`."""
+    """Return an error as trailing metadata for `ServicerContext.abort`: a `google.rpc.Status` with one `ErrorInfo`."""
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN, metadata=error.metadata)
     detail = AnyMessage()
     detail.Pack(info)
@@ -25,10 +25,10 @@ def trailing_metadata(error: NanoGridError) -> tuple[tuple[str, bytes], ...]:
 
 
 def from_rpc(failure: AioRpcError, peer: str) -> NanoGridError:
-    """Turn an error of a stub back into the error that its servicer raised.
+    """Return the error that a servicer raised, from the error of its stub.
 
-    A peer that does not answer is ConnectionLostError: the request was sent. Any other failure without our ErrorInfo is
-    InternalError. `peer` is a name for users, never an address.
+    A peer that does not answer becomes ConnectionLostError, because the request was sent. Other failures without our
+    ErrorInfo become InternalError. `peer` is a name for users, never an address.
     """
     for key, value in failure.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
