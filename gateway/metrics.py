@@ -1,13 +1,15 @@
-"""Collects a gateway's Prometheus metrics: requests by route and status, their latency, and the process."""
+"""Collects a gateway's Prometheus metrics: requests, their latency, the process, and what executors announce."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, Counter, GCCollector, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.responses import Response
 from starlette.types import Scope
 
-from nanogrid.v1.resources_pb2 import Job
+from nanogrid.v1.resources_pb2 import ExecutorInfo, Job
 
 # From a warm call's millisecond to the longest sync wait.
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -65,6 +67,33 @@ class Metrics:
             self._known[key] = found
         return found
 
-    def response(self) -> Response:
+    def response(self, executors: Iterable[ExecutorInfo]) -> Response:
         """Return all metrics in Prometheus's text format."""
-        return Response(generate_latest(self._registry), headers={"content-type": CONTENT_TYPE_LATEST})
+        announced = CollectorRegistry()
+        announced.register(_Announced(executors))
+        text = generate_latest(self._registry) + generate_latest(announced)
+        return Response(text, headers={"content-type": CONTENT_TYPE_LATEST})
+
+
+class _Announced(Collector):
+    """Metrics of executors from their announcements, up to a few seconds old. Every gateway shows the same."""
+
+    def __init__(self, executors: Iterable[ExecutorInfo]) -> None:
+        self._executors = executors
+
+    def collect(self) -> Iterator[Metric]:
+        pressure = GaugeMetricFamily(
+            "nanogrid_executor_memory_pressure",
+            "1 while the executor's machine is short of memory and idle sandboxes are evicted, else 0.",
+            labels=["executor"],
+        )
+        evicted = CounterMetricFamily(
+            "nanogrid_executor_evicted_sandboxes",
+            "Idle sandboxes evicted for want of memory.",
+            labels=["executor"],
+        )
+        for one in self._executors:
+            pressure.add_metric([one.executor_id], one.memory_pressure)
+            evicted.add_metric([one.executor_id], one.evicted_sandboxes)
+        yield pressure
+        yield evicted

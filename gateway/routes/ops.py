@@ -15,6 +15,7 @@ from gateway.rest import openapi
 from gateway.rest.routing import Router
 from nanogrid.errors import NanoGridError
 from nanogrid.v1.invoker_pb2 import ListExecutorsRequest
+from nanogrid.v1.resources_pb2 import ExecutorInfo
 
 router = Router()
 
@@ -55,7 +56,7 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Return metrics for Prometheus. Requires an API key like any other route."""
     counters: Metrics = request.app.state.metrics
-    return counters.response()
+    return counters.response(await _live(backends.of(request)) or [])
 
 
 @router.get("/docs", include_in_schema=False)
@@ -75,12 +76,18 @@ async def _state(grid: backends.Backends, service: str, dependency: str) -> str:
     return health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status).lower()
 
 
-async def _executors(grid: backends.Backends) -> dict[str, Any]:
-    """Return the number of live executors (None while unknown) and the problems they announce."""
+async def _live(grid: backends.Backends) -> list[ExecutorInfo] | None:
+    """Return the live executors, None while they are unknown."""
     try:
         async with asyncio.timeout(_READY_S):
-            found = (await grid.invoker.ListExecutors(ListExecutorsRequest())).executors
+            return list((await grid.invoker.ListExecutors(ListExecutorsRequest())).executors)
     except (TimeoutError, NanoGridError):
+        return None
+
+
+async def _executors(grid: backends.Backends) -> dict[str, Any]:
+    """Return the number of live executors (None while unknown) and the problems they announce."""
+    if (found := await _live(grid)) is None:
         return {"alive": None, "runtimes": [], "problems": {}}
     return {
         "alive": len(found),

@@ -33,8 +33,10 @@ from services.executor.delivery.lease import Heartbeat, LeaseTimes
 from services.executor.delivery.news import ResultNews
 from services.executor.delivery.owner import JobOwner
 from services.executor.delivery.poller import Poller
+from services.executor.memory import open_memory_reader
 from services.executor.metrics import PeakSink, open_peaks
 from services.executor.pool.pool import Pool, PoolLimits
+from services.executor.pool.pressure import PressureLimits, PressureWatch
 from services.executor.pool.ready import Ready
 from services.executor.run.job import JobRunner
 from services.executor.run.memory_advice import MemoryAdvisor
@@ -67,7 +69,7 @@ async def serve(settings: ExecutorSettings) -> None:
         log.info("sandboxes ready", isolates=provider.isolates, left_over=await provider.sweep())
         offer = RuntimeOffer(provider, jobs, stand_ins=settings.runtime_stand_ins)
         await offer.look()
-        pool = await enter(_open_pool(settings, provider, offer))
+        pool, watch = await enter(_open_pool(settings, provider, offer))
         info = _describe(settings, provider)
         live = OutputLogs(settings.root / "live")
         bound = _bound(ExecutorServicer(pool, live, lambda: info))
@@ -98,20 +100,24 @@ async def serve(settings: ExecutorSettings) -> None:
         beside = [
             heartbeat.run(),
             running.watch(),
-            announce(jobs, _describing(info, poller, offer)),
+            announce(jobs, _describing(info, poller, offer, watch)),
             offer.keep_looking(),
             pool.keep_house(),
             pool.ready.keep_filled(),
+            watch.run(),
         ]
         stack.push_async_callback(withdraw, jobs, info.executor_id)
         await _work_until_stopped(poller, running, ending, beside, settings.executor_drain_s)
 
 
-def _describing(info: ExecutorInfo, poller: Poller, offer: RuntimeOffer) -> Callable[[], ExecutorInfo]:
+def _describing(
+    info: ExecutorInfo, poller: Poller, offer: RuntimeOffer, watch: PressureWatch
+) -> Callable[[], ExecutorInfo]:
     def describe() -> ExecutorInfo:
         info.free_slots = poller.free
         info.runtimes[:] = sorted(offer.runtimes)
         info.problem = offer.problem
+        info.memory_pressure, info.evicted_sandboxes = watch.is_on, watch.evicted
         return info
 
     return describe
@@ -181,7 +187,9 @@ async def _work_until_stopped(
 
 
 @asynccontextmanager
-async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offer: RuntimeOffer) -> AsyncIterator[Pool]:
+async def _open_pool(
+    settings: ExecutorSettings, provider: SandboxProvider, offer: RuntimeOffer
+) -> AsyncIterator[tuple[Pool, PressureWatch]]:
     ready = Ready(provider, least=settings.ready, most=settings.executor_pool_most, offered=lambda: offer.runtimes)
     limits = PoolLimits(
         most=max(settings.executor_sandboxes, settings.executor_slots),
@@ -189,8 +197,9 @@ async def _open_pool(settings: ExecutorSettings, provider: SandboxProvider, offe
         freeze_after_s=settings.executor_freeze_s,
     )
     pool = Pool(provider, ready, limits)
+    short = PressureLimits(settings.executor_memory_floor_percent, settings.executor_memory_stall_percent)
     try:
-        yield pool
+        yield pool, PressureWatch(open_memory_reader(), short, pool)
     finally:
         await pool.close()
 

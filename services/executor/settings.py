@@ -37,6 +37,14 @@ class ExecutorSettings(GridSettings):
         default=60.0, ge=0
     )  # time for running jobs after SIGTERM, before they are handed back
     executor_idle_s: float = Field(default=600.0, gt=0)  # a sandbox unused for this long is removed
+
+    # Idle sandboxes are evicted while less than this percentage of memory is available, of the machine or of a limited
+    # cgroup that the executor is in, so that warm ones never take the memory of running ones. 0 = never.
+    executor_memory_floor_percent: float = Field(default=5.0, ge=0, lt=100)
+    # They are evicted below four times the floor, too, while processes wait for memory for this percentage of the time
+    # (Linux PSI): from a tenth on, calls are noticeably slower.
+    executor_memory_stall_percent: float = Field(default=10.0, gt=0, le=100)
+
     executor_visibility_s: float = Field(default=30.0, gt=0)  # a message without a heartbeat returns to the queue
     executor_poll_s: float | None = Field(default=None, ge=0, le=20)  # one wait for messages. Empty: 2 s, on SQS 20 s
     executor_record_bytes: int = Field(default=262_144, ge=1024)  # a larger record is stored in artifacts, not in Redis

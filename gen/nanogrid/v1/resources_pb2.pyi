@@ -486,6 +486,8 @@ class ExecutorInfo(_message.Message):
     SANDBOX_FIELD_NUMBER: _builtins.int
     STARTED_AT_FIELD_NUMBER: _builtins.int
     PROBLEM_FIELD_NUMBER: _builtins.int
+    MEMORY_PRESSURE_FIELD_NUMBER: _builtins.int
+    EVICTED_SANDBOXES_FIELD_NUMBER: _builtins.int
     executor_id: _builtins.str
     """Unique per process."""
     address: _builtins.str
@@ -498,6 +500,10 @@ class ExecutorInfo(_message.Message):
     """Whether its sandboxes isolate (`docker`) or do not (`process`)."""
     problem: _builtins.str
     """Why it may not be able to run jobs now, for operators; empty when all is well."""
+    memory_pressure: _builtins.bool
+    """Whether its machine is short of memory now, so that idle sandboxes are evicted. Jobs are run all the same."""
+    evicted_sandboxes: _builtins.int
+    """Idle sandboxes evicted for want of memory since it started."""
     @_builtins.property
     def runtimes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Canonical runtimes it can run now."""
@@ -517,10 +523,12 @@ class ExecutorInfo(_message.Message):
         sandbox: _builtins.str = ...,
         started_at: _timestamp_pb2.Timestamp | None = ...,
         problem: _builtins.str = ...,
+        memory_pressure: _builtins.bool = ...,
+        evicted_sandboxes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["started_at", b"started_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "executor_id", b"executor_id", "free_slots", b"free_slots", "problem", b"problem", "runtimes", b"runtimes", "sandbox", b"sandbox", "slots", b"slots", "started_at", b"started_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "evicted_sandboxes", b"evicted_sandboxes", "executor_id", b"executor_id", "free_slots", b"free_slots", "memory_pressure", b"memory_pressure", "problem", b"problem", "runtimes", b"runtimes", "sandbox", b"sandbox", "slots", b"slots", "started_at", b"started_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Pure functions that decide for the pool: sandbox to use, sandbox to evict, number to keep ready, retry delay."""
+"""Pure functions that decide for the pool: sandbox to use, sandboxes to evict, number to keep ready, retry delay."""
 
 from collections.abc import Collection, Iterable
 from typing import Protocol, TypeVar
@@ -36,10 +36,15 @@ def may_grow(serving: int, max_concurrency: int) -> bool:
     return max_concurrency == 0 or serving < max_concurrency
 
 
-def victim(slots: Collection[S], sparing: Collection[S] = ()) -> S | None:
+def victim(slots: Iterable[S], sparing: Collection[S] = ()) -> S | None:
     """Return the resting slot to evict: the least recently used one, preferably not in `sparing`."""
+    return next(iter(victims(slots, 1, sparing)), None)
+
+
+def victims(slots: Iterable[S], count: int, sparing: Collection[S] = ()) -> list[S]:
+    """Return up to `count` resting slots to evict: the least recently used first, those in `sparing` last."""
     resting = [slot for slot in slots if slot.is_resting]
-    return min(resting, key=lambda slot: (slot in sparing, slot.used_at), default=None)
+    return sorted(resting, key=lambda slot: (slot in sparing, slot.used_at))[:count]
 
 
 def ready_target(least: int, most: int, recent_takes: int) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from nanogrid.logs import logger
 from nanogrid.runtimes import Runtime
-from services.executor.pool.choices import may_grow, victim, warmest
+from services.executor.pool.choices import may_grow, victim, victims, warmest
 from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.sandbox import SandboxProvider, SandboxStartError
@@ -17,6 +17,7 @@ from services.executor.sandbox import SandboxProvider, SandboxStartError
 log = logger()
 
 _HOUSEKEEPING_S = 1.0
+_IDLE = (SlotState.IDLE, SlotState.FROZEN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class Pool:
         self._provider = provider
         self.ready = ready
         self._limits = limits
+        self._keeps_idle = True
         self._own: dict[str, list[Slot]] = {}  # runtime and identity -> their slots
         self._starting = 0
         self._waiting: set[asyncio.Future[None]] = set()
@@ -100,7 +102,7 @@ class Pool:
     async def give_back(self, slot: Slot) -> None:
         """Return a slot from `take` to the pool. A reusable one rests, any other is destroyed in the background."""
         try:
-            if slot.state is SlotState.BUSY:
+            if slot.state is SlotState.BUSY and not self._is_surplus(slot):
                 await slot.rest()
         except SandboxStartError as error:
             log.warning("a sandbox could not be made ready again", error=str(error))
@@ -108,13 +110,36 @@ class Pool:
             self._drop(slot)
         self._tell()
 
-    def evict(self, count: int) -> None:
-        """Remove up to `count` resting sandboxes, the longest unused first."""
-        for _ in range(count):
-            resting = [slot for slot in self._serving() if slot.state is not SlotState.GENERIC]
-            if (oldest := victim(resting)) is None:
-                return
-            self._drop(oldest)
+    def keep_idle(self, keep: bool) -> None:
+        """Choose whether idle sandboxes are kept beyond need.
+
+        If not, none are made ahead, and a function keeps at most one that rests: without that one, a function that is
+        called again and again would start a container for every call, which takes more memory than it frees.
+        """
+        self._keeps_idle = self.ready.is_refilled = keep
+
+    def evict(self, count: int) -> int:
+        """Destroy up to `count` idle sandboxes in the background, and return the number.
+
+        The least recently used go first, generic ones too, those of functions with a call that runs last.
+        """
+        idle, busy = self.ready.slots(), set[Slot]()
+        for own in self._own.values():
+            resting = [slot for slot in own if slot.state in _IDLE]
+            idle += resting
+            if len(resting) < len(own):
+                busy.update(resting)
+        chosen = victims(idle, count, sparing=busy)
+        for slot in chosen:
+            self.ready.remove(slot)
+            self._drop(slot)
+        return len(chosen)
+
+    def _is_surplus(self, slot: Slot) -> bool:
+        if self._keeps_idle:
+            return False
+        own = next((slots for slots in self._own.values() if slot in slots), [])
+        return any(other.state in _IDLE for other in own)
 
     async def keep_house(self) -> None:
         """Call `tidy` every `_HOUSEKEEPING_S` seconds for ever."""
@@ -126,7 +151,7 @@ class Pool:
         """Freeze and evict resting sandboxes in one round. `now` is in monotonic seconds."""
         for slot in self._serving():
             rested_s = now - slot.used_at
-            if slot.state not in (SlotState.IDLE, SlotState.FROZEN):
+            if slot.state not in _IDLE:
                 continue
             if rested_s > self._limits.idle_s or not slot.sandbox.alive:
                 self._drop(slot)

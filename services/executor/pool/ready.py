@@ -51,6 +51,7 @@ class Ready:
         self._most = most
         self._offered = offered
         self._shelves: dict[str, _Shelf] = {}
+        self.is_refilled = True  # False = make none ahead
         self._taken = asyncio.Event()
         self._making: set[asyncio.Task[None]] = set()
 
@@ -70,6 +71,14 @@ class Ready:
             self._spawn(slot.destroy())
         return None
 
+    def remove(self, slot: Slot) -> bool:
+        """Remove a ready slot for the caller to destroy. Return False when it is not here."""
+        for shelf in self._shelves.values():
+            if slot in shelf.slots:
+                shelf.slots.remove(slot)
+                return True
+        return False
+
     async def keep_filled(self) -> None:
         """Refill for ever, after each take and every `_LOOK_S` seconds."""
         while True:
@@ -83,6 +92,8 @@ class Ready:
                     await asyncio.sleep(_LET_GO_FIRST_S)
 
     def _fill(self, runtime: Runtime) -> None:
+        if not self.is_refilled:
+            return
         shelf = self._shelves.setdefault(runtime.name, _Shelf())
         since = time.monotonic() - _RECENT_S
         recent = sum(taken > since for taken in shelf.taken_at)

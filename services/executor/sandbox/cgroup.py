@@ -220,8 +220,7 @@ def _pids(folder: Path) -> list[int]:
 
 def cgroup_of(pid: int) -> Cgroup:
     """Return the control group of process `pid` and all its children. OSError when it cannot be found."""
-    paths = _paths_of(Path(f"/proc/{pid}/cgroup").read_text())
-    folders = {name: folder for name, mount in mounts().items() if (folder := _folder(mount, paths.get(name)))}
+    folders = cgroup_folders(Path(f"/proc/{pid}/cgroup").read_text(), mounts())
     if "memory" in folders:
         return CgroupV1(folders)
     if "" in folders:
@@ -246,10 +245,10 @@ class Mount:
     point: Path
 
 
-def mounts() -> dict[str, Mount]:
+def mounts(mountinfo: Path = Path("/proc/self/mountinfo")) -> dict[str, Mount]:
     """Return controller -> mount point. The controller of v2 is ""."""
     found: dict[str, Mount] = {}
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in mountinfo.read_text().splitlines():
         before, _, after = line.partition(" - ")
         kind, _, options = after.split(" ", 2)
         fields = before.split(" ")
@@ -262,7 +261,11 @@ def mounts() -> dict[str, Mount]:
     return found
 
 
-def _folder(mount: Mount, path: str | None) -> Path | None:
-    if path is None:
-        return None
-    return mount.point / os.path.relpath(path, mount.root)
+def cgroup_folders(text: str, mounted: dict[str, Mount]) -> dict[str, Path]:
+    """Return controller -> folder of the process whose /proc/PID/cgroup reads `text`. The controller of v2 is ""."""
+    paths = _paths_of(text)
+    return {
+        name: Path(os.path.normpath(mount.point / os.path.relpath(paths[name], mount.root)))
+        for name, mount in mounted.items()
+        if name in paths
+    }

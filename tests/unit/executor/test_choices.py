@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from services.executor.pool.choices import async_room, may_grow, retry_delay_s, victim, warmest
+from services.executor.pool.choices import async_room, may_grow, retry_delay_s, victim, victims, warmest
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,16 @@ def test_the_longest_unused_slot_of_another_function_goes_first() -> None:
     assert victim([mine, new, old, busy], sparing=[mine]) == old
     assert victim([mine, busy], sparing=[mine]) == mine
     assert victim([busy], sparing=[mine]) is None
+
+
+def test_victims_are_the_longest_unused_those_to_be_spared_last() -> None:
+    spared, old, new, busy = View("mine", 0), View("a", 1), View("b", 2), View("c", 0, is_resting=False)
+    slots = [new, spared, busy, old]
+
+    assert victims(slots, 0) == []
+    assert victims(slots, 2, sparing=[spared]) == [old, new]
+    assert victims(slots, 9, sparing=[spared]) == [old, new, spared]
+    assert victims(slots, 9) == [spared, old, new]
 
 
 def test_a_function_grows_to_its_concurrency_and_no_further() -> None:

@@ -10,6 +10,7 @@ from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.sandbox import SandboxStartError, Specialisation
 from support.fake_sandboxes import FakeProvider
+from support.waiting import until
 
 PYTHON = RUNTIMES["python3.11"]
 
@@ -154,13 +155,70 @@ async def test_a_sandbox_that_died_while_it_rested_serves_nobody(pool: Pool, pro
     assert await busy(pool, "f") is not slot
 
 
-async def test_memory_pressure_evicts_the_longest_unused_and_spares_the_busy(pool: Pool) -> None:
+async def test_eviction_takes_the_longest_unused_first_and_never_one_that_serves(pool: Pool) -> None:
     old, working = await busy(pool, "old"), await busy(pool, "working")
     await pool.give_back(old)
 
-    pool.evict(2)
+    assert pool.evict(2) == 1
 
     assert pool.slots() == [working]
+
+
+async def test_eviction_takes_idle_sandboxes_of_a_function_that_runs_last(provider: FakeProvider) -> None:
+    ready = Ready(provider, least={}, most=0, offered=tuple)
+    pool = Pool(provider, ready, PoolLimits(most=4, idle_s=60, freeze_after_s=60))
+    spare, working, other = await busy(pool, "f"), await busy(pool, "f"), await busy(pool, "g")
+    await pool.give_back(spare)
+    await pool.give_back(other)
+
+    assert pool.evict(1) == 1
+    assert pool.slots() == [spare, working]
+    assert pool.evict(5) == 1
+    assert pool.slots() == [working]
+    await pool.close()
+
+
+async def test_eviction_takes_generic_and_frozen_sandboxes_too(provider: FakeProvider) -> None:
+    ready = Ready(provider, least={"*": 1}, most=1, offered=lambda: ["python3.11"])
+    pool = Pool(provider, ready, PoolLimits(most=4, idle_s=60, freeze_after_s=0))
+    slot = await busy(pool, "f")
+    await pool.give_back(slot)
+    await pool.tidy(slot.used_at + 1)
+    filling = asyncio.create_task(ready.keep_filled())
+    await until(ready.slots)
+
+    pool.keep_idle(False)
+    taken = await pool.take("new", PYTHON)  # generic, too, until its function is loaded
+    assert pool.evict(5) == 1
+    assert pool.slots() == [taken]
+    pool.keep_idle(True)
+    await until(ready.slots)
+    assert pool.evict(5) == 1
+
+    assert pool.slots() == [taken]
+    filling.cancel()
+    await pool.close()
+
+
+async def test_where_idle_ones_are_not_kept_a_function_has_one_for_its_next_call(pool: Pool) -> None:
+    first, second = await busy(pool, "f"), await busy(pool, "f")
+    pool.keep_idle(False)
+
+    await pool.give_back(first)
+    await pool.give_back(second)
+
+    assert pool.slots() == [first]
+    assert await busy(pool, "f") is first
+
+
+async def test_a_call_that_ends_after_its_sandbox_was_closed_is_no_fault(pool: Pool) -> None:
+    slot = await busy(pool, "f")
+    pool.keep_idle(False)
+    await pool.close()
+
+    await pool.give_back(slot)
+
+    assert pool.slots() == []
 
 
 def test_the_states_are_closed(provider: FakeProvider) -> None:

@@ -18,6 +18,7 @@ from support.fake_sandboxes import OK, FakeProvider
 
 PYTHON = RUNTIMES["python3.11"]
 MOST = 4
+READY = 2
 FUNCTIONS = st.sampled_from(["f", "g", "h"])
 BROKEN = CallResult(None, CallError("Timeout", "over"), None, 0, 1.0, reusable=False)
 
@@ -32,11 +33,12 @@ class Sandboxes(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.folder = tempfile.TemporaryDirectory()
         self.provider = FakeProvider(Path(self.folder.name))
-        ready = Ready(self.provider, least={}, most=0, offered=tuple)
+        ready = Ready(self.provider, least={"*": READY}, most=READY, offered=lambda: [PYTHON.name])
         self.pool = Pool(self.provider, ready, PoolLimits(most=MOST, idle_s=60, freeze_after_s=5))
         self.served: dict[str, str] = {}  # sandbox id -> the only function it ever served
         self.taken: set[str] = set()  # sandbox ids that serve a call now
         self.over: set[str] = set()  # sandbox ids that must never serve again
+        self.kept = True
 
     def teardown(self) -> None:
         self.do(self.pool.close())
@@ -73,7 +75,20 @@ class Sandboxes(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def evict(self, count: int) -> None:
+        before = len(self.pool.slots())
         self.do(self._settled(lambda: self.pool.evict(count)))
+        assert before - len(self.pool.slots()) == min(count, before - len(self.taken)), "all but those taken may go"
+
+    @rule(keep=st.booleans())
+    def keep_idle(self, keep: bool) -> None:
+        self.pool.keep_idle(keep)
+        self.kept = keep
+
+    @rule()
+    def make_ahead(self) -> None:
+        before = len(self.pool.ready.slots())
+        self.do(self._made_ahead())
+        assert len(self.pool.ready.slots()) == (READY if self.kept else before)
 
     @rule(name=FUNCTIONS)
     def dies_while_it_rests(self, name: str) -> None:
@@ -84,7 +99,7 @@ class Sandboxes(RuleBasedStateMachine):
 
     @invariant()
     def no_more_live_than_there_are_places(self) -> None:
-        assert len(self.pool.slots()) <= MOST
+        assert len(self.pool.slots()) - len(self.pool.ready.slots()) <= MOST
 
     @invariant()
     def what_serves_a_call_is_neither_frozen_nor_destroyed(self) -> None:
@@ -98,6 +113,15 @@ class Sandboxes(RuleBasedStateMachine):
         if slot.state is SlotState.GENERIC:
             assert await slot.specialise(Specialisation(name, Path(), "main.handler", 128), lambda *_: None) is None
         return slot
+
+    async def _made_ahead(self) -> None:
+        filling = asyncio.create_task(self.pool.ready.keep_filled())
+        wanted = READY if self.kept else 0
+        for _ in range(10):  # what it would start is there by then
+            await asyncio.sleep(0)
+        while len(self.pool.ready.slots()) < wanted:
+            await asyncio.sleep(0)
+        filling.cancel()
 
     async def _tidy(self, later_s: float) -> None:
         await self.pool.tidy(asyncio.get_running_loop().time() + later_s)

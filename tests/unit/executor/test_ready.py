@@ -67,6 +67,22 @@ async def test_closing_destroys_what_waits(ready: Ready, provider: FakeProvider)
     assert sorted(provider.destroyed) == ["sandbox-1", "sandbox-2"]
 
 
+async def test_none_is_made_ahead_while_that_is_not_wanted(provider: FakeProvider) -> None:
+    ready = Ready(provider, least={"*": 2}, most=5, offered=lambda: ["python3.11"])
+    ready.is_refilled = False
+    filling = asyncio.create_task(ready.keep_filled())
+
+    for _ in range(10):  # all that it would start has begun by then
+        await asyncio.sleep(0)
+    assert provider.made == 0
+    assert ready.take(PYTHON) is None
+
+    ready.is_refilled = True
+    await holds(ready, 2)
+    filling.cancel()
+    await ready.close()
+
+
 def test_the_target_follows_demand_within_its_bounds() -> None:
     assert [ready_target(2, 5, takes) for takes in (0, 3, 9)] == [2, 3, 5]
 
