@@ -148,7 +148,7 @@ def test_limits_of_parents_count_and_absent_ones_do_not_in_v1(tmp_path: Path) ->
         "sys/fs/cgroup/memory/memory.limit_in_bytes": NO_LIMIT_V1,
     }
 
-    assert Written(tmp_path, files).scopes() == [("machine", 40), ("cgroup sys/fs/cgroup/memory/a", 50)]
+    assert Written(tmp_path, files).scopes() == [("machine", 40), ("cgroup /sys/fs/cgroup/memory/a", 50)]
 
 
 @pytest.mark.parametrize(("most", "high"), [("100000000\n", "max\n"), ("max\n", "100000000\n")])
@@ -167,7 +167,7 @@ def test_v2_is_limited_where_it_is_killed_and_where_it_is_slowed(tmp_path: Path,
     }
     machine = Written(tmp_path, files)
 
-    assert machine.scopes() == [("machine", 40), (f"cgroup {own}", 40)]
+    assert machine.scopes() == [("machine", 40), (f"cgroup /{own}", 40)]
     machine.now += 1.0
     machine.write({f"{own}/memory.pressure": stalls(300_000)})
     assert machine.memory.read()[1].stalled_percent == 30
@@ -183,7 +183,7 @@ def test_a_container_sees_its_own_cgroup_as_the_root(tmp_path: Path) -> None:
         "sys/fs/cgroup/memory.stat": "active_file 0\n",
     }
 
-    assert Written(tmp_path, files).scopes() == [("machine", 40), ("cgroup sys/fs/cgroup", 20)]
+    assert Written(tmp_path, files).scopes() == [("machine", 40), ("cgroup /sys/fs/cgroup", 20)]
 
 
 @pytest.mark.parametrize("limit", ["0\n", "1000\n"])
@@ -197,7 +197,7 @@ def test_a_cgroup_beyond_its_limit_has_nothing_available(tmp_path: Path, limit: 
         "sys/fs/cgroup/memory.stat": "",
     }
 
-    assert Written(tmp_path, files).scopes()[1] == ("cgroup sys/fs/cgroup", 0)
+    assert Written(tmp_path, files).scopes()[1] == ("cgroup /sys/fs/cgroup", 0)
 
 
 def test_a_machine_that_tells_nothing_is_an_os_error(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.settings import GatewaySettings
+from nanogrid.errors import UnavailableError
 from nanogrid.v1.registry_pb2 import RevokeApiKeyRequest
 from support.gateway_grid import gateway_grid, running_gateway
 
@@ -247,6 +248,19 @@ async def test_requests_are_counted_by_route_and_status_never_by_what_clients_ma
     assert "BREW" not in text
     assert "nanogrid_gateway_request_seconds_bucket" in text
     assert "process_resident_memory_bytes" in text
+
+
+async def test_metrics_tell_what_executors_announce_and_answer_without_it_too(grid):
+    grid.invoker.evicted = 3
+    told = (await grid.http.get("/metrics")).text
+    grid.invoker.refusal = UnavailableError("no Redis")
+    untold = await grid.http.get("/metrics")
+
+    assert 'nanogrid_executor_memory_pressure{executor="python3.11"} 1.0' in told
+    assert 'nanogrid_executor_evicted_sandboxes_total{executor="python3.11"} 3.0' in told
+    assert untold.status_code == 200
+    assert "nanogrid_gateway_requests_total" in untold.text
+    assert 'executor="' not in untold.text
 
 
 async def test_a_fault_of_ours_is_a_500_without_a_word_of_it(grid, capfd):

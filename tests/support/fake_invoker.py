@@ -21,6 +21,7 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
         self.callers: list[caller.Caller] = []
         self.retired: list[str] = []
         self.runtimes = ["python3.11"]
+        self.evicted = 0  # sandboxes, by each executor
         self.asked_for_executors = 0
         self.refusal: NanoGridError | None = None
         self.finished = asyncio.Event()  # clear it to keep sync calls waiting
@@ -79,7 +80,12 @@ class FakeInvoker(invoker_pb2_grpc.InvokerServiceServicer):
     async def ListExecutors(self, request: pb.ListExecutorsRequest, _: Any) -> pb.ListExecutorsResponse:  # noqa: N802
         self._enter(request)
         self.asked_for_executors += 1
-        executors = [ExecutorInfo(executor_id=name, runtimes=[name]) for name in self.runtimes]
+        executors = [
+            ExecutorInfo(
+                executor_id=name, runtimes=[name], memory_pressure=self.evicted > 0, evicted_sandboxes=self.evicted
+            )
+            for name in self.runtimes
+        ]
         return pb.ListExecutorsResponse(executors=executors)
 
     def _accept(self, request: Any) -> Job:

@@ -84,7 +84,7 @@ class LinuxMemory:
         parts = _numbers((folder / "memory.stat").read_text())
         used = usage - sum(parts.get(name, 0) for name in files.reclaimable)
         available = 1.0 - max(0, used) / limit if limit else 0.0
-        scope = f"cgroup {folder.relative_to(self._root)}"
+        scope = f"cgroup /{folder.relative_to(self._root)}"
         return MemoryReading(scope, 100.0 * max(0.0, available), self._stalled_percent(folder / "memory.pressure"))
 
     def _stalled_percent(self, file: Path) -> float | None:

@@ -57,7 +57,7 @@ class Pressure:
     def judge(self, readings: Sequence[MemoryReading], now: float) -> int:
         """Return how many idle sandboxes to evict now: 1, 2, 4 … until the readings are cleared.
 
-        One look after the other evicts, as the memory of one sandbox may be enough. `now` is in monotonic seconds.
+        It begins gently because one sandbox may be enough. `now` is in monotonic seconds.
         """
         if self.worst(readings) is not None:
             self.is_on = True

@@ -120,4 +120,4 @@ def assert_logged(grid: Grid) -> None:
     text = log.read_text()
     for event in ("memory pressure: ", "idle sandboxes evicted", "memory pressure is over"):
         assert event in text
-    assert '"scope":"cgroup ' in text
+    assert '"scope":"cgroup /' in text
