@@ -1,5 +1,6 @@
 """Memory as Linux tells it: for real where this machine has it, else in files as the kernel writes them."""
 
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -72,6 +73,19 @@ def test_a_cgroup_with_a_limit_tells_what_its_processes_take(limited: LimitedMem
         wait_until(lambda: of_cgroup(memory).available_percent > 85)
     assert before > 85
     assert 30 < during < 50
+
+
+def test_a_process_that_is_moved_is_followed(limited: LimitedMemory) -> None:
+    with subprocess.Popen(["sleep", "infinity"]) as process:
+        try:
+            memory = LinuxMemory(process.pid)
+            before = {reading.scope for reading in memory.read()}
+
+            limited.add(process.pid)
+
+            assert of_cgroup(memory).scope not in before
+        finally:
+            process.kill()
 
 
 def test_file_cache_of_a_cgroup_is_available(limited: LimitedMemory, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ class MemoryReader(Protocol):
     """Reads the memory of every scope that limits this process."""
 
     def read(self) -> list[MemoryReading]:
-        """Return the readings now, that of the machine first. Costs some 0.1 ms. Raises OSError."""
+        """Return the readings now, that of the machine first. Reads a few files of the kernel. Raises OSError."""
 
 
 def open_memory_reader() -> MemoryReader:

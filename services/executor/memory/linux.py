@@ -46,6 +46,8 @@ class LinuxMemory:
         self._proc = root / "proc"
         self._cgroup = self._proc / str(pid) / "cgroup"
         self._clock = clock
+        self._own = ""
+        self._levels: list[tuple[Path, _Files]] = []
         self._stalled: dict[Path, tuple[float, int]] = {}  # by file: when it was read, and its microseconds
 
     def read(self) -> list[MemoryReading]:
@@ -54,7 +56,10 @@ class LinuxMemory:
         total = machine["MemTotal"] << 10
         stalled = self._stalled_percent(self._proc / "pressure/memory")
         readings = [MemoryReading("machine", 100.0 * machine["MemAvailable"] / machine["MemTotal"], stalled)]
-        for folder, files in self._cgroups():
+        own = self._cgroup.read_text()
+        if own != self._own:  # it is moved seldom, and its folders take longer to find than all else
+            self._own, self._levels = own, list(self._levels_of(own))
+        for folder, files in self._levels:
             try:
                 limit = min(_size((folder / name).read_text()) for name in files.limits)
                 if limit < total:
@@ -67,9 +72,9 @@ class LinuxMemory:
     def _mounts(self) -> dict[str, Mount]:
         return mounts(self._proc / "self/mountinfo")  # hundreds of lines where containers run, so read once
 
-    def _cgroups(self) -> Iterator[tuple[Path, _Files]]:
+    def _levels_of(self, own: str) -> Iterator[tuple[Path, _Files]]:
         """Yield the process's cgroup of the memory controller, then its parents as far as they can be seen."""
-        folders = cgroup_folders(self._cgroup.read_text(), self._mounts)
+        folders = cgroup_folders(own, self._mounts)
         controller, files = ("memory", _V1) if "memory" in folders else ("", _V2)
         if controller not in folders:
             return
