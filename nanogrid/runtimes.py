@@ -3,14 +3,16 @@
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 
 from nanogrid.errors import RuntimeNotSupportedError
+from nanogrid.suggestions import nearest
 
 # `module.function`, optionally in folders. A compiled program is named by its main file.
 _HANDLER = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)*\.[^\W\d]\w*")
 _ANY_HANDLER = ".handler"
+# A language and perhaps a version, in the spellings of images, package managers and people.
+_SPELT = re.compile(r"([a-z+]+)(?:[\s_./:@-]*v?([0-9]+(?:\.[0-9]+)*))?(?:\.x)?")
 _PROGRAM_FILE = re.compile(r"(?:[\w-]+/)*[\w-]+(?:\.[\w-]+)+")
 
 
@@ -49,6 +51,7 @@ class Runtime:
     program: Program
     modules: tuple[str, ...] = ("main",)
     executable: str = ""
+    known_as: tuple[str, ...] = ()  # other names of its language, in lower case
     compiled: bool = False  # the code is built before it runs, and its handler is the program's main file
 
     def handler_of_file(self, filename: str) -> str:
@@ -115,6 +118,7 @@ def _python(version: str) -> Runtime:
         Program("python3", "python/main.py"),
         modules=("main", "lambda_function", "main"),  # AWS names the file `lambda_function` in its console
         executable=name,
+        known_as=("py", "cpython", "pypy"),
     )
 
 
@@ -137,14 +141,23 @@ def _node(version: int) -> Runtime:
         ),
         modules=("main", "index"),
         executable="node",
+        known_as=("node", "js", "javascript", "ts", "typescript", "deno", "bun"),
     )
 
 
-def _compiled(language: str) -> Runtime:
+def _compiled(language: str, *known_as: str) -> Runtime:
     # All compiled languages share one resident program. The entry is the folder with the language's builder.
     program = Program("/sbin/nanogrid-program", language)
     return Runtime(
-        language, language, language, (), f"nanogrid/{language}:latest", (f".{language}",), program, compiled=True
+        language,
+        language,
+        language,
+        (),
+        f"nanogrid/{language}:latest",
+        (f".{language}",),
+        program,
+        known_as=known_as,
+        compiled=True,
     )
 
 
@@ -153,7 +166,8 @@ RUNTIMES: dict[str, Runtime] = {
     for runtime in (
         *map(_python, ("3.9", "3.10", "3.11", "3.12", "3.13")),
         *map(_node, (18, 20, 22)),
-        *map(_compiled, ("cpp", "go")),
+        _compiled("cpp", "c++", "cxx", "cc", "c", "g++", "gcc", "clang"),
+        _compiled("go", "golang"),
     )
 }
 _PREFERRED = "python3.11"  # preferred over newer ones, because most tests run on it
@@ -211,9 +225,23 @@ def stand_in(wanted: Runtime, offered: Iterable[str]) -> Runtime | None:
 def _why_not(name: str, wanted: Runtime | None, offered: frozenset[str]) -> str:
     able = ", ".join(one for one in RUNTIMES if one in offered)
     if wanted is None and name not in ALIASES:
-        close = get_close_matches(name.lower(), (*ALIASES, *offered), n=1, cutoff=0.7)
-        meant = f"; did you mean {close[0]!r}?" if close else ""
+        meant = f"; did you mean {close!r}?" if (close := _meant(name[:64])) else ""
         return f"runtime: {name[:64]!r} is not known; available: {able}{meant}"
     other = wanted and stand_in(wanted, offered)
     cure = f", or set NANOGRID_RUNTIME_STAND_INS=on to have {other.name} serve it" if other else ""
     return f"runtime: {name!r} is not offered here; available: {able}. Build it with `make images`{cure}"
+
+
+def _meant(name: str) -> str | None:
+    """Guess the runtime that an unknown name was meant to be: `py3.11`, `node:18`, `c++`, `pyhton3.11`."""
+    found = _SPELT.fullmatch(name.strip().lower())
+    rows = [one for one in RUNTIMES.values() if found and found[1] in (one.alias, *one.known_as)]
+    if found is None or not rows:
+        return nearest(name, (*ALIASES, *RUNTIMES))
+    digits = (found[2] or "").replace(".", "")
+    for one in rows:
+        own = "".join(map(str, one.version))
+        # `3.11.2` and `18.17.0` have a part more; `3.1` is another version than `3.11`.
+        if own and (digits == own or f"{found[2]}.".startswith(f"{'.'.join(map(str, one.version))}.")):
+            return one.name
+    return rows[0].alias

@@ -7,6 +7,7 @@ from starlette.requests import Request
 
 from gateway.rest.encodings import read_body
 from nanogrid.errors import InvalidFieldError, UnsupportedMediaTypeError
+from nanogrid.json_mistakes import describe_mistake
 from nanogrid.json_text import JsonError, cut_members
 
 
@@ -16,12 +17,13 @@ async def read_members(request: Request, limit: int) -> dict[str, bytes]:
     415 for another media type or encoding, 413 beyond `limit` bytes, 400 for anything but a JSON object.
     """
     _check_media_type(request)
+    body = b"".join([piece async for piece in read_body(request, limit)])
     try:
-        return cut_members(b"".join([piece async for piece in read_body(request, limit)]))
+        return cut_members(body)
     except JsonError as error:
         if error.member:
             raise InvalidFieldError(error.member[:64], f"{error}") from None
-        raise InvalidFieldError("body", f'{error}; send a JSON object, such as {{"function_id": "…"}}') from None
+        raise InvalidFieldError("body", describe_mistake(body, f"{error}")) from None
 
 
 async def read_object(request: Request, limit: int) -> dict[str, Any]:

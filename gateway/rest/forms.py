@@ -10,11 +10,23 @@ from starlette.requests import Request
 from gateway.rest.dispositions import charset_of, checked, decode_text, filename_of, parameters_of
 from gateway.rest.encodings import read_body
 from nanogrid.errors import InvalidFieldError, TooLargeError, UnsupportedMediaTypeError
+from nanogrid.suggestions import did_you_mean
 
 FILE_FIELD = "file"
 PIECE_BYTES = 512 * 1024  # of the file, per message to artifacts: below the contract's 1 MiB, large enough to be cheap
 _FIELD_BYTES = 64 * 1024
 _AS_IS = (b"", b"binary", b"8bit", b"7bit")  # forms have no other transfer encoding (RFC 7578, section 4.7)
+# Other platforms' words for the fields, as `suggestions` compares names.
+_OTHER_WORDS = {
+    **dict.fromkeys(("code", "zip", "source", "zipfile", "upload", "content"), FILE_FIELD),
+    **dict.fromkeys(("name", "function", "functionid"), "function_name"),
+    **dict.fromkeys(("language", "lang", "version"), "runtime"),
+    **dict.fromkeys(("entrypoint", "main", "entry"), "handler"),
+    **dict.fromkeys(("memory", "ram", "memorysize", "mem"), "memory_mb"),
+    **dict.fromkeys(("environment", "envvars", "variables"), "env"),
+    **dict.fromkeys(("timeoutms", "timeouts", "timeoutseconds"), "timeout"),
+    "concurrency": "max_concurrency",
+}
 _ENV_BYTES = 128 * 1024  # JSON escapes may double the registry's limit
 
 
@@ -45,14 +57,14 @@ class Form:
             if isinstance(event, _FileBegins):
                 self.filename = event.filename
                 return
-        raise InvalidFieldError(FILE_FIELD, "is missing; send the code as a file part named `file`")
+        raise InvalidFieldError(FILE_FIELD, "file is missing; send the code as a file, in curl -F file=@main.py")
 
     async def file(self) -> AsyncIterator[bytes]:
         """Yield the file in pieces, and read the rest of the form. InvalidFieldError when the file is empty."""
         piece, size = bytearray(), 0
         async for event in self._events:
             if isinstance(event, _FileBegins):
-                raise InvalidFieldError(FILE_FIELD, "is there twice; send one, or put several into a zip")
+                raise InvalidFieldError(FILE_FIELD, "file is there twice; send one, or put several into a zip")
             piece += event.data
             if len(piece) >= PIECE_BYTES:
                 size += len(piece)
@@ -155,8 +167,10 @@ class _Parts:
         if not self._name:
             raise InvalidFieldError("body", "holds a part without a name; name every field of the form")
         if self._name not in self._allowed:
-            able = ", ".join((FILE_FIELD, *self._allowed))
-            raise InvalidFieldError(self._name[:64], f"{self._name[:64]!r} is not a field of this form; use {able}")
+            able = (FILE_FIELD, *self._allowed)
+            meant = did_you_mean(self._name, able, _OTHER_WORDS)
+            fault = f"{self._name[:64]!r} is not a field of this form; use {', '.join(able)}{meant}"
+            raise InvalidFieldError(self._name[:64], fault)
         if self._name in self.fields:
             raise InvalidFieldError(self._name, "is there twice; send it once")
 
@@ -183,7 +197,9 @@ def _parser(boundary: bytes, parts: _Parts) -> MultipartParser:
 def _boundary(request: Request) -> bytes:
     media_type, options = parse_options_header(request.headers.get("content-type", ""))
     if media_type != b"multipart/form-data":
-        raise UnsupportedMediaTypeError("content-type: send the upload as multipart/form-data")
+        raise UnsupportedMediaTypeError(
+            "content-type: send the upload as multipart/form-data; curl does so for -F, not for -d"
+        )
     if not options.get(b"boundary"):
         raise InvalidFieldError("content-type", "names no boundary; let your HTTP client set this header")
     return options[b"boundary"]
@@ -192,7 +208,9 @@ def _boundary(request: Request) -> bytes:
 def _filename(parameters: Mapping[str, str]) -> str:
     filename = filename_of(parameters, FILE_FIELD)
     if not filename:
-        raise InvalidFieldError(FILE_FIELD, "has no filename; its ending says what it is")
+        raise InvalidFieldError(
+            FILE_FIELD, "file has no filename, whose ending says what it is; in curl write -F file=@main.py, with the @"
+        )
     return filename
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import orjson
 
 from nanogrid.errors import InvalidFieldError
-from nanogrid.runtimes import SOURCE_SUFFIXES, Runtime
+from nanogrid.runtimes import SOURCE_SUFFIXES, Runtime, alias_of_suffix
+from nanogrid.suggestions import did_you_mean
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 
 _INT32 = 2**31  # range of the contract's integers. The registry checks the allowed ranges
@@ -32,7 +33,8 @@ _FIELDS: dict[str, tuple[str, type]] = {
 }
 UPLOAD_FIELDS = tuple(_FIELDS)
 REGISTER_FIELDS = (*_FIELDS, "function_id", "s3_key")
-_REQUIRED = {"function_name": "the name to call it by", "runtime": "such as python3.11"}
+_REQUIRED = {"function_name": "the name to call it by", "runtime": "for example python3.11"}
+_EXAMPLES = {"timeout": "seconds, such as 300", "memory_mb": "MiB, such as 512", "max_concurrency": "a count such as 4"}
 _WORDS = {str: "a string", int: "an integer", bool: "true or false", dict: "an object of strings"}
 
 
@@ -45,7 +47,9 @@ def from_json(body: Mapping[str, Any]) -> Function:
     """Read options, `function_id` and `s3_key` from a JSON object. Null counts as missing. Errors as `from_form`."""
     for name in body:
         if name not in REGISTER_FIELDS:
-            raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field here; use {', '.join(REGISTER_FIELDS)}")
+            meant = did_you_mean(name, REGISTER_FIELDS)
+            able = ", ".join(REGISTER_FIELDS)
+            raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field here; use {able}{meant}")
     given = {name: value for name, value in body.items() if value is not None}
     function_id, s3_key = given.pop("function_id", ""), given.pop("s3_key", "")
     _check_type("function_id", function_id, str)
@@ -69,7 +73,8 @@ def check_fits(suffix: str, runtime: Runtime) -> None:
     """Raise InvalidFieldError when a single source file does not fit the runtime."""
     if suffix not in (_ARCHIVE, *runtime.suffixes):
         able = ", ".join((*runtime.suffixes, _ARCHIVE))
-        raise InvalidFieldError("file", f"a {suffix} file does not run on {runtime.name}; send {able}")
+        other = f", or runtime={alias_of_suffix(suffix)}"
+        raise InvalidFieldError("file", f"a {suffix} file does not run on {runtime.name}; send {able}{other}")
 
 
 def default_handler(runtime: Runtime, filename: str, root_files: Sequence[str]) -> str:
@@ -119,7 +124,7 @@ def _mode(word: str) -> SandboxMode.ValueType:
 
 def _integer(name: str, text: str) -> int:
     if not _INTEGER.fullmatch(text.strip()):
-        raise InvalidFieldError(name, f"{text[:32]!r} is not an integer")
+        raise InvalidFieldError(name, f"{text[:32]!r} is not an integer; send {_EXAMPLES[name]}")
     return int(text)
 
 

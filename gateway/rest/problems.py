@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from gateway.rest import paths
 from nanogrid import caller
 from nanogrid.errors import InternalError, InvalidFieldError, NanoGridError
 from nanogrid.logs import logger
@@ -34,7 +35,7 @@ log = logger()
 def response(error: Exception, path: str) -> Response:
     """Return the answer for `error`. Unknown errors are logged, and answered 500 without their text."""
     if isinstance(error, HTTPException):
-        return _of_http(error, path)
+        return _of_http(error, f"there is nothing at {path}; GET /docs lists what there is")
     if isinstance(error, RequestValidationError):
         error = _of_validation(error)
     if not isinstance(error, NanoGridError):
@@ -46,7 +47,9 @@ def response(error: Exception, path: str) -> Response:
 
 
 async def handle(request: Request, error: Exception) -> Response:
-    """Return `response`, with the signature of Starlette's exception handlers."""
+    """Return the problem answer, in the form that Starlette expects of its exception handlers."""
+    if isinstance(error, HTTPException):
+        return _of_router(error, request)
     return response(error, request.url.path)
 
 
@@ -69,16 +72,26 @@ def _of_ours(error: NanoGridError) -> Response:
     )
 
 
-def _of_http(error: HTTPException, path: str) -> Response:
-    """Return the answer for the router's own errors: an unknown path or method."""
+def _of_router(error: HTTPException, request: Request) -> Response:
+    """Return the answer for the router's own errors: an unknown path or method. It says which there are."""
+    path, method = request.scope["path"], request.method
+    methods = paths.methods_of(path, request.app.openapi())
+    if methods and method not in methods:
+        able = " or ".join(one for one in methods if one != "HEAD")
+        detail = f"{path} takes {able}, not {method}; GET /docs shows how"
+        return _of_http(HTTPException(405, headers={"allow": ", ".join(methods)}), detail)
+    meant = paths.did_you_mean(path, request.app.openapi())
+    return _of_http(error, f"there is nothing at {path}; GET /docs lists what there is{meant}")
+
+
+def _of_http(error: HTTPException, detail: str) -> Response:
     unknown_method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
-    detail = f"{path} does not take this method" if unknown_method else f"there is nothing at {path}"
     return _render(
         error.status_code,
         code="UNIMPLEMENTED" if unknown_method else "NOT_FOUND",
         reason="METHOD_NOT_ALLOWED" if unknown_method else "NOT_FOUND",
         retryable=False,
-        detail=f"{detail}; GET /docs lists what there is",
+        detail=detail,
         extras={},
         headers=dict(error.headers or {}),
     )

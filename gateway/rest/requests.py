@@ -5,11 +5,18 @@ from dataclasses import dataclass
 import orjson
 
 from nanogrid.errors import InvalidFieldError, TooLargeError
+from nanogrid.suggestions import did_you_mean
 from nanogrid.v1.resources_pb2 import Dialect
 
 # Per dialect: the function's id, its name, the payload.
 _STANDARD = ("function_id", "function_name", "payload")
 _CAMEL = ("functionId", "functionName", "inputData")
+# Other platforms' words for them, as `suggestions` compares names.
+_OTHER_WORDS = (
+    ("id", "function", "fn", "fnid", "funcid", "uuid", "functionuuid"),
+    ("name", "fnname", "funcname"),
+    ("event", "input", "data", "body", "args", "arguments", "params", "inputs", "kwargs", "payload", "inputdata"),
+)
 # Looked up once, because a protobuf enum looks its members up in a Python function.
 _IS_STANDARD, _IS_CAMEL = Dialect.DIALECT_STANDARD, Dialect.DIALECT_CAMEL
 _YES = frozenset({"true", "1", "yes"})
@@ -34,8 +41,14 @@ def read_call(body: dict[str, bytes], payload_limit: int) -> RunRequest:
     dialect, names = _dialect(body)
     id_name, name_name, payload_name = names
     function_id, function_name = _text(body, id_name), _text(body, name_name)
-    if bool(function_id) == bool(function_name):
-        raise InvalidFieldError(id_name, f"say which function to call: either {id_name} or {name_name}")
+    if function_id and function_name:
+        raise InvalidFieldError(id_name, f"{id_name} and {name_name} are both there; send one of them")
+    if not (function_id or function_name):
+        raise InvalidFieldError(
+            id_name,
+            f"{id_name} is missing; send the id that the upload answered, or the function's name as {name_name}: "
+            f'{{"{id_name}": "…", "{payload_name}": {{}}}}',
+        )
     payload = body.get(payload_name, b"{}")
     if len(payload) > payload_limit:
         raise TooLargeError(payload_name, limit=payload_limit, actual=len(payload))
@@ -54,12 +67,16 @@ def _dialect(body: dict[str, bytes]) -> tuple[Dialect.ValueType, tuple[str, str,
     camel = [name for name in _CAMEL if name in body]
     standard = [name for name in _STANDARD if name in body]
     if camel and standard:
-        mixed = ", ".join(standard + camel)
-        raise InvalidFieldError(camel[0], f"{mixed} mix two spellings; use {_STANDARD} or {_CAMEL}")
+        mixed, both = ", ".join(standard + camel), " or ".join(map(", ".join, (_STANDARD, _CAMEL)))
+        raise InvalidFieldError(camel[0], f"{mixed} mix two spellings; use {both}")
     dialect, names = (_IS_CAMEL, _CAMEL) if camel else (_IS_STANDARD, _STANDARD)
     for name in body:
         if name not in names:
-            raise InvalidFieldError(name[:64], f"{name[:64]!r} is not a field of this call; use {', '.join(names)}")
+            words = {word: ours for ours, theirs in zip(names, _OTHER_WORDS, strict=True) for word in theirs}
+            meant = did_you_mean(name, names, words)
+            raise InvalidFieldError(
+                name[:64], f"{name[:64]!r} is not a field of this call; use {', '.join(names)}{meant}"
+            )
     return dialect, names
 
 

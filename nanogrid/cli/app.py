@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from nanogrid.cli import dlq, functions, jobs, keys, local
+from nanogrid.cli.exits import CliError, Exit
 from nanogrid.cli.output import Format, Printer
 from nanogrid.cli.session import Session
 
@@ -17,8 +19,32 @@ _EPILOG = (
 
 _GLOBAL_OPTIONS = frozenset({"-o", "--output", "--url", "--api-key", "--data-dir"})
 
+# Other tools' words for these commands. Typer itself suggests the command that a misspelt one is close to.
+_OTHER_WORDS = {
+    **dict.fromkeys(("start", "serve", "dev"), "up"),
+    **dict.fromkeys(("stop", "halt"), "down"),
+    **dict.fromkeys(("deploy", "create", "push", "publish", "add"), "upload"),
+    **dict.fromkeys(("invoke", "call", "exec", "execute", "test"), "run"),
+    **dict.fromkeys(("result", "get", "poll", "job", "logs"), "status"),
+    **dict.fromkeys(("list", "ls", "function", "fn"), "functions list"),
+    **dict.fromkeys(("delete", "remove", "rm"), "functions delete"),
+}
+
+
+class Commands(TyperGroup):
+    """The commands, and an answer for other tools' names of them."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return the command of this name, or None. CliError names the command that is called otherwise elsewhere."""
+        found = super().get_command(ctx, cmd_name)
+        if found is None and (meant := _OTHER_WORDS.get(cmd_name)):
+            raise CliError(f"there is no command {cmd_name!r}; did you mean `nanogrid {meant}`?", Exit.USAGE)
+        return found
+
+
 app = typer.Typer(
     name="nanogrid",
+    cls=Commands,
     help="Upload code, call it over REST, get the result back.",
     epilog=_EPILOG,
     no_args_is_help=True,

@@ -1,5 +1,6 @@
 """The REST API as the command line uses it: one method per call, every failure a CliError."""
 
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,9 @@ _ANSWER_S = 330.0  # the gateway answers a synchronous call after 290 s at the l
 _POLL_S = 1.0  # where the answer does not say when to ask again
 _SHORTEST_POLL_S = 0.05
 _PAGE = 100
+_WRONG_PLACE = "another program may have that port: is --url right?"
+_EXAMPLE_URL = "http://127.0.0.1:8080"
+_PLACE = re.compile(r"[\w.-]+(?::[0-9]+)?")
 
 
 class Client:
@@ -106,12 +110,11 @@ class Client:
     def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **content)
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as failure:
-            raise CliError(f"{self._http.base_url} is not the address of a NanoGrid: {failure}", Exit.USAGE) from None
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
+            raise _no_address(f"{self._http.base_url}") from None
         except httpx.TransportError as failure:
             raise CliError(
-                f"{self._http.base_url} does not answer ({failure or type(failure).__name__}); "
-                "start a grid with `nanogrid up`, or say where it is with --url or NANOGRID_URL",
+                f"{self._http.base_url} does not answer ({failure or type(failure).__name__}); {_cure(failure)}",
                 Exit.UNAVAILABLE,
             ) from None
         if answer.is_success:
@@ -131,10 +134,22 @@ def open_client(url: str, api_key: str) -> Iterator[Client]:
             timeout=httpx.Timeout(_ANSWER_S, connect=5.0),
             trust_env=not here,  # a proxy in the environment is not the way to this machine
         )
-    except (httpx.InvalidURL, ValueError) as failure:
-        raise CliError(f"--url: {failure}", Exit.USAGE) from None
+    except (httpx.InvalidURL, ValueError):
+        raise _no_address(url) from None
     with http:
         yield Client(http)
+
+
+def _no_address(url: str) -> CliError:
+    place = url.partition("://")[2] or url
+    meant = f"http://{place.strip('/')}" if _PLACE.fullmatch(place.strip("/")) else _EXAMPLE_URL
+    return CliError(f"--url: {url!r} is not the address of a NanoGrid; write for example {meant}", Exit.USAGE)
+
+
+def _cure(failure: httpx.TransportError) -> str:
+    if "SSL" in f"{failure}":
+        return "a grid speaks http itself: write --url http://… where no proxy in front of it speaks https"
+    return "start a grid with `nanogrid up`, or say where it is with --url or NANOGRID_URL"
 
 
 def _pause_s(answer: httpx.Response) -> float:
@@ -148,7 +163,7 @@ def _object(answer: httpx.Response) -> dict[str, Any]:
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise CliError(f"{answer.url} did not answer like a NanoGrid; is --url right?", Exit.UNAVAILABLE)
+        raise CliError(f"{answer.url} did not answer like a NanoGrid; {_WRONG_PLACE}", Exit.UNAVAILABLE)
     return found
 
 
@@ -158,6 +173,7 @@ def _reason(answer: httpx.Response) -> str:
         problem = answer.json()
         said = str(problem.get("detail") or problem.get("title") or problem)
     except (ValueError, AttributeError):
-        return f"{answer.request.method} {answer.request.url} was answered with {answer.status_code}"
+        said = f"{answer.request.method} {answer.request.url} was answered with {answer.status_code}"
+        return f"{said}, not as a NanoGrid answers; {_WRONG_PLACE}"
     request_id = problem.get("request_id")
     return f"{said} (request {request_id})" if request_id and answer.is_server_error else said

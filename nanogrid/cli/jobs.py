@@ -11,6 +11,9 @@ from nanogrid.cli.client import FINAL, open_client
 from nanogrid.cli.exits import CliError, Exit
 from nanogrid.cli.functions import FunctionArgument
 from nanogrid.cli.session import session
+from nanogrid.json_mistakes import describe_mistake
+
+_PATH_CHARS = 255  # longer text is no file name, and asking for it would fail
 
 
 def register(root: typer.Typer) -> None:
@@ -59,10 +62,18 @@ def read_payload(text: str) -> Any:
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
         return json.loads(text, parse_constant=_refuse)
-    except (OSError, UnicodeDecodeError) as failure:
-        raise CliError(f"PAYLOAD: {failure}", Exit.USAGE) from None
+    except OSError as failure:
+        raise CliError(f"PAYLOAD: {text[1:]}: {failure.strerror or failure}", Exit.USAGE) from None
+    except UnicodeDecodeError as failure:
+        raise CliError(f"PAYLOAD: {failure}; save the file as UTF-8", Exit.USAGE) from None
     except ValueError as failure:
-        raise CliError(f"PAYLOAD is not JSON: {failure}", Exit.USAGE) from None
+        raise CliError(f"PAYLOAD {_mistake(text, failure)}", Exit.USAGE) from None
+
+
+def _mistake(text: str, failure: ValueError) -> str:
+    if len(text) <= _PATH_CHARS and Path(text).is_file():
+        return f"is the name of a file; write @{text} to send what it holds"
+    return describe_mistake(text.encode("utf-8", "surrogateescape"), f"is not JSON: {failure}")
 
 
 def _refuse(constant: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from cachetools import TTLCache
 
 from nanogrid import caller
-from nanogrid.errors import NotFoundError
+from nanogrid.ids import unknown_function
 from nanogrid.v1.resources_pb2 import Function
 
 _MOST = 10_000  # functions in the cache
@@ -27,7 +27,7 @@ class Functions:
         if function is None:
             function = self._known[function_id] = await self._read(function_id)
         if not caller.caller().may_see(function.owner):
-            raise NotFoundError(f"function {function_id} is unknown", field="function_id")
+            raise unknown_function(function_id)
         return function
 
     def forget(self, function_id: str) -> None:

@@ -2,7 +2,7 @@
 
 from nanogrid.artifacts import Artifacts
 from nanogrid.errors import NotFoundError, UnavailableError
-from nanogrid.ids import canonical_id
+from nanogrid.ids import canonical_id, unknown_job
 from nanogrid.jobs import JobStore, record
 from nanogrid.jobs.record import RecordError
 from nanogrid.v1.resources_pb2 import Job
@@ -22,7 +22,10 @@ class JobReader:
         except NotFoundError:  # as it is spelt first: messages put on the queue by hand may spell it in capitals
             if (canonical := canonical_id(job_id)) == job_id:
                 raise
+        try:
             return await self._get(canonical)
+        except NotFoundError:
+            raise unknown_job(job_id) from None
 
     async def _get(self, job_id: str) -> Job:
         try:
@@ -51,9 +54,4 @@ class JobReader:
         try:
             return record.decode(await self._artifacts.read_result(job_id))
         except NotFoundError:
-            raise unknown(job_id) from None
-
-
-def unknown(job_id: str) -> NotFoundError:
-    """Return the error for a job that is missing or another owner's."""
-    return NotFoundError(f"job {job_id} is unknown, or ended longer ago than results are kept", field="job_id")
+            raise unknown_job(job_id) from None

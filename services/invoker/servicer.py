@@ -6,14 +6,14 @@ from grpc.aio import ServicerContext
 
 from nanogrid import paging
 from nanogrid.caller import caller
-from nanogrid.ids import canonical_id
+from nanogrid.ids import canonical_id, unknown_job
 from nanogrid.jobs import JobFilter, JobStore
 from nanogrid.queue import DeadLetter
 from nanogrid.rpc.auth import require_internal
 from nanogrid.v1 import invoker_pb2 as pb
 from nanogrid.v1.invoker_pb2_grpc import InvokerServiceServicer
 from services.invoker.dead_letters import DeadLetters, job_in
-from services.invoker.results import JobReader, unknown
+from services.invoker.results import JobReader
 from services.invoker.retirement import Retirement
 from services.invoker.submitter import FunctionCall, Submitter
 
@@ -109,4 +109,4 @@ def _letter(letter: DeadLetter) -> pb.DeadLetter:
 
 def _require_visible(owner: str, job_id: str) -> None:
     if not caller().may_see(owner):
-        raise unknown(job_id)
+        raise unknown_job(job_id)

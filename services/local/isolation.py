@@ -38,7 +38,7 @@ def choose(configured: str, problem: str | None, *, public: bool) -> str:
 def docker_problem() -> str | None:
     """Return why Docker sandboxes cannot be used here, or None."""
     if os.geteuid() != 0:
-        return "executors need root for cgroups and quotas; this is not root"
+        return "executors need root for cgroups and quotas, and this is not root; start the grid with sudo"
     import docker  # noqa: PLC0415 - an SDK is loaded on use
     from docker.errors import DockerException  # noqa: PLC0415 - see above
 

@@ -2,8 +2,12 @@
 
 import errno
 import socket
+from http.client import HTTPConnection, HTTPException
 
 from nanogrid.errors import BadSettingError, StartError
+
+_ANSWER_S = 1.0  # a gateway answers /health at once; this only chooses the words of an error
+_HEALTHY_BYTES = 64
 
 
 class PortTakenError(StartError):
@@ -55,7 +59,10 @@ def prefer(listen: str) -> str:
 def _explained(failure: OSError, listen: str, setting: str) -> StartError:
     host, port = split(listen)
     if failure.errno == errno.EADDRINUSE:
-        return PortTakenError(f"{listen} is taken by another program; set {setting}={join(host, 0)} for a free port")
+        other = (
+            "another NanoGrid (`nanogrid down` with its --data-dir stops it)" if _is_grid(listen) else "another program"
+        )
+        return PortTakenError(f"{listen} is taken by {other}; set {setting}={join(host, 0)} for a free port")
     if failure.errno == errno.EADDRNOTAVAIL:
         return BadSettingError(
             f"{setting}: this machine has no address {host}; use 127.0.0.1:{port}, or 0.0.0.0:{port} for all it has"
@@ -63,6 +70,18 @@ def _explained(failure: OSError, listen: str, setting: str) -> StartError:
     if failure.errno == errno.EACCES:
         return StartError(f"{setting}: only root may listen on ports below 1024, such as {port}; use 8080 or higher")
     return StartError(f"{setting}: {listen} cannot be listened on: {failure.strerror}")
+
+
+def _is_grid(listen: str) -> bool:
+    """Return whether a gateway answers at the address."""
+    connection = HTTPConnection(*split(reachable(listen)), timeout=_ANSWER_S)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().read(_HEALTHY_BYTES).replace(b" ", b"") == b'{"status":"healthy"}'
+    except (OSError, HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def _bind(host: str, port: int) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from nanogrid import caller, limits, paging
 from nanogrid.defaults import fill_defaults
 from nanogrid.errors import InvalidFieldError, NotFoundError
-from nanogrid.ids import canonical_id
+from nanogrid.ids import canonical_id, unknown_function
 from nanogrid.runtimes import RUNTIMES, Runtime
 from nanogrid.v1.resources_pb2 import Function, SandboxMode
 from services.registry.store import FunctionStore, NamedUpload
@@ -21,6 +21,7 @@ RESERVED_ENV = frozenset({"HANDLER", "JOB_ID", "AI_ENDPOINT", "PAYLOAD", "PAYLOA
 
 _FUNCTION_KEY = re.compile(r"functions/([^/]+)/(.+)")
 _UPLOADED = "code.zip"  # what an upload's bundle is called in the folder of its function
+_SHOWN = 64  # characters of a name that an error repeats
 
 
 class Catalog:
@@ -51,14 +52,23 @@ class Catalog:
 
     async def get(self, function_id: str) -> Function:
         """Return a function of the caller's by its id. NotFoundError otherwise."""
-        function = await self._store.get_function(canonical_id(function_id))
+        try:
+            function = await self._store.get_function(canonical_id(function_id))
+        except NotFoundError:
+            raise unknown_function(function_id) from None
         if not caller.caller().may_see(function.owner):
-            raise NotFoundError("no such function", field="function_id")
+            raise unknown_function(function_id)
         return function
 
     async def newest(self, name: str) -> Function:
         """Return the caller's newest function of this name. NotFoundError when there is none."""
-        return await self._store.newest_function(caller.caller().owner, _composed(name))
+        try:
+            return await self._store.newest_function(caller.caller().owner, _composed(name))
+        except NotFoundError:
+            raise NotFoundError(
+                f"no function of yours is called {_composed(name)[:_SHOWN]!r}; GET /functions lists yours",
+                field="function_name",
+            ) from None
 
     async def page(self, page_size: int, page_token: str) -> tuple[list[Function], str]:
         """Return the caller's functions, newest first, and the next page's token. All owners' for the grid itself."""

@@ -117,7 +117,8 @@ async def test_another_owners_upload_cannot_be_registered(grid):
         ({"s3_key": "not/there.zip"}, "s3_key"),
         ({"function_id": 1}, "function_id"),
         ({"function_id": "x/y"}, "function_id"),
-        ({"function_id": "123E4567-E89B-42D3-A456-426614174000"}, "function_id"),
+        ({"function_id": "{123e4567-e89b-42d3-a456-426614174000}"}, "function_id"),
+        ({"function_id": "123e4567e89b42d3a456426614174000"}, "function_id"),
         ({"timeout": "5"}, "timeout"),
         ({"timeout": 1.5}, "timeout"),
         ({"timeout": True}, "timeout"),
@@ -142,6 +143,17 @@ async def test_a_bad_field_of_a_registration_is_named(grid, body, field):
     refused(await register(grid, **body), 400, field)
 
     assert (await grid.http.get("/functions")).json()["functions"] == []
+
+
+async def test_a_uuid_in_capitals_is_registered_in_its_canonical_form(grid):
+    grid.artifacts.code["shared/code.zip"] = CODE
+    function_id = str(uuid.uuid4())
+
+    made = await register(grid, function_id=function_id.upper())
+    again = await register(grid, function_id=function_id)
+
+    assert made.json()["function_id"] == function_id, made.text
+    assert again.status_code == 409
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"x"', b"null", b'{"a": NaN}', b"\xff", b"[" * 2000, b"1" * 5000])

@@ -94,6 +94,29 @@ async def test_a_bad_question_is_refused_naming_the_field(grid, body, field):
 
 
 @pytest.mark.parametrize(
+    ("body", "meant"),
+    [
+        ({"functionid": "x"}, "function_id"),
+        ({"function-id": "x", "payload": {}}, "function_id"),
+        ({"FUNCTION_ID": "x"}, "function_id"),
+        ({"functon_id": "x"}, "function_id"),
+        ({"id": "x"}, "function_id"),
+        ({"name": "x"}, "function_name"),
+        ({"function_id": "x", "event": {}}, "payload"),
+        ({"function_id": "x", "paylod": {}}, "payload"),
+        ({"functionId": "x", "InputData": {}}, "inputData"),
+        ({"functionId": "x", "input": {}}, "inputData"),
+        ({"functionId": "x", "functionname": "y"}, "functionName"),
+    ],
+)
+async def test_a_misspelt_field_is_answered_with_the_one_that_was_meant(grid, body, meant):
+    answer = await run(grid, body)
+
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith(f"did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",

@@ -66,6 +66,12 @@ def test_a_version_that_is_not_built_is_refused_with_what_is_offered_and_both_cu
         ("node18", "nodejs18.x"),
         ("nodejs18", "nodejs18.x"),
         ("node", "nodejs"),
+        *(("py", "python"), ("py3", "python"), ("py3.11", "python3.11"), ("PYTHON", "python"), ("python2.7", "python")),
+        *(("python3.11.2", "python3.11"), ("python-3.11", "python3.11"), ("python:3.9", "python3.9")),
+        *(("Python 3.13", "python3.13"), ("python311", "python3.11"), ("python3.1", "python"), ("pyton", "python")),
+        *(("pyhton3.11", "python3.11"), ("nodejs20", "nodejs20.x"), ("node@18.17.1", "nodejs18.x"), ("js", "nodejs")),
+        *(("Node.js", "nodejs"), ("node-v18", "nodejs18.x"), ("nodejs18.X", "nodejs18.x"), ("typescript", "nodejs")),
+        *(("c++", "cpp"), ("C++17", "cpp"), ("gcc", "cpp"), ("c", "cpp"), ("golang", "go"), ("Go1.22", "go")),
     ],
 )
 def test_a_name_that_nothing_has_is_answered_with_the_nearest_one(asked: str, meant: str):

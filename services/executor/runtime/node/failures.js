@@ -3,6 +3,8 @@
 
 const { inspect } = require('node:util');
 
+const { hint } = require('./hints');
+
 const MESSAGE_CHARS = 8_192;
 const STACK_CHARS = 65_536;
 const HEADER_BYTES = 200 * 1024; // of JSON; the executor refuses more than 256 KiB
@@ -18,9 +20,9 @@ class FunctionFailed extends Error {
   }
 }
 
-/** The failure in the form sent to the executor, in valid Unicode. `type` is its type in the contract. */
-function describe(error, type) {
-  const { message, stack, ...rest } = described(error, type);
+/** The failure in the form sent to the executor, in valid Unicode. `type` is its type in the contract, `event` what was called with. */
+function describe(error, type, event) {
+  const { message, stack, ...rest } = described(error, type, event);
   let [kept, all] = [message.length, { ...rest, message: wellFormed(message), stack: wellFormed(stack) }];
   // Letters of other scripts take three bytes, and control characters six.
   while (Buffer.byteLength(stringify(all)) > HEADER_BYTES) {
@@ -33,12 +35,13 @@ function describe(error, type) {
 /** Half of a surrogate pair, the function's own or left by cutting, becomes U+FFFD: no UTF-8 could carry it. */
 const wellFormed = (text) => Buffer.from(text).toString();
 
-function described(error, type) {
+function described(error, type, event) {
   if (error instanceof FunctionFailed) {
     return { type: error.type, message: error.message.slice(0, MESSAGE_CHARS), stack: '' };
   }
   try {
-    const message = sentence(error);
+    const cure = hint(error, event);
+    const message = sentence(error).slice(0, MESSAGE_CHARS - cure.length) + cure;
     const isMemory = error instanceof RangeError && /allocation failed/.test(error.message);
     return { type: isMemory ? 'OutOfMemory' : type, message, stack: stackOf(error) };
   } catch {

@@ -20,6 +20,7 @@ class Resident {
   #wire;
   #function;
   #handler;
+  #event;
   #onTaken;
 
   /** `onTaken` is called when a call has arrived, before it runs. */
@@ -75,7 +76,8 @@ class Resident {
       () => {
         environment.setCall(header.job_id, payload);
         const handler = this.#handler; // called without a `this`
-        return handler(parse(payload.toString()), new Context(header, this.#function));
+        this.#event = parse(payload.toString());
+        return handler(this.#event, new Context(header, this.#function));
       },
       (failed, value) => this.#answer(failed, value),
     );
@@ -86,12 +88,13 @@ class Resident {
     if (!problem) {
       try {
         this.#wire.send('D', {}, encode(value, this.#function.result_bytes));
+        this.#event = undefined;
         return;
       } catch (error) {
         problem = { error };
       }
     }
-    this.#wire.send('D', { error: describe(problem.error, 'HandlerError') }, Buffer.alloc(0));
+    this.#wire.send('D', { error: describe(problem.error, 'HandlerError', this.#event) }, Buffer.alloc(0));
   }
 
   /** Run user code. Meanwhile only what it waits for keeps the process alive: waiting for nothing is noticed. */

@@ -39,16 +39,18 @@ _LOOP = Loop()
 
 def call_handler(handler, header: dict, payload: bytes, function: dict) -> tuple[dict, bytes]:  # noqa: ANN001
     """Return the answer's header and the result as JSON. A handler that exits ends the process."""
+    event = None
     try:
         set_call(header["job_id"], payload)
-        result = handler(_with_any_digits(loads, payload), Context(header, function))
+        event = _with_any_digits(loads, payload)
+        result = handler(event, Context(header, function))
         if hasattr(result, "__await__"):
             result = _LOOP.finish(result)
         answer = {}, _as_json(result, function["result_bytes"])
     except SystemExit as ended:
         _exit(ended)
     except BaseException as error:
-        answer = {"error": describe(error, "HandlerError")}, b""
+        answer = {"error": describe(error, "HandlerError", event, in_call=True)}, b""
     flush()
     return answer
 

@@ -17,6 +17,9 @@ _NAMED_BY = {
     "ExceptHandler": "name", "MatchAs": "name", "MatchStar": "name", "MatchMapping": "rest",
 }  # fmt: skip
 
+# Statements that only define. A program that shows a result has others: it prints, or calls what does.
+_IDLE = {"FunctionDef", "AsyncFunctionDef", "ClassDef", "Import", "ImportFrom", "Assign", "AnnAssign"}
+
 _DICTIONARY_ATTRIBUTES = {"f_globals", "f_locals", "__globals__"}
 _READING_METHODS = {"copy", "get", "items", "keys", "values", "pop", "__contains__", "__getitem__"}
 # Functions that only read a module or dictionary passed to them.
@@ -41,6 +44,13 @@ def may_define(source: bytes, path: str, module: str, names: tuple) -> bool:
     if source.isascii() and not any(text in source for text in texts) and not re.search(_HINTS, source):
         return False
     return _Reader(module, names).finds(tree)
+
+
+def only_functions(source: bytes, path: str) -> list:
+    """List the functions of a source that does nothing but define when it is run, so that it cannot be a program."""
+    tree = compile(source, path, "exec", _ONLY_AST, dont_inherit=True)
+    idle = all(_kind(one) in _IDLE or _kind(getattr(one, "value", None)) == "Constant" for one in tree.body)
+    return [one.name for one in tree.body if _kind(one) in {"FunctionDef", "AsyncFunctionDef"}] if idle else []
 
 
 class _Reader:

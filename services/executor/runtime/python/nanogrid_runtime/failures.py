@@ -6,6 +6,8 @@ import os
 import traceback  # before /code is on the path: a function may have a traceback.py of its own
 from json import dumps  # by itself: a function may put another into the module
 
+from nanogrid_runtime.hints import hint
+
 _NAME = type.__dict__["__name__"]
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _IMPORTLIB = os.path.join(os.path.dirname(os.__file__), "importlib")
@@ -24,13 +26,17 @@ class FunctionFailed(Exception):  # noqa: N818 - no error of the runtime
         self.kind = kind
 
 
-def describe(error: BaseException, kind: str) -> dict:
-    """Return the failure in the form sent to the executor. `kind` is its type in the contract."""
+def describe(error: BaseException, kind: str, event: object = None, *, in_call: bool = False) -> dict:
+    """Return the failure in the form sent to the executor. `kind` is its type in the contract.
+
+    `in_call` says that a handler raised it, when called with `event`.
+    """
     if isinstance(error, FunctionFailed):
         return {"type": error.kind, "message": _shown(str(error))[:MESSAGE_CHARS], "stack": ""}
     if isinstance(error, MemoryError):
         kind = "OutOfMemory"
-    return {"type": kind, "message": _sentence(error), "stack": stack_of(error)}
+    cure = _cure(error, event, in_call=in_call)
+    return {"type": kind, "message": _sentence(error)[: MESSAGE_CHARS - len(cure)] + cure, "stack": stack_of(error)}
 
 
 def as_init_error(error: BaseException) -> dict:
@@ -75,6 +81,13 @@ def users_part(error: BaseException):  # noqa: ANN201 - types.TracebackType | No
     while trace is not None and trace.tb_frame.f_code.co_filename.startswith((_IMPORTLIB, "<frozen importlib")):
         trace = trace.tb_next
     return trace
+
+
+def _cure(error: BaseException, event: object, *, in_call: bool) -> str:
+    try:
+        return hint(error, event, in_call=in_call, by_author=users_part(error) is not None)
+    except Exception:  # an exception with attributes that raise
+        return ""
 
 
 def _sentence(error: BaseException) -> str:

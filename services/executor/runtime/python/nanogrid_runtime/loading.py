@@ -7,7 +7,7 @@ import os
 import sys
 
 from nanogrid_runtime import logs, sources
-from nanogrid_runtime.definitions import may_define
+from nanogrid_runtime.definitions import may_define, only_functions
 from nanogrid_runtime.failures import FunctionFailed
 
 _DEFAULT = "handler"  # the attribute of a default handler
@@ -37,6 +37,8 @@ def load(function: dict):  # noqa: ANN201 - a Program or whatever the function's
     if source is not None:
         text = source.read()
         if attribute == _DEFAULT and not may_define(text, source.path, source.name, attributes):
+            if functions := only_functions(text, source.path):
+                raise _no_handler(module, functions)
             return Program(source, text)
     logs.install()
     return _callable(_imported(module, source, code), module, attributes)
@@ -68,6 +70,15 @@ def _missing(name: str, code: str) -> FunctionFailed:
     hint = f"; name the one that is meant, such as {modules[0]}.handler" if modules else ""
     listed = ", ".join(there[:_LISTED]) or "nothing"
     return FunctionFailed("InitError", f"handler: there is no module {name!r}; the code has: {listed}{hint}")
+
+
+def _no_handler(name: str, functions: list) -> FunctionFailed:
+    there = ", ".join(functions[:_LISTED])
+    return FunctionFailed(
+        "InitError",
+        f"handler: module {name!r} has no {_DEFAULT!r}; it defines: {there}; call it {_DEFAULT}, or upload with"
+        f" handler={name}.{functions[-1]}",
+    )
 
 
 def _callable(module, name: str, attributes: tuple):  # noqa: ANN001, ANN202 - a module and what is in it
