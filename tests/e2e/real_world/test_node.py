@@ -49,6 +49,35 @@ const handler = async (event) => `안녕, ${event.name}`;
 exports.handler = handler;
 """
 
+WORKS = """
+const { Worker, isMainThread, parentPort, workerData } = require('worker_threads');
+if (!isMainThread) parentPort.postMessage(workerData.length);
+exports.handler = (event) => new Promise((done, failed) => {
+  new Worker(__filename, { workerData: event.name }).on('message', done).on('error', failed);
+});
+"""
+
+FORKS = """
+const { fork } = require('child_process');
+exports.handler = (event) => new Promise((done) => {
+  const child = fork(`${__dirname}/child.js`);
+  child.on('message', done);
+  child.send(event.name);
+});
+"""
+
+STREAMS = """
+const fs = require('fs');
+const { Readable } = require('stream');
+const { pipeline } = require('stream/promises');
+const { createGzip, gunzipSync } = require('zlib');
+exports.handler = async (event) => {
+  const file = `${require('os').tmpdir()}/a.gz`;
+  await pipeline(Readable.from([event.name]), createGzip(), fs.createWriteStream(file));
+  return gunzipSync(fs.readFileSync(file)).toString();
+};
+"""
+
 HANDLERS = {
     "the function of a SAM template": (SAM, 200),
     "an index that exports another file, as tsc writes it": (
@@ -102,33 +131,15 @@ HANDLERS = {
         },
         7,
     ),
-    "a worker thread": (
-        (
-            "const { Worker } = require('worker_threads');\n"
-            "exports.handler = (event) => new Promise((done, failed) => new Worker("
-            "'const { parentPort, workerData } = require(\"worker_threads\"); parentPort.postMessage(workerData.length)',"
-            " { eval: true, workerData: event.name }).on('message', done).on('error', failed));"
-        ),
-        2,
-    ),
+    "a worker thread": (WORKS, 2),
     "a forked process": (
         {
-            "index.js": "const { fork } = require('child_process');\nexports.handler = (event) => new Promise((done) => {\n"
-            "  const child = fork(`${__dirname}/child.js`);\n  child.on('message', done);\n  child.send(event.name);\n});",
+            "index.js": FORKS,
             "child.js": "process.on('message', (text) => { process.send(text.length); process.disconnect(); });",
         },
         2,
     ),
-    "a stream of a temporary file": (
-        (
-            "const { pipeline } = require('stream/promises');\nconst { createGzip, gunzipSync } = require('zlib');\n"
-            "const fs = require('fs');\nconst { Readable } = require('stream');\n"
-            "exports.handler = async (event) => {\n  const file = `${require('os').tmpdir()}/a.gz`;\n"
-            "  await pipeline(Readable.from([event.name]), createGzip(), fs.createWriteStream(file));\n"
-            "  return gunzipSync(fs.readFileSync(file)).toString();\n};"
-        ),
-        "나노",
-    ),
+    "a stream of a temporary file": (STREAMS, "나노"),
 }
 
 
