@@ -21,6 +21,7 @@ log = logger()
 
 # The keys keep their first names: what was queued before an upgrade is found by it.
 _ASYNC, _SYNC = "queue:tasks", "queue:urgent"
+_IS_ASYNC = "async"
 _STREAMS = (_SYNC, _ASYNC)
 _DELAYED = "queue:delayed"
 _DEAD = "queue:dead"
@@ -140,8 +141,8 @@ class RedisQueue:
         )
         self._more = len(answer) == max_count
         return [
-            Delivery(body, entry_id.decode(), 1 + receives, sync=bool(sync))
-            for sync, entry_id, body, receives in answer
+            Delivery(body, _receipt(key.decode(), entry_id), 1 + receives, sync=_is_sync(key.decode(), lane))
+            for key, entry_id, body, receives, lane in answer
         ]
 
     async def _wait(self, max_count: int, async_count: int, left_s: float) -> list[Delivery]:
@@ -176,7 +177,7 @@ class RedisQueue:
         await self._give_back(delivery, delay_s, delivery.receives - 1)
 
     async def _give_back(self, delivery: Delivery, delay_s: float, receives: int) -> None:
-        args = [int(delay_s * 1000), receives, delivery.body]
+        args = [int(delay_s * 1000), receives, delivery.body, "" if delivery.sync else _IS_ASYNC]
         await self._held(scripts.RELEASE, [_DELAYED, _SYNC], delivery, args)
 
     async def delete(self, delivery: Delivery) -> None:
@@ -190,7 +191,7 @@ class RedisQueue:
             async with translated("the queue"):
                 run = self._together.run
                 for stream in _STREAMS:
-                    if ids := [one.receipt for one in ended if _stream(one) == stream]:
+                    if ids := [_entry_id(one) for one in ended if _stream(one) == stream]:
                         await asyncio.gather(run("XACK", stream, _GROUP, *ids), run("XDEL", stream, *ids))
         except UnavailableError as error:
             self._undeleted += ended
@@ -251,14 +252,27 @@ class RedisQueue:
         all_keys = [_stream(delivery), *keys]
         async with translated("the queue"):
             done = await self._redis.eval(
-                script, len(all_keys), *all_keys, _GROUP, self._consumer, delivery.receipt, *args
+                script, len(all_keys), *all_keys, _GROUP, self._consumer, _entry_id(delivery), *args
             )
         if not done:
             raise ReceiptLostError(delivery.receipt)
 
 
+def _receipt(stream: str, entry_id: bytes) -> str:
+    return f"{stream} {entry_id.decode()}"
+
+
 def _stream(delivery: Delivery) -> str:
-    return _SYNC if delivery.sync else _ASYNC
+    return delivery.receipt.partition(" ")[0]
+
+
+def _entry_id(delivery: Delivery) -> str:
+    return delivery.receipt.partition(" ")[2]
+
+
+def _is_sync(stream: str, lane: bytes) -> bool:
+    """Tell the lane of an entry: a message that was given back comes by the sync stream, but keeps its lane."""
+    return stream == _SYNC and lane != _IS_ASYNC.encode()
 
 
 def _parsed(answer: Any) -> Any:
@@ -279,9 +293,9 @@ def _delivery(stream: str, entry: Any, times: int) -> Delivery:
     fields = entry[1]
     return Delivery(
         body=fields[b"b"],
-        receipt=entry[0].decode(),
+        receipt=_receipt(stream, entry[0]),
         receives=times + int(fields.get(b"r", 0)),
-        sync=stream == _SYNC,
+        sync=_is_sync(stream, fields.get(b"l", b"")),
     )
 
 

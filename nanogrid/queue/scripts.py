@@ -3,8 +3,8 @@
 Redis's own clock decides when a message is due, so receivers need not agree.
 
 A held message is an entry of a stream. One that waits for its delay is a member `{receives}:{id}:{body}` of a sorted
-set, scored by its due time in ms. A message that was given back joins the sync lane: it has waited, and must not wait
-behind a backlog again.
+set, scored by its due time in ms; the id ends with `a` where it came from the async lane. A message that was given back
+joins the stream of the sync lane, since it must not wait behind a backlog again. Its field `l` says that it is async.
 """
 
 _NOW = """
@@ -18,8 +18,8 @@ PROMOTE = (
     + """
 local due = redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now, 'LIMIT', 0, 100)
 for _, member in ipairs(due) do
-  local receives, body = string.match(member, '^(%d+):[^:]*:(.*)$')
-  redis.call('XADD', KEYS[1], '*', 'b', body, 'r', receives)
+  local receives, id, body = string.match(member, '^(%d+):([^:]*):(.*)$')
+  redis.call('XADD', KEYS[1], '*', 'b', body, 'r', receives, 'l', string.sub(id, -1) == 'a' and 'async' or '')
   redis.call('ZREM', KEYS[2], member)
 end
 return #due
@@ -30,17 +30,17 @@ return #due
 # KEYS: sync, tasks. ARGV: group, consumer, most, most async_count
 TAKE = """
 local found = {}
-local function take(key, sync, most)
+local function take(key, most)
   if most <= 0 then return end
   local answer = redis.call('XREADGROUP', 'GROUP', ARGV[1], ARGV[2], 'COUNT', most, 'STREAMS', key, '>')
   for _, entry in ipairs(answer and answer[1][2] or {}) do
     local fields = {}
     for at = 1, #entry[2], 2 do fields[entry[2][at]] = entry[2][at + 1] end
-    found[#found + 1] = {sync, entry[1], fields.b, tonumber(fields.r or 0)}
+    found[#found + 1] = {key, entry[1], fields.b, tonumber(fields.r or 0), fields.l or ''}
   end
 end
-take(KEYS[1], 1, tonumber(ARGV[3]))
-take(KEYS[2], 0, math.min(tonumber(ARGV[3]) - #found, tonumber(ARGV[4])))
+take(KEYS[1], tonumber(ARGV[3]))
+take(KEYS[2], math.min(tonumber(ARGV[3]) - #found, tonumber(ARGV[4])))
 return found
 """
 
@@ -59,15 +59,16 @@ redis.call('XDEL', KEYS[1], ARGV[3])
 return 1
 """
 
-# KEYS: its stream, delayed, sync. ARGV: …, delay_ms, receives to remember, body
+# KEYS: its stream, delayed, sync. ARGV: …, delay_ms, receives to remember, body, lane (`async` or empty)
 RELEASE = (
     _HELD
     + _NOW
     + """
 if tonumber(ARGV[4]) <= 0 then
-  redis.call('XADD', KEYS[3], '*', 'b', ARGV[6], 'r', ARGV[5])
+  redis.call('XADD', KEYS[3], '*', 'b', ARGV[6], 'r', ARGV[5], 'l', ARGV[7])
 else
-  redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[5] .. ':' .. ARGV[3] .. ':' .. ARGV[6])
+  local id = ARGV[3] .. (ARGV[7] == 'async' and 'a' or '')
+  redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[5] .. ':' .. id .. ':' .. ARGV[6])
 end
 """
     + _GONE

@@ -72,6 +72,31 @@ async def test_what_was_given_back_does_not_wait_behind_a_backlog(redis_url: str
     assert b"given back" in received
 
 
+async def test_what_was_given_back_keeps_its_lane(redis_url: str) -> None:
+    async with open_queue(redis_url, "one", visibility_s=600) as queue:
+        await queue.send(b"async")
+        await queue.send(b"sync", sync=True)
+        for delay_s in (0.0, 0.01):
+            for delivery in await queue.receive(2, 5):
+                await queue.set_aside(delivery, delay_s)
+            await until(lambda: _none_waits_for_its_time(redis_url))
+            queue._next_upkeep = 0.0
+        received = [one for _ in range(2) for one in await queue.receive(1, 5)]
+
+        assert {(one.body, one.sync, one.receives) for one in received} == {(b"async", False, 1), (b"sync", True, 1)}
+        for one in received:
+            await queue.extend(one)
+            await queue.delete(one)
+        assert await queue.depth() == Depth(0, 0, 0, 0)
+
+
+async def _none_waits_for_its_time(redis_url: str) -> bool:
+    async with Redis.from_url(redis_url) as client:
+        seconds, micros = await client.time()
+        delayed = await client.zrange("queue:delayed", 0, -1, withscores=True)
+        return all(seconds * 1000 + micros / 1000 > due_ms for _, due_ms in delayed)
+
+
 async def _is_due(redis_url: str) -> bool:
     async with Redis.from_url(redis_url) as client:
         seconds, micros = await client.time()

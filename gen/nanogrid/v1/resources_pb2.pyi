@@ -172,7 +172,7 @@ class Function(_message.Message):
     mode: Global___SandboxMode.ValueType
     """Whether calls share one process. Default REUSE."""
     max_concurrency: _builtins.int
-    """Most calls at a time on one executor; 0 = as many as it has slots."""
+    """Most calls at a time on one executor; 0 = as many as it has slots. Jobs that wait for their turn are PENDING."""
     egress: _builtins.bool
     """Whether the sandbox may open connections to the internet. Default no."""
     auto_memory: _builtins.bool

@@ -27,7 +27,9 @@ from services.executor.delivery.by_hand import MessageCompleter
 from services.executor.delivery.cancelling import JobCancelledError, RunningJobs
 from services.executor.delivery.ending import EndedJob, Ending
 from services.executor.delivery.lease import Heartbeat
+from services.executor.delivery.places import Place
 from services.executor.delivery.refusal import Refusal
+from services.executor.delivery.turns import Turns
 from services.executor.pool.choices import TRIES, retry_delay_s
 from services.executor.run.job import JobRunner
 from services.executor.sandbox import CallError, SandboxLostError, SandboxOutageError, SandboxStartError
@@ -65,6 +67,7 @@ class JobOwner:
         self._completer = completer
         self._refusal = Refusal(completer, jobs, queue, heartbeat, ending)
         self._running = running
+        self._turns = Turns()
         self._artifacts = artifacts
         self._outage = False  # the job store was down at the last call
 
@@ -78,7 +81,11 @@ class JobOwner:
             self._outage = False
         return not self._ending.crowded
 
-    async def handle(self, delivery: Delivery) -> None:
+    def close(self) -> None:
+        """Send jobs that wait for their turn back to the queue."""
+        self._turns.close()
+
+    async def handle(self, delivery: Delivery, place: Place) -> None:
         """Handle one delivery. A message that cannot be handled now stays on the queue."""
         try:
             message = await self._completer.complete(decode(delivery.body))
@@ -92,7 +99,32 @@ class JobOwner:
         # Bound for the rest of the task, which handles only this delivery.
         structlog.contextvars.bind_contextvars(job_id=message.job.job_id, function_id=message.function.function_id)
         set_caller(Caller(None, internal=True, request_id=message.request_id))
-        await self._quietly(delivery, self._own(delivery, message))
+        await self._quietly(delivery, self._own_in_turn(delivery, message, place))
+
+    async def _own_in_turn(self, delivery: Delivery, message: Message, place: Place) -> None:
+        """Own the job when its function may have another running; else set its message aside, unclaimed."""
+        key, most = message.function.function_id or message.identity, message.function.max_concurrency
+        if not most:
+            await self._own(delivery, message)
+        elif self._turns.begin(key, most) or await self._wait_for_turn(delivery, key, place):
+            try:
+                await self._own(delivery, message)
+            finally:
+                self._turns.end(key)
+        else:
+            await self.refuse(delivery, self._turns.delay_s(key))
+
+    async def _wait_for_turn(self, delivery: Delivery, key: str, place: Place) -> bool:
+        place.leave()
+        with self._heartbeat.holding(delivery):
+            if not await self._turns.wait(key):
+                return False
+            try:
+                await place.come_back()
+            except asyncio.CancelledError:
+                self._turns.end(key)
+                raise
+        return True
 
     async def _quietly(self, delivery: Delivery, step: Awaitable[None]) -> None:
         """Await a step. Put the message back when a backend is down, and drop it when another executor has it."""

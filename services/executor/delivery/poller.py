@@ -9,6 +9,7 @@ from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import Delivery, TaskQueue
 from services.executor.delivery.owner import JobOwner
+from services.executor.delivery.places import Place, Places
 from services.executor.pool.choices import async_room
 
 log = logger()
@@ -25,18 +26,18 @@ class Poller:
     def __init__(self, queue: TaskQueue, runner: JobOwner, places: int, wait_s: float) -> None:
         self._queue = queue
         self._runner = runner
-        self._places = places
+        self._count = places
         self._wait_s = wait_s
-        self._running: set[asyncio.Task[None]] = set()
-        self._async = 0  # running async jobs
+        self._running: set[asyncio.Task[None]] = set()  # jobs that wait for their turn included
         self._called_at = float("-inf")  # monotonic seconds
         self._changed = asyncio.Event()
+        self._places = Places(places, self._changed.set)
         self._stopping = False
 
     @property
     def free(self) -> int:
         """Return the number of free places."""
-        return self._places - len(self._running)
+        return self._places.free
 
     async def run(self) -> None:
         """Receive messages and run their jobs until `stop`."""
@@ -54,7 +55,7 @@ class Poller:
         sync_active = time.monotonic() - self._called_at < _CALLS_COME_S
         async_count = self.free
         if self._queue.has_lanes:
-            async_count = async_room(self._places, self._async, sync_active=sync_active)
+            async_count = async_room(self._count, self._places.taken_async, sync_active=sync_active)
         try:
             if not async_count and not sync_active:
                 return await self._receive_calls()
@@ -82,27 +83,25 @@ class Poller:
             return
         if delivery.sync:
             self._called_at = time.monotonic()
-        else:
-            self._async += 1
-        task = asyncio.create_task(self._handle(delivery))
+        task = asyncio.create_task(self._handle(delivery, self._places.take(sync=delivery.sync)))
         self._running.add(task)
         task.add_done_callback(self._end)
 
-    async def _handle(self, delivery: Delivery) -> None:
+    async def _handle(self, delivery: Delivery, place: Place) -> None:
         try:
-            await self._runner.handle(delivery)
+            await self._runner.handle(delivery, place)
         finally:
-            self._async -= not delivery.sync
+            place.leave()
 
     def _end(self, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)
-        self._changed.set()
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a delivery failed; it stays on the queue", exc_info=error)
 
     def stop(self) -> None:
-        """Stop receiving messages."""
+        """Stop receiving messages, and send those that wait for their turn back to the queue."""
         self._stopping = True
+        self._runner.close()
         self._changed.set()
 
     async def drain(

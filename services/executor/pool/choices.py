@@ -31,11 +31,6 @@ def warmest(slots: Iterable[S]) -> S | None:
     return found
 
 
-def may_grow(serving: int, max_concurrency: int) -> bool:
-    """Return whether a function with `serving` sandboxes may have another. `max_concurrency` 0 = no limit."""
-    return max_concurrency == 0 or serving < max_concurrency
-
-
 def victim(slots: Iterable[S], sparing: Collection[S] = ()) -> S | None:
     """Return the resting slot to evict: the least recently used one, preferably not in `sparing`."""
     return next(iter(victims(slots, 1, sparing)), None)

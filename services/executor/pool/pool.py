@@ -9,7 +9,7 @@ from typing import Any
 
 from nanogrid.logs import logger
 from nanogrid.runtimes import Runtime
-from services.executor.pool.choices import may_grow, victim, victims, warmest
+from services.executor.pool.choices import victim, victims, warmest
 from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.sandbox import SandboxProvider, SandboxStartError
@@ -49,11 +49,11 @@ class Pool:
         """Return every live slot, the generic ones too."""
         return self._serving() + self.ready.slots()
 
-    async def take(self, identity: str, runtime: Runtime, max_concurrency: int = 0) -> Slot:
+    async def take(self, identity: str, runtime: Runtime) -> Slot:
         """Return a slot for one call: BUSY and warm, or GENERIC and to be specialised by the caller.
 
-        Calls of one identity share the sandboxes of a runtime. Waits while they use `max_concurrency` of them (0 = no
-        limit) or the pool is full. SandboxStartError when none can be started. `give_back` it in every case.
+        Calls of one identity share the sandboxes of a runtime. Waits while the pool is full. SandboxStartError when
+        none can be started. `give_back` it in every case.
         """
         key = f"{runtime.name}/{identity}"
         while True:
@@ -62,7 +62,7 @@ class Pool:
                 if await self._wake(slot):
                     return slot
                 continue
-            if may_grow(len(own), max_concurrency) and self._has_room(own):
+            if self._has_room(own):
                 return await self._newcomer(key, runtime)
             await self._until_freed()
 

@@ -76,7 +76,7 @@ class JobRunner:
         runtime = await self._resolve(message.function.runtime)
         with self._live.of(job.job_id, job.owner) as output:
             capture = Capture(output.take)
-            slot = await self._pool.take(message.identity, runtime, message.function.max_concurrency)
+            slot = await self._pool.take(message.identity, runtime)
             try:
                 _name_runtime(job, message.function.runtime, slot.sandbox.runtime)
                 job.cold_start = slot.state is SlotState.GENERIC

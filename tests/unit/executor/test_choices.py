@@ -1,6 +1,6 @@
 from dataclasses import dataclass
 
-from services.executor.pool.choices import async_room, may_grow, retry_delay_s, victim, victims, warmest
+from services.executor.pool.choices import async_room, retry_delay_s, victim, victims, warmest
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,6 @@ def test_victims_are_the_longest_unused_those_to_be_spared_last() -> None:
     assert victims(slots, 2, sparing=[spared]) == [old, new]
     assert victims(slots, 9, sparing=[spared]) == [old, new, spared]
     assert victims(slots, 9) == [spared, old, new]
-
-
-def test_a_function_grows_to_its_concurrency_and_no_further() -> None:
-    assert may_grow(1000, 0)
-    assert may_grow(1, 2)
-    assert not may_grow(2, 2)
 
 
 def test_tries_are_spaced_out_up_to_a_minute() -> None:

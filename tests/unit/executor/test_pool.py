@@ -32,8 +32,8 @@ async def pool(provider: FakeProvider) -> AsyncIterator[Pool]:
     await made.close()
 
 
-async def busy(pool: Pool, function_id: str, max_concurrency: int = 0) -> Slot:
-    slot = await pool.take(function_id, PYTHON, max_concurrency)
+async def busy(pool: Pool, function_id: str) -> Slot:
+    slot = await pool.take(function_id, PYTHON)
     if slot.state is SlotState.GENERIC:
         what = Specialisation(function_id, Path(), "main.handler", 128)
         assert await slot.specialise(what, lambda *_: None) is None
@@ -65,18 +65,6 @@ async def test_calls_that_overlap_get_sandboxes_of_their_own(pool: Pool) -> None
     assert first is not second
 
 
-async def test_a_function_at_its_concurrency_waits_for_its_own(pool: Pool, provider: FakeProvider) -> None:
-    first = await busy(pool, "f", 1)
-    waiting = asyncio.create_task(busy(pool, "f", 1))
-    await asyncio.wait([waiting], timeout=0.05)
-    assert not waiting.done()
-
-    await pool.give_back(first)
-
-    assert await waiting is first
-    assert provider.made == 1
-
-
 async def test_a_newcomer_takes_the_place_of_the_longest_unused(pool: Pool, provider: FakeProvider) -> None:
     old, new = await busy(pool, "old"), await busy(pool, "new")
     await pool.give_back(old)
@@ -101,8 +89,8 @@ async def test_a_full_pool_makes_newcomers_wait_until_one_rests(pool: Pool) -> N
 
 
 async def test_an_unsound_sandbox_is_destroyed_and_its_place_is_free(pool: Pool, provider: FakeProvider) -> None:
-    slot = await busy(pool, "f", 1)
-    waiting = asyncio.create_task(busy(pool, "f", 1))
+    slot, _ = await busy(pool, "f"), await busy(pool, "other")
+    waiting = asyncio.create_task(busy(pool, "f"))
     await asyncio.wait([waiting], timeout=0.05)
 
     await slot.destroy()
