@@ -35,7 +35,7 @@ from services.local.supervisor import Supervised, first_that_cannot_start, keepi
 
 log = logger()
 
-START_S = 60.0  # a child that dies twice after that is started again and again, as in production
+START_S = 60.0  # a child that fails twice after that is started again and again, as in production
 LOCK_WAIT_S = 20.0  # time for the Redis of a killed grid to leave the data folder
 _POLL_S = 0.02
 

@@ -40,8 +40,8 @@ class Supervised:
         self.child = child
         self.log = logs / f"{child.name}.log"
         self._stopping = asyncio.Event()
-        self._quick_deaths = 0
-        self.cannot_start = asyncio.Event()  # set when it died again right after its first restart
+        self._failed_starts = 0
+        self.cannot_start = asyncio.Event()  # set when it gave up again right after its first restart
 
     @property
     def last_words(self) -> str:
@@ -87,16 +87,17 @@ class Supervised:
             code = await self._process.wait()
             if self._stopping.is_set():
                 return
-            self._count(loop.time() - began)
+            self._count(code, loop.time() - began)
             delay_s = next_delay(delay_s, loop.time() - began)
             log.error(
                 "died, starting it again", child=self.child.name, exit_code=code, delay_s=delay_s, log=str(self.log)
             )
             await self._respawn(delay_s)
 
-    def _count(self, ran_s: float) -> None:
-        self._quick_deaths = self._quick_deaths + 1 if ran_s < STEADY_S else 0
-        if self._quick_deaths > 1:
+    def _count(self, code: int, ran_s: float) -> None:
+        """Count the starts that failed in succession. A child that was killed or told to stop did not fail."""
+        self._failed_starts = self._failed_starts + 1 if code > 0 and ran_s < STEADY_S else 0
+        if self._failed_starts > 1:
             self.cannot_start.set()
 
     async def _respawn(self, delay_s: float) -> None:
@@ -147,7 +148,7 @@ async def keeping(stages: Iterable[Sequence[Child]], logs: Path) -> AsyncIterato
 
 
 async def first_that_cannot_start(children: Iterable[Supervised], within_s: float) -> Supervised | None:
-    """Return the first child that dies twice right after its start, or None when none does in time."""
+    """Return the first child that fails twice right after its start, or None when none does in time."""
     waiting = {asyncio.create_task(one.cannot_start.wait()): one for one in children}
     try:
         done, _ = await asyncio.wait(waiting, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)

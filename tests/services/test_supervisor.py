@@ -75,6 +75,22 @@ async def test_a_child_that_was_killed_is_started_again_and_the_others_go_on(tmp
         assert ("b", "stops") not in happened(notes)
 
 
+async def test_a_child_that_fails_twice_at_its_start_cannot_start_and_one_that_was_killed_twice_can(
+    tmp_path, notes, child
+):
+    stages = [[child("failing", "note('serves'); sys.exit(3)"), child("killed", SERVE)]]
+
+    async with keeping(stages, tmp_path / "logs") as [failing, killed]:
+        for deaths in range(2):
+            await until(lambda: happened(notes).count(("killed", "serves")) == deaths + 1)  # noqa: B023 - used at once
+            serving = [pid for pid, what in zip(pids(notes), happened(notes), strict=True) if what[0] == "killed"]
+            os.kill(serving[-1], signal.SIGKILL)
+        await until(lambda: happened(notes).count(("killed", "serves")) == 3)
+        await until(failing.cannot_start.is_set)
+
+        assert not killed.cannot_start.is_set()
+
+
 async def test_children_stop_one_by_one_in_the_opposite_order(tmp_path, notes, child):
     names = ["redis", "registry", "gateway"]
 
