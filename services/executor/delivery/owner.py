@@ -117,7 +117,7 @@ class JobOwner:
     async def _wait_for_turn(self, delivery: Delivery, key: str, place: Place) -> bool:
         place.leave()
         with self._heartbeat.holding(delivery):
-            if not await self._turns.wait(key):
+            if not await self._turns.wait(key, place.ask_back):
                 return False
             try:
                 await place.come_back()

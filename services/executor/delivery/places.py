@@ -36,22 +36,23 @@ class Places:
         else:
             self._on_change()
 
-    async def take_back(self, *, sync: bool) -> None:
-        """Wait for a place for a job that had one before."""
+    def take_back(self, *, sync: bool) -> "asyncio.Future[None]":
+        """Ask for a place for a job that had one before. The future ends when it has it."""
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if self._taken < self._count:
             self._count_in(sync=sync)
-            return
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._returning.append((waiting, sync))
-        try:
-            await waiting
-        except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
-                self.give(sync=sync)
-            else:
-                self._returning.remove((waiting, sync))
-                self._on_change()
-            raise
+            waiting.set_result(None)
+        else:
+            self._returning.append((waiting, sync))
+        return waiting
+
+    def give_up(self, waiting: "asyncio.Future[None]", *, sync: bool) -> None:
+        """Give back what `take_back` gave, or take the question back."""
+        if (waiting, sync) in self._returning:
+            self._returning.remove((waiting, sync))
+            self._on_change()
+        else:
+            self.give(sync=sync)
 
     def _count_in(self, *, sync: bool) -> None:
         self._taken += 1
@@ -65,15 +66,23 @@ class Place:
         self._places = places
         self._sync = sync
         self._held = True
+        self._returning: asyncio.Future[None] | None = None
 
     def leave(self) -> None:
         """Let another job have it. Idempotent."""
         if self._held:
             self._held = False
             self._places.give(sync=self._sync)
+        elif self._returning is not None:
+            self._places.give_up(self._returning, sync=self._sync)
+            self._returning = None
+
+    def ask_back(self) -> None:
+        """Ask for a place again, before messages of the queue get one."""
+        self._returning = self._places.take_back(sync=self._sync)
 
     async def come_back(self) -> None:
-        """Wait for a place again, before messages of the queue get one."""
-        if not self._held:
-            await self._places.take_back(sync=self._sync)
-            self._held = True
+        """Wait for the place that was asked for."""
+        if self._returning is not None:
+            await asyncio.shield(self._returning)  # a job that is cancelled meanwhile leaves it in the end
+            self._held, self._returning = True, None

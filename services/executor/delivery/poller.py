@@ -47,30 +47,28 @@ class Poller:
                 await self._changed.wait()
             elif not await self._runner.ready():
                 await asyncio.sleep(_OUTAGE_S)
-            else:
-                for delivery in await self._receive():
+            elif room := self.free:
+                for delivery in await self._receive(room):
                     await self._take(delivery)
 
-    async def _receive(self) -> list[Delivery]:
+    async def _receive(self, room: int) -> list[Delivery]:
         sync_active = time.monotonic() - self._called_at < _CALLS_COME_S
-        async_count = self.free
+        async_count = room
         if self._queue.has_lanes:
             async_count = async_room(self._count, self._places.taken_async, sync_active=sync_active)
         try:
             if not async_count and not sync_active:
-                return await self._receive_calls()
-            return await self._queue.receive(
-                self.free, self._wait_s if async_count else _FULL_S, async_count=async_count
-            )
+                return await self._receive_calls(room)
+            return await self._queue.receive(room, self._wait_s if async_count else _FULL_S, async_count=async_count)
         except UnavailableError as error:
             log.warning("nothing can be received", error=error.message)
             await asyncio.sleep(_OUTAGE_S)
             return []
 
-    async def _receive_calls(self) -> list[Delivery]:
+    async def _receive_calls(self, room: int) -> list[Delivery]:
         """Receive sync jobs only. When none is there, wait up to `_FULL_S` for a job to end."""
         self._changed.clear()
-        found = await self._queue.receive(self.free, 0, async_count=0)
+        found = await self._queue.receive(room, 0, async_count=0)
         if not found:
             with suppress(TimeoutError):
                 async with asyncio.timeout(_FULL_S):
@@ -78,7 +76,7 @@ class Poller:
         return found
 
     async def _take(self, delivery: Delivery) -> None:
-        if self._stopping:
+        if self._stopping or not self.free:  # a job whose turn came has had its place back meanwhile
             await self._runner.refuse(delivery)
             return
         if delivery.sync:

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from cachetools import TTLCache
@@ -20,10 +21,22 @@ _RETURNS_PER_S = 10  # messages of a function that come back from the queue, whe
 _FUNCTIONS = 1_000  # whose messages on the queue are counted
 
 
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One job's turn. `on_begin` is called the moment it comes, before the job's task is resumed."""
+
+    come: "asyncio.Future[bool]"
+    on_begin: Callable[[], None]
+
+    def begin(self) -> None:
+        self.come.set_result(True)
+        self.on_begin()
+
+
 @dataclass(slots=True)
 class _Line:
     running: int = 0
-    waiting: "deque[asyncio.Future[bool]]" = field(default_factory=deque)
+    waiting: "deque[_Turn]" = field(default_factory=deque)
 
 
 class Turns:
@@ -44,21 +57,24 @@ class Turns:
         line.running += 1
         return True
 
-    async def wait(self, key: str) -> bool:
-        """Wait for a turn, in the order of asking. True when the job has begun, False when it is to be set aside."""
+    async def wait(self, key: str, on_begin: Callable[[], None]) -> bool:
+        """Wait for a turn, in the order of asking. True when the job has begun, False when it is to be set aside.
+
+        `on_begin` is called inside the `end` of the job that made way, so that nothing comes between the two.
+        """
         line = self._lines[key]
         if self._closed or self._waiting >= _MOST_WAITING_IN_ALL or len(line.waiting) >= _MOST_WAITING:
             return False
-        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        turn = _Turn(asyncio.get_running_loop().create_future(), on_begin)
         line.waiting.append(turn)
         self._waiting += 1
         try:
             async with asyncio.timeout(self._patience_s):
-                return await turn
+                return await turn.come
         except TimeoutError:
-            return _has_begun(turn)
+            return _has_begun(turn.come)
         except asyncio.CancelledError:
-            if _has_begun(turn):
+            if _has_begun(turn.come):
                 self.end(key)
             raise
         finally:
@@ -72,8 +88,8 @@ class Turns:
         line = self._lines[key]
         while line.waiting:
             turn = line.waiting.popleft()
-            if not turn.done():
-                turn.set_result(True)
+            if not turn.come.done():
+                turn.begin()
                 return
         line.running -= 1
         self._forget(key)
@@ -95,8 +111,8 @@ class Turns:
         self._closed = True
         for line in self._lines.values():
             for turn in line.waiting:
-                if not turn.done():
-                    turn.set_result(False)
+                if not turn.come.done():
+                    turn.come.set_result(False)
 
     def _forget(self, key: str) -> None:
         line = self._lines.get(key)

@@ -10,6 +10,10 @@ from services.executor.delivery.places import Places
 from services.executor.delivery.turns import Turns, aside_delay_s
 
 
+def unseen() -> None:
+    """Take no note of a turn that comes."""
+
+
 async def settled() -> None:
     for _ in range(5):
         await asyncio.sleep(0)
@@ -25,7 +29,7 @@ async def test_as_many_begin_as_the_function_may_have_running() -> None:
 async def test_the_one_that_waited_longest_begins_when_one_ends() -> None:
     turns = Turns()
     turns.begin("f", 1)
-    first, second = (asyncio.create_task(turns.wait("f")) for _ in range(2))
+    first, second = (asyncio.create_task(turns.wait("f", unseen)) for _ in range(2))
     await settled()
 
     turns.end("f")
@@ -43,7 +47,7 @@ async def test_who_waits_too_long_is_set_aside_and_is_given_no_turn_afterwards()
     turns = Turns(patience_s=0)
     turns.begin("f", 1)
 
-    assert not await turns.wait("f")
+    assert not await turns.wait("f", unseen)
 
     turns.end("f")
     assert turns.begin("f", 1)
@@ -52,7 +56,7 @@ async def test_who_waits_too_long_is_set_aside_and_is_given_no_turn_afterwards()
 async def test_no_more_wait_than_are_worth_holding() -> None:
     turns = Turns()
     turns.begin("f", 1)
-    waiting = [asyncio.create_task(turns.wait("f")) for _ in range(30)]
+    waiting = [asyncio.create_task(turns.wait("f", unseen)) for _ in range(30)]
     await settled()
 
     refused = [task for task in waiting if task.done()]
@@ -66,7 +70,7 @@ async def test_no_more_wait_than_are_worth_holding() -> None:
 async def test_a_waiter_that_is_cancelled_with_its_turn_passes_it_on() -> None:
     turns = Turns()
     turns.begin("f", 1)
-    first, second = (asyncio.create_task(turns.wait("f")) for _ in range(2))
+    first, second = (asyncio.create_task(turns.wait("f", unseen)) for _ in range(2))
     await settled()
 
     turns.end("f")
@@ -80,13 +84,13 @@ async def test_a_waiter_that_is_cancelled_with_its_turn_passes_it_on() -> None:
 async def test_closing_sends_everybody_back_at_once() -> None:
     turns = Turns()
     turns.begin("f", 1)
-    waiting = asyncio.create_task(turns.wait("f"))
+    waiting = asyncio.create_task(turns.wait("f", unseen))
     await settled()
 
     turns.close()
 
     assert not await waiting
-    assert not await turns.wait("f")
+    assert not await turns.wait("f", unseen)
     assert turns.delay_s("f") == 0
 
 
@@ -107,7 +111,7 @@ def test_whatever_happens_no_more_run_than_may_and_nobody_is_forgotten(steps: li
                 if turns.begin("f", most):
                     running += 1
                 else:
-                    waiting.append(asyncio.create_task(turns.wait("f")))
+                    waiting.append(asyncio.create_task(turns.wait("f", unseen)))
             elif step == "end" and running:
                 turns.end("f")
                 running -= 1
@@ -144,6 +148,7 @@ async def test_who_comes_back_has_a_place_before_new_messages(places: Places) ->
     mine, others = places.take(sync=False), places.take(sync=True)
     mine.leave()
     third = places.take(sync=True)
+    mine.ask_back()
     back = asyncio.create_task(mine.come_back())
     await settled()
     assert not back.done()
@@ -157,10 +162,31 @@ async def test_who_comes_back_has_a_place_before_new_messages(places: Places) ->
     assert (places.free, places.taken_async) == (2, 0)
 
 
+async def test_between_the_end_of_a_job_and_the_next_ones_turn_no_place_is_free_for_messages(places: Places) -> None:
+    turns = Turns()
+    running, waits = places.take(sync=True), places.take(sync=True)
+    turns.begin("f", 1)
+    waits.leave()
+    turn = asyncio.create_task(turns.wait("f", waits.ask_back))
+    await settled()
+    others = places.take(sync=True)
+
+    turns.end("f")
+    running.leave()
+
+    assert places.free == 0
+    assert await turn
+    await waits.come_back()
+    waits.leave()
+    others.leave()
+    assert (places.free, places.taken_async) == (2, 0)
+
+
 async def test_who_is_cancelled_on_its_way_back_takes_no_place(places: Places) -> None:
     mine, others = places.take(sync=True), places.take(sync=True)
     mine.leave()
     third = places.take(sync=True)
+    mine.ask_back()
     back = asyncio.create_task(mine.come_back())
     await settled()
 
