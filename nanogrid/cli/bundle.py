@@ -2,29 +2,32 @@
 
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from nanogrid.cli.exits import CliError, Exit
+from nanogrid.cli.folder_files import IGNORE_FILE, FolderFiles
 from nanogrid.runtimes import RUNTIMES, alias_of_suffix
 
-# What tools leave beside the source, and nobody means to upload.
-_LEFT_OUT = frozenset({"__pycache__", ".git", ".hg", ".svn", ".venv", ".mypy_cache", ".ruff_cache", ".pytest_cache"})
+_SHOWN = 10  # names of files that were left out
+_PROGRAM = (0o100755) << 16  # the mode of a script that takes a link's place, where a zip has it
+
+Tell = Callable[[str], None]
 
 
 @contextmanager
-def prepare(path: Path) -> Iterator[Path]:
+def prepare(path: Path, tell: Tell = lambda _: None) -> Iterator[Path]:
     """Return the file to send: `path` itself, or for a folder a temporary zip of it.
 
-    CliError when it cannot be uploaded.
+    `tell` is called with a sentence about the files that were left out. CliError when it cannot be uploaded.
     """
     if path.is_file():
         yield path
     elif path.is_dir():
         with tempfile.TemporaryDirectory(prefix="nanogrid-") as folder:
             bundle = Path(folder) / f"{path.resolve().name}.zip"
-            _zip(path, bundle)
+            _zip(path, bundle, tell)
             yield bundle
     else:
         raise CliError(f"{path}: no such file or folder", Exit.USAGE)
@@ -32,7 +35,7 @@ def prepare(path: Path) -> Iterator[Path]:
 
 def guess_runtime(file: Path) -> str:
     """Return the runtime a file or zip looks like, as an alias. CliError when it does not tell."""
-    if runtime := alias_of_suffix(file.suffix):
+    if runtime := alias_of_suffix(file.suffix.lower()):
         return runtime
     if zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as bundle:
@@ -52,13 +55,28 @@ def runtime_of(names: Iterable[str]) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def _zip(folder: Path, bundle: Path) -> None:
-    files = [file for file in sorted(folder.rglob("*")) if not _LEFT_OUT.intersection(file.relative_to(folder).parts)]
+def _zip(folder: Path, bundle: Path, tell: Tell) -> None:
+    found = FolderFiles(folder)
+    if found.left_out:
+        more = f" and {len(found.left_out) - _SHOWN} more" if len(found.left_out) > _SHOWN else ""
+        tell(f"left out: {', '.join(found.left_out[:_SHOWN])}{more} ({IGNORE_FILE} says what is)")
+    if not found.files:
+        raise CliError(f"{folder} has no files to upload", Exit.USAGE)
     with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED, strict_timestamps=False) as target:
-        for file in files:
-            if file.is_symlink():
-                raise CliError(f"{file} is a link; put the file itself there, links are not uploaded", Exit.USAGE)
-            if file.is_file():
-                target.write(file, file.relative_to(folder).as_posix())
-        if not target.namelist():
-            raise CliError(f"{folder} has no files to upload", Exit.USAGE)
+        for name, file in found.files.items():
+            try:
+                _write(target, name, file)
+            except UnicodeEncodeError:
+                shown = name.encode(errors="backslashreplace").decode()
+                raise CliError(f"{shown} has a name that is not UTF-8; rename it", Exit.USAGE) from None
+            except OSError as failure:
+                raise CliError(f"{name} cannot be read: {failure.strerror or failure}", Exit.USAGE) from None
+
+
+def _write(target: zipfile.ZipFile, name: str, file: Path | bytes) -> None:
+    if isinstance(file, Path):
+        target.write(file, name)
+        return
+    script = zipfile.ZipInfo(name)
+    script.create_system, script.external_attr = 3, _PROGRAM  # 3 = Unix, whose modes count
+    target.writestr(script, file)

@@ -55,7 +55,7 @@ def upload(  # noqa: PLR0917 - typer reads options off the signature, by name
         "env": json.dumps(parse_env(env)) if env else None,
         "mode": mode,
     }
-    with prepare(path) as file, open_client(here.api, here.api_key) as client:
+    with prepare(path, here.printer.remark) as file, open_client(here.api, here.api_key) as client:
         chosen["runtime"] = runtime or guess_runtime(file)
         created = client.upload(file, {key: str(value) for key, value in chosen.items() if value is not None})
     here.printer.plain(str(created.get("function_id")), created)

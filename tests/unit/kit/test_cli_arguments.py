@@ -108,14 +108,6 @@ def test_a_folder_becomes_a_zip_without_what_tools_leave_behind(tmp_path):
     assert not bundle.exists()
 
 
-def test_a_link_in_a_folder_is_refused_rather_than_followed(tmp_path):
-    (tmp_path / "main.py").write_text("")
-    (tmp_path / "passwords.py").symlink_to("/etc/passwd")
-
-    with pytest.raises(CliError, match="is a link"), prepare(tmp_path):
-        pass
-
-
 def test_what_cannot_be_uploaded_is_said(tmp_path):
     with pytest.raises(CliError, match="no such file"), prepare(tmp_path / "missing"):
         pass
