@@ -1,11 +1,15 @@
 """What a Node function's file and its package.json may look like, and what is said where they cannot be."""
 
+import unicodedata
+from typing import Literal
+
 import pytest
 
 from services.executor.sandbox import CallError
 from support.sandboxes import Bench
 
 BOM = "\ufeff"
+Form = Literal["NFC", "NFD"]
 
 
 @pytest.mark.parametrize(
@@ -56,3 +60,16 @@ async def test_a_wrong_guess_is_told(node_bench: Bench, files: dict[str, str], s
     assert isinstance(refused, CallError)
     assert refused.type == "InitError"
     assert says in refused.message
+
+
+@pytest.mark.parametrize("name", ["main.js", "main.mjs"])
+@pytest.mark.parametrize(("stored", "typed"), [("NFD", "NFC"), ("NFC", "NFD"), ("NFD", "NFD")])
+async def test_names_match_however_their_letters_are_composed(
+    node_bench: Bench, stored: Form, typed: Form, name: str
+) -> None:
+    code = "export const 처리 = () => 1;" if name.endswith(".mjs") else "exports.처리 = () => 1;"
+    file = name.replace("main", "앱/é")
+    files = {unicodedata.normalize(stored, file): unicodedata.normalize(stored, code)}
+    loaded = await node_bench.load(files, handler=unicodedata.normalize(typed, "앱/é.처리"))
+
+    assert (await loaded.call()).value == 1

@@ -1,6 +1,7 @@
 """Completes messages put on the queue by hand: fills in the fields and the owner that they leave out."""
 
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -98,6 +99,8 @@ def completed(message: Message, known: Function | None) -> Function:
         raise MalformedError(
             f"runtime is missing, and function {function.function_id} is unknown", "RuntimeNotSupported"
         )
+    # As the registry does: macOS spells the names of files decomposed, and both spellings shall share a sandbox.
+    function.handler = unicodedata.normalize("NFC", function.handler)
     if (runtime := RUNTIMES.get(function.runtime)) is not None:
         function.handler = runtime.handler_as_meant(function.handler)
     return fill_defaults(function)

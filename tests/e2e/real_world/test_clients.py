@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from nanogrid.queue import TaskQueue, open_queue
+from support.archives import Member, archive
 from support.grid import Grid
 
 pytestmark = pytest.mark.backends("embedded")  # what is tried here is the same on every family
@@ -153,6 +154,35 @@ def assert_runs(grid: Grid, function: dict[str, str], name: str) -> None:
     stem = unicodedata.normalize("NFC", name).rpartition(".")[0]
     assert function["handler"] == f"{stem}.handler", function
     assert grid.run(function["function_id"], {"a": 1})["result"] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "source", "handler"),
+    [
+        ("X.JS", "nodejs", "exports.handler = (event) => event;", "X.handler"),
+        ("x.MJS", "nodejs", "export const handler = (event) => event;", "x.handler"),
+        ("A.Cpp", "cpp", "#include <iostream>\nint main() { std::cout << std::cin.rdbuf(); }\n", "A.cpp"),
+        ("b.GO", "go", 'package main\nimport ("io"; "os")\nfunc main() { io.Copy(os.Stdout, os.Stdin) }\n', "b.go"),
+        ("APP.ZIP", "python", archive(Member("main.py", ECHO.encode())), "main.handler"),
+    ],
+)
+def test_an_ending_in_capitals_is_the_same_ending(  # noqa: PLR0917 - rows of a table
+    grid: Grid, sandbox_url: str, name: str, runtime: str, source: str | bytes, handler: str
+) -> None:
+    if runtime in {"cpp", "go"} and sandbox_url != "docker:":
+        pytest.skip("compiled functions are built and run in docker: sandboxes only")
+    made = grid.try_upload(source, name, runtime=runtime).json()
+
+    assert made["handler"] == handler, made
+    assert grid.run(made["function_id"], {"a": 1})["result"] == {"a": 1}
+
+
+@pytest.mark.parametrize("name", ["a.CC", "a.TS", "x.CJS", "README", "A.TAR.GZ"])
+def test_an_ending_that_is_not_taken_is_refused_under_the_name_of_its_field(grid: Grid, name: str) -> None:
+    refused = grid.try_upload(ECHO, name).json()
+
+    assert (refused["status"], refused["field"]) == (400, "file")
+    assert "is of no kind taken here; send .py, .js" in refused["detail"]
 
 
 def test_what_was_named_on_a_mac_is_found_by_what_a_keyboard_types(grid: Grid):

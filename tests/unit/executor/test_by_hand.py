@@ -1,6 +1,7 @@
 """What becomes of a message that was put on the queue by hand: completed, kept apart, or refused."""
 
 import json
+import unicodedata
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -270,3 +271,17 @@ def test_the_bucket_is_the_one_that_artifacts_is_told_of(
         monkeypatch.setenv(name, value)
 
     assert ExecutorSettings().executor_code_bucket == bucket
+
+
+@pytest.mark.parametrize("runtime", ["python3.11", "nodejs18.x", "cpp", "go"])
+async def test_a_handler_copied_from_a_file_name_on_a_mac_is_the_one_that_is_typed(
+    completer: MessageCompleter, runtime: str
+) -> None:
+    typed, copied = (unicodedata.normalize(form, "함수.handler") for form in ("NFC", "NFD"))
+
+    both = [await completer.complete(message(runtime=runtime, handler=one)) for one in (typed, copied)]
+
+    assert (
+        both[0].function.handler == both[1].function.handler == unicodedata.normalize("NFC", both[0].function.handler)
+    )
+    assert both[0].identity == both[1].identity, "they share a sandbox"

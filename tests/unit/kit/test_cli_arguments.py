@@ -108,6 +108,13 @@ def test_a_folder_becomes_a_zip_without_what_tools_leave_behind(tmp_path):
     assert not bundle.exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "runtime"), [("Hello.PY", "python"), ("x.MJS", "nodejs"), ("a.Cpp", "cpp"), ("b.GO", "go")]
+)
+def test_a_files_runtime_is_told_by_its_ending_in_capitals_too(tmp_path, name, runtime):
+    assert guess_runtime(tmp_path / name) == runtime
+
+
 def test_what_cannot_be_uploaded_is_said(tmp_path):
     with pytest.raises(CliError, match="no such file"), prepare(tmp_path / "missing"):
         pass

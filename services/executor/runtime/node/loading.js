@@ -15,7 +15,8 @@ const SHOWN = 20;
 const CURE = 'name the file .mjs, or put {"type": "module"} into package.json';
 
 /** Return `{file, name, attribute, isProgram}` of a handler's name. FunctionFailed when it means nothing. */
-function find(handler, code) {
+function find(spelt, code) {
+  const handler = spelt.normalize('NFC'); // as files in /code are; copied from a file name on macOS it is decomposed
   const dot = handler.lastIndexOf('.');
   const [name, attribute] = [handler.slice(0, Math.max(dot, 0)), handler.slice(dot + 1)];
   if (!name || !attribute) throw initError(`handler: '${handler}' is not of the form module.function`);
@@ -59,12 +60,21 @@ async function load({ file, name, attribute }, code) {
   const loaded = declaredModule(file, code) ? await import(pathToFileURL(file)) : required(file);
   // What AWS's own examples call it stands in where there is no `handler`.
   const names = attribute === 'handler' ? HANDLERS : [attribute];
-  const found = names.map((one) => loaded?.[one] ?? loaded?.default?.[one]).find((one) => one !== undefined);
+  const found = names
+    .map((one) => exportOf(loaded, one) ?? exportOf(loaded?.default, one))
+    .find((one) => one !== undefined);
   if (found === undefined) throw initError(`handler: module '${name}' has no '${attribute}'${exported(loaded)}`);
   if (typeof found !== 'function') {
     throw initError(`handler: ${name}.${attribute} is not a function but ${found === null ? 'null' : typeof found}`);
   }
   return found;
+}
+
+/** Return the export of this name, which the source may spell decomposed: JavaScript, unlike Python, keeps it so. */
+function exportOf(exports, name) {
+  const found = exports?.[name];
+  if (found !== undefined || !/[^\x00-\x7F]/.test(name)) return found;
+  return exports?.[Object.keys(exports ?? {}).find((key) => key.normalize('NFC') === name)];
 }
 
 function exported(loaded) {
