@@ -20,8 +20,6 @@ SEED = 7
 SHORT = ("executors", "duplicates", "zombies", "services", "flush")
 BROKEN = ("no fencing", "deleted before stored")
 
-pytestmark = pytest.mark.timeout(300)  # a busy machine starts ten processes slowly
-
 
 @pytest.fixture(autouse=True)
 def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:

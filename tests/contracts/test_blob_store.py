@@ -12,6 +12,7 @@ import pytest
 from nanogrid.errors import InvalidFieldError, NotFoundError
 from services.artifacts.blobs import CHUNK_BYTES, BlobInfo, BlobStore, open_blobs
 from support.blobs import IMPOSSIBLE, ODD, TEXT, is_there, put, read, streamed
+from support.waiting import WATCHDOG_S
 
 
 @pytest.fixture
@@ -242,6 +243,6 @@ async def test_a_signed_url_is_made_or_left_to_others(store: BlobStore) -> None:
     url = await store.signed_url("outputs/job-1/파일 #1.txt", 60)
 
     if url is not None:
-        async with httpx.AsyncClient() as browser:
+        async with httpx.AsyncClient(timeout=WATCHDOG_S) as browser:
             answer = await browser.get(url)
         assert (answer.content, answer.headers["content-type"]) == (b"hello", TEXT)

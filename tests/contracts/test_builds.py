@@ -9,6 +9,7 @@ from nanogrid.runtimes import Runtime
 from services.executor.sandbox import Sandbox
 from support.programs import CPP, GO, Builder, Kept, require
 from support.sandboxes import Bench
+from support.waiting import until
 
 HELLO_CPP = {"main.cpp": '#include <cstdio>\nint main() { puts("\\"hello\\""); }\n'}
 HELLO_GO = {"main.go": 'package main\n\nfunc main() { println("hello") }\n'}
@@ -145,8 +146,7 @@ async def test_a_build_given_up_leaves_nothing_and_the_next_one_builds(
 ) -> None:
     builder = Builder(docker_bench, tmp_path, Kept())
     given_up = asyncio.create_task(builder.printed(CPP, HELLO_CPP))
-    while not made:
-        await asyncio.sleep(0.01)
+    await until(lambda: made)
     given_up.cancel()
     await asyncio.wait([given_up])
 

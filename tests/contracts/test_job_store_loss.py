@@ -5,6 +5,7 @@ import pytest
 from nanogrid.jobs import ClaimOutcome, JobFilter, JobStore, LeaseLostError, record
 from nanogrid.v1.resources_pb2 import JobState
 from support.jobs import LEASE_S, a_job, by, done, finish, flush
+from support.waiting import WATCHDOG_S
 
 
 async def test_a_job_without_a_record_is_rebuilt_by_its_claim(jobs: JobStore) -> None:
@@ -90,7 +91,7 @@ async def test_a_durable_result_is_recorded_whoever_owns_the_job(jobs: JobStore)
 
     async with jobs.waiting(job.job_id) as waiter:
         await jobs.adopt(earlier, record.encode(earlier))
-        waited = await waiter.wait(10)
+        waited = await waiter.wait(WATCHDOG_S)
 
     assert waited is not None
     assert waited.stdout == (await jobs.get(job.job_id)).stdout == "from e1"

@@ -10,6 +10,7 @@ from nanogrid.errors import InvalidFieldError
 from nanogrid.jobs import JobFilter, JobStore, record
 from nanogrid.v1.resources_pb2 import Dialect, JobError, JobState, OutputFile
 from support.jobs import LEASE_S, a_job, by, done, finish
+from support.waiting import WATCHDOG_S
 
 
 async def test_every_field_of_a_finished_job_survives(jobs: JobStore) -> None:
@@ -60,7 +61,7 @@ async def test_a_waiter_gets_the_result_that_is_published(jobs: JobStore) -> Non
     async with jobs.waiting(job.job_id) as waiter:
         await jobs.create(job, b"")
         claim = await jobs.claim(by("e1", job), LEASE_S)
-        waiting = asyncio.create_task(waiter.wait(10))
+        waiting = asyncio.create_task(waiter.wait(WATCHDOG_S))
 
         await finish(jobs, done(job), claim.token)
 
@@ -75,11 +76,11 @@ async def test_the_result_is_published_on_a_channel_of_the_jobs_own(jobs: JobSto
     claim = await jobs.claim(by("e1", job), LEASE_S)
     async with Redis.from_url(redis_url) as client, client.pubsub() as channel:
         await channel.subscribe(f"result:{job.job_id}")
-        await channel.get_message(timeout=5)
+        await channel.get_message(timeout=WATCHDOG_S)
 
         await finish(jobs, done(job), claim.token)
 
-        message = await channel.get_message(timeout=5)
+        message = await channel.get_message(timeout=WATCHDOG_S)
     assert orjson.loads(message["data"])["status"] == "completed"
 
 
@@ -90,7 +91,7 @@ async def test_a_result_from_before_the_wait_is_not_missed(jobs: JobStore) -> No
     await finish(jobs, done(job), claim.token)
 
     async with jobs.waiting(job.job_id) as waiter:
-        found = await waiter.wait(10)
+        found = await waiter.wait(WATCHDOG_S)
 
     assert found is not None
 

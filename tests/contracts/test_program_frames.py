@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support.json_values import nested
+from support.waiting import WATCHDOG_S
 
 SOURCE = Path(__file__).parents[2] / "deploy/images/program/program.c"
 LENGTH = struct.Struct(">I")
@@ -107,7 +108,7 @@ def talking(folder: Path, ends_with: int = 0) -> Iterator[Talk]:
                 kind, hello = talk.hear()
                 assert (kind, json.loads(hello)["runtime"]) == (b"H", "cpp")
                 yield talk
-            said = process.communicate(timeout=20)[1]
+            said = process.communicate(timeout=WATCHDOG_S)[1]
     assert process.returncode in (0, ends_with), said
 
 

@@ -12,7 +12,7 @@ import pytest
 from services.executor.sandbox import SandboxSettings, SandboxStartError, open_provider
 from services.executor.sandbox.process_group import executor_groups
 from support.sandboxes import PYTHON, Bench, OpenBench, open_bench
-from support.waiting import until
+from support.waiting import until, watched
 
 
 def traces(root: Path) -> dict[str, object]:
@@ -38,9 +38,7 @@ def text_of(file: Path) -> str:
 async def expect_clean(root: Path) -> None:
     """Nothing is left below `root`. A process that is just copying the machine's mounts may hold one for a moment."""
     clean = {"mounts": [], "loops": [], "folders": [], "groups": []}
-    with contextlib.suppress(AssertionError):
-        await until(lambda: traces(root) == clean, within_s=5)
-    assert traces(root) == clean
+    await until(lambda: traces(root) == clean, lambda: traces(root))
 
 
 def descriptors() -> list[str]:
@@ -78,7 +76,7 @@ async def test_a_frozen_sandbox_can_be_destroyed(bench: Bench) -> None:
     loaded = await bench.load(bench.sources.LITTERS)
     await loaded.sandbox.freeze()
 
-    await asyncio.wait_for(loaded.sandbox.destroy(), 10)
+    await watched(loaded.sandbox.destroy())
 
     await expect_clean(bench.settings.root)
 
@@ -175,5 +173,5 @@ async def test_closing_takes_along_who_outlived_a_sandbox(tmp_path: Path) -> Non
         sleeper = await asyncio.create_subprocess_exec("sleep", "600")
         (forgotten / "cgroup.procs").write_text(str(sleeper.pid))
 
-    assert await asyncio.wait_for(sleeper.wait(), 20) == -signal.SIGKILL
+    assert await watched(sleeper.wait()) == -signal.SIGKILL
     assert not base.exists()

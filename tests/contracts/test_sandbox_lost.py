@@ -21,7 +21,7 @@ from services.executor.sandbox import (
 from support.programs import CPP, Builder, Kept, require
 from support.sandboxes import PYTHON, Bench, Called, Loaded, Printed
 from support.unix_proxy import unix_proxy
-from support.waiting import until
+from support.waiting import until, watched
 
 SLEEPS = {
     "python": 'import time\ndef handler(event, context):\n    print("begun", flush=True)\n    time.sleep(600)\n',
@@ -54,11 +54,10 @@ async def begun(running: "asyncio.Task[Any]", printed: Printed) -> None:
 
 async def killed_while_it_runs(bench: Bench, loaded: Loaded, kill: Kill) -> Called:
     printed = Printed()
-    calling = asyncio.create_task(loaded.sandbox.call(CallRequest("job-1", b"null", 60, printed)))
+    calling = asyncio.create_task(loaded.sandbox.call(CallRequest("job-1", b"null", None, printed)))
     await begun(calling, printed)
     await kill(bench, loaded)
-    async with asyncio.timeout(20):
-        return Called(await calling, printed)
+    return Called(await watched(calling), printed)
 
 
 async def test_a_sandbox_whose_first_process_is_killed_is_lost(bench: Bench) -> None:
@@ -108,8 +107,7 @@ async def test_a_sandbox_killed_while_it_loads_is_lost(bench: Bench) -> None:
     await begun(loading, printed)
 
     sandbox._cage.init.kill()  # type: ignore[attr-defined]
-    async with asyncio.timeout(20):
-        error = await loading
+    error = await watched(loading)
 
     assert isinstance(error, CallError)
     assert error.type == "Lost"

@@ -67,7 +67,7 @@ def handler(event, context):
     libc.printf(b"heard\\n")
     return 1
 """
-    called = await (await script_bench.load(code)).call(timeout_s=10)
+    called = await (await script_bench.load(code)).call()
 
     assert called.value == 1
     assert called.printed.out == "heard\n"
@@ -84,14 +84,14 @@ def serve():
 threading.Thread(target=serve, daemon=True).start()
 def handler(event, context):
     asked.put(event)
-    return answered.get(timeout=5)
+    return answered.get()
 """,
     "a pool of threads": """
 from concurrent.futures import ThreadPoolExecutor
 pool = ThreadPoolExecutor(1)
 pool.submit(int).result()
 def handler(event, context):
-    return pool.submit(lambda: event + 1).result(timeout=5)
+    return pool.submit(lambda: event + 1).result()
 """,
     "an event loop": """
 import asyncio, threading
@@ -101,7 +101,7 @@ async def work(event):
     await asyncio.sleep(0)
     return event + 1
 def handler(event, context):
-    return asyncio.run_coroutine_threadsafe(work(event), loop).result(timeout=5)
+    return asyncio.run_coroutine_threadsafe(work(event), loop).result()
 """,
     "a pool of processes": """
 import multiprocessing
@@ -109,7 +109,7 @@ def work(event):
     return event + 1
 pool = multiprocessing.Pool(1)
 def handler(event, context):
-    return pool.apply_async(work, [event]).get(timeout=5)
+    return pool.apply_async(work, [event]).get()
 """,
     "a manager": """
 import multiprocessing
@@ -123,7 +123,7 @@ def handler(event, context):
 import subprocess
 child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 def handler(event, context):
-    return int(child.communicate(b"%d" % event, timeout=5)[0]) + 1
+    return int(child.communicate(b"%d" % event)[0]) + 1
 """,
     "a thread of C": """
 import ctypes
@@ -151,7 +151,7 @@ def handler(event, context):
 async def test_what_a_module_starts_is_alive_in_every_fresh_call(script_bench: Bench, started: str) -> None:
     loaded = await script_bench.load("print('loading')\n" + STARTED[started], fresh=True)
 
-    calls = [await loaded.call(1, timeout_s=20) for _ in range(3)]
+    calls = [await loaded.call(1) for _ in range(3)]
 
     assert [called.value for called in calls] == [2, 2, 2]
     assert all(called.result.reusable for called in calls)
@@ -259,7 +259,7 @@ async def test_multiprocessing_works_however_it_starts_its_processes(python_benc
         {f"{name}.py": MULTIPROCESSING}, handler=f"{name}.handler", env={"COLOUR": "blue"}, fresh=name == "src/app"
     )
 
-    assert (await loaded.call(way, timeout_s=60)).value == [2, 4, 6, "blue", 0]
+    assert (await loaded.call(way)).value == [2, 4, 6, "blue", 0]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ async def test_multiprocessing_works_in_a_program(script_bench: Bench, name: str
         files[f"{name}.py"] = "from . import shared\n" + code
     loaded = await script_bench.load(files, handler=f"{name}.handler", env={"COLOUR": "blue"})
 
-    called = await loaded.call(timeout_s=60)
+    called = await loaded.call()
 
     assert loaded.kind is Kind.PROGRAM
     assert called.printed.out == '[2, 4, 6, "blue", 0]\n', called.printed.err

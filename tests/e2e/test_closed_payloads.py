@@ -121,7 +121,7 @@ async def test_a_payload_put_on_the_queue_by_hand_is_not_touched(
         b'{"%b":"%b","%b":"%b","%b": %b}'
         % (id_name.encode(), job_id.encode(), function_name.encode(), echo.encode(), payload_name.encode(), payload)
     )
-    await until(lambda: grid.http.get(f"/status/{job_id}").status_code == 200, within_s=60)
+    await until(lambda: grid.http.get(f"/status/{job_id}").status_code == 200)
     grid.wait(job_id)
 
     assert result_of(grid.http.get(f"/status/{job_id}").content) == payload

@@ -1,16 +1,16 @@
 """Jobs that somebody else put on the queue: run, answered in their spelling, or given up with the reason."""
 
-import asyncio
 import json
-import time
 import uuid
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import pytest
 
 from nanogrid.queue import TaskQueue, open_queue
 from support.grid import Grid
+from support.waiting import until
 
 HANDLER = """
 import os
@@ -43,24 +43,18 @@ async def put(queue: TaskQueue, **message: Any) -> None:
     await queue.send(json.dumps(message).encode())
 
 
-def ended(grid: Grid, job_id: str) -> dict[str, Any]:
-    """The job's status once it ended; before an executor has it nobody knows of it."""
-    deadline = time.monotonic() + 60
-    while grid.http.get(f"/status/{job_id}").status_code == 404:
-        assert time.monotonic() < deadline, "no executor took it"
-        time.sleep(0.02)
-    return grid.wait(job_id)
-
-
 async def reason_of(queue: TaskQueue, text: str) -> str:
     """Why the message with this text in it was given up."""
-    deadline = time.monotonic() + 60
-    while True:
-        found = [letter.reason for letter in await queue.dead_letters(1000) if text.encode() in letter.body]
-        if found:
-            return found[0]
-        assert time.monotonic() < deadline, "it was not dead-lettered"
-        await asyncio.sleep(0.02)
+
+    async def reasons() -> list[str]:
+        return [letter.reason for letter in await queue.dead_letters(1000) if text.encode() in letter.body]
+
+    return (await until(reasons, "it was not dead-lettered"))[0]
+
+
+async def is_empty(queue: TaskQueue) -> bool:
+    depth = await queue.depth()
+    return not (depth.waiting or depth.in_flight or depth.delayed)
 
 
 def an_id(kind: str) -> str:
@@ -83,7 +77,7 @@ async def test_a_camel_case_message_is_answered_in_camel_case(grid: Grid, queue:
         inputData={"n": 1},
     )
 
-    job = ended(grid, request_id)
+    job = grid.ended(request_id)
     assert (job["requestId"], job["functionId"], job["status"]) == (request_id, function_id, "SUCCESS"), job
     assert job["result"] == {"event": {"n": 1}, "who": "me", "from": "stored"}
     assert (job["exitCode"], job["optimizationTip"][:6]) == (0, "💡 Tip:")
@@ -102,7 +96,7 @@ async def test_a_camel_case_message_brings_code_of_no_known_function(grid: Grid,
         s3Key=f"functions/{function_id}/code.zip",
     )
 
-    job = ended(grid, request_id)
+    job = grid.ended(request_id)
     assert (job["status"], job["functionId"]) == ("SUCCESS", "made-by-hand"), job
     assert job["result"] == {"event": {}, "who": None, "from": "stored"}
 
@@ -114,7 +108,7 @@ async def test_inline_code_runs_with_its_functions_settings_and_apart_from_it(gr
 
     await put(queue, job_id=job_id, function_id=function_id, code=INLINE, payload=[1])
 
-    job = ended(grid, job_id)
+    job = grid.ended(job_id)
     assert (job["job_id"], job["function_id"], job["status"]) == (job_id, function_id, "completed"), job
     assert job["result"] == {"event": [1], "who": "me", "from": "inline"}
     assert [grid.run(function_id)["result"] for _ in range(8)] == 8 * [stored], "whichever executor ran it"
@@ -144,7 +138,7 @@ async def test_inline_code_needs_no_function(
 
     await put(queue, job_id=job_id, **fields)
 
-    job = ended(grid, job_id)
+    job = grid.ended(job_id)
     assert (job["status"], job["result"]) == ("completed", result), job
 
 
@@ -154,7 +148,7 @@ async def test_a_message_of_our_own_shape_needs_no_owner(grid: Grid, queue: Task
 
     await put(queue, job_id=job_id, function_id=function_id, payload="x")
 
-    assert ended(grid, job_id)["result"]["event"] == "x"
+    assert grid.ended(job_id)["result"]["event"] == "x"
     listed = grid.http.get("/jobs", params={"function_id": function_id}).json()["jobs"]
     assert [job["job_id"] for job in listed] == [job_id]
 
@@ -162,11 +156,10 @@ async def test_a_message_of_our_own_shape_needs_no_owner(grid: Grid, queue: Task
 async def test_a_message_with_its_id_used_before_is_not_run_again(grid: Grid, queue: TaskQueue) -> None:
     job_id = an_id("job")
     await put(queue, job_id=job_id, code="print(1)")
-    first = ended(grid, job_id)
+    first = grid.ended(job_id)
 
     await put(queue, job_id=job_id, code="print(2)")
-    while (depth := await queue.depth()).waiting or depth.in_flight or depth.delayed:
-        await asyncio.sleep(0.02)
+    await until(partial(is_empty, queue))
 
     assert grid.wait(job_id) == first
 
@@ -188,7 +181,7 @@ async def test_what_can_never_run_is_given_up_with_the_reason(
 
     await put(queue, requestId=request_id, functionId="made-by-hand", **fields)
 
-    job = ended(grid, request_id)
+    job = grid.ended(request_id)
     assert (job["requestId"], job["status"]) == (request_id, "FAILED"), job
     assert reason in job["error"]["message"]
     assert reason in await reason_of(queue, request_id)
@@ -199,6 +192,6 @@ async def test_code_that_is_not_there_fails_its_job(grid: Grid, queue: TaskQueue
 
     await put(queue, requestId=request_id, functionId="made-by-hand", runtime="python", s3Key="missing.zip")
 
-    job = ended(grid, request_id)
+    job = grid.ended(request_id)
     assert (job["status"], job["error"]["type"]) == ("FAILED", "CodeNotFound"), job
     assert "missing.zip" in await reason_of(queue, request_id)

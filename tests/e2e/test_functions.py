@@ -5,7 +5,6 @@ import io
 import json
 import os
 import signal
-import time
 import zipfile
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from PIL import Image
 
 from support.grid import Grid
+from support.waiting import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -212,10 +212,7 @@ def test_an_executor_killed_between_jobs_is_replaced_and_nothing_is_lost(grid: G
     ids = [grid.run(function_id, {"n": n}, **{"X-Async": "true"})["job_id"] for n in range(5)]
 
     assert [grid.wait(job_id)["result"] for job_id in ids] == [0, 1, 2, 3, 4]
-    deadline = time.monotonic() + 30
-    while len(grid.pids("services.executor")) < 2:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: len(grid.pids("services.executor")) == 2)
 
 
 def stored_code(grid: Grid) -> list[str]:
@@ -248,10 +245,7 @@ def test_functions_are_listed_read_and_deleted(grid: Grid) -> None:
     assert grid.http.delete(f"/functions/{function_id}").status_code == 204
     assert grid.http.get(f"/functions/{function_id}").status_code == 404
     assert grid.http.post("/run", json={"function_id": function_id}).status_code == 404
-    deadline = time.monotonic() + 30
-    while any(function_id in key for key in stored_code(grid)):
-        assert time.monotonic() < deadline, "its code is still there"
-        time.sleep(0.1)
+    wait_until(lambda: not any(function_id in key for key in stored_code(grid)), "its code is still there")
 
 
 @pytest.mark.backends("embedded")  # the tests' S3 would hold it in memory three times over

@@ -1,31 +1,30 @@
 """One id finds a call in the log of every process that it passed."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from support.grid import Grid
+from support.waiting import wait_until
 
 PROCESSES = {"gateway", "invoker", "executor"}
 
 
 def lines_with(grid: Grid, text: str, services: set[str]) -> list[dict[str, Any]]:
     """The log lines that hold the text, once each of these services has one."""
-    deadline = time.monotonic() + 20
-    while True:
-        found = [
+
+    def found() -> list[dict[str, Any]]:
+        lines = [
             json.loads(line)
             for path in Path(grid.folder, "logs").glob("*.log")
             for line in path.read_text().splitlines()
             if text in line and line.startswith("{")
         ]
-        if {line["service"] for line in found} >= services:
-            return found
-        assert time.monotonic() < deadline, found
-        time.sleep(0.02)
+        return lines if {line["service"] for line in lines} >= services else []
+
+    return wait_until(found, f"not every log has {text}")
 
 
 @pytest.mark.backends("embedded")

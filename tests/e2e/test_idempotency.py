@@ -2,15 +2,16 @@
 
 import os
 import signal
-import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
 from support.grid import Grid
+from support.waiting import wait_until
 
 # Says another thing at every run.
 DICE = "import uuid\ndef handler(event, context): return str(uuid.uuid4())"
@@ -90,9 +91,7 @@ def test_while_the_first_call_waits_a_second_is_a_conflict(grid: Grid, key: dict
     function_id = grid.upload(SLOW)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(call, grid, key, function_id, 3)
-        deadline = time.monotonic() + 20
-        while not jobs_of(grid, function_id):
-            assert time.monotonic() < deadline, "the job did not appear"
+        wait_until(lambda: jobs_of(grid, function_id), "the job did not appear")
 
         second = call(grid, key, function_id, 3)
         first = waiting.result()
@@ -119,7 +118,10 @@ def test_what_a_key_made_is_still_known_after_the_registry_was_killed(grid: Grid
 
     os.kill(pid, signal.SIGKILL)
 
-    deadline = time.monotonic() + 30
-    while (again := upload(grid, key)).status_code == 503:
-        assert time.monotonic() < deadline, again.text
+    again = wait_until(partial(_served_upload, grid, key), "the registry is not back")
     assert (again.status_code, again.json()) == (201, first), again.text
+
+
+def _served_upload(grid: Grid, key: dict[str, str]) -> httpx.Response | None:
+    answer = upload(grid, key)
+    return None if answer.status_code == 503 else answer

@@ -3,7 +3,6 @@
 import concurrent.futures
 import os
 import signal
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from support.cut_proxy import CutProxy, cut_proxy
 from support.grid import Grid, running_grid
 from support.redis_server import free_port
+from support.waiting import wait_until
 
 SLEEP = "import time\ndef handler(event, context):\n    time.sleep(event['s'])\n    return event['s']"
 
@@ -48,10 +48,7 @@ def answer_of(behind: Behind, path: str, body: dict[str, Any], then: Callable[[]
     before = len(jobs(behind.grid))
     with concurrent.futures.ThreadPoolExecutor() as pool:
         calling = pool.submit(behind.grid.http.post, path, json=body, headers=headers)
-        deadline = time.monotonic() + 20
-        while len(jobs(behind.grid)) == before:
-            assert time.monotonic() < deadline, "no job was accepted"
-            time.sleep(0.02)
+        wait_until(lambda: len(jobs(behind.grid)) > before, "no job was accepted")
         then()
         return calling.result()
 
@@ -59,10 +56,7 @@ def answer_of(behind: Behind, path: str, body: dict[str, Any], then: Callable[[]
 def reopen(behind: Behind) -> None:
     """Let connections pass again, and wait until the gateway has one."""
     behind.proxy.is_open = True
-    deadline = time.monotonic() + 20
-    while behind.grid.http.get("/jobs").status_code != 200:
-        assert time.monotonic() < deadline, "the gateway does not find its invoker again"
-        time.sleep(0.05)
+    wait_until(lambda: behind.grid.http.get("/jobs").is_success, "the gateway does not find its invoker again")
 
 
 def jobs(grid: Grid) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from services.executor.sandbox.ai_node import AiNode, parse_ai_endpoint
 from services.executor.sandbox.relay import Relay
 from support.ollama_server import MODEL, OllamaServer, answer_to, ollama_server
 from support.redis_server import free_port
+from support.waiting import WATCHDOG_S, watched
 
 LIMIT = 32  # connections at a time
 
@@ -37,7 +38,7 @@ async def relaying(folder: Path, node: AiNode | None) -> AsyncIterator[Path]:
 
 def client(path: Path) -> httpx.AsyncClient:
     transport = httpx.AsyncHTTPTransport(uds=str(path))
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:11434", timeout=20)
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:11434", timeout=WATCHDOG_S)
 
 
 async def test_a_question_is_answered(ollama: OllamaServer, tmp_path: Path) -> None:
@@ -113,12 +114,12 @@ async def test_the_end_of_the_question_reaches_the_node_and_its_answer_still_arr
 
     server = await asyncio.start_server(count, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with server, relaying(tmp_path, parse_ai_endpoint(f"http://127.0.0.1:{port}")) as path, asyncio.timeout(3):
+    async with server, relaying(tmp_path, parse_ai_endpoint(f"http://127.0.0.1:{port}")) as path:
         reader, writer = await asyncio.open_unix_connection(path)
         writer.write(b"x" * 3_000_000)
         writer.write_eof()
 
-        assert await reader.read() == b"3000000 bytes"
+        assert await watched(reader.read()) == b"3000000 bytes"
         writer.close()
 
 

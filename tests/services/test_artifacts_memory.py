@@ -65,7 +65,6 @@ async def big_zip(block: bytes) -> AsyncIterator[bytes]:
     yield directory + end_record(directory, len(head) + size, 1)
 
 
-@pytest.mark.timeout(300)
 async def test_half_a_gigabyte_passes_without_being_held(process, tmp_path) -> None:
     server, port = process
     block = os.urandom(CHUNK_BYTES)

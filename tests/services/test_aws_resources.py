@@ -11,6 +11,7 @@ import boto3
 import pytest
 
 from support.moto_server import MotoServer
+from support.waiting import WATCHDOG_S
 
 SCRIPT = Path(__file__).parents[2] / "deploy/aws/create.py"
 WEEK = {"Days": 7}
@@ -25,7 +26,9 @@ def client(aws: MotoServer) -> Client:
 
 def create(*options: str, code: int = 0) -> tuple[dict[str, str], list[str]]:
     """The environment it prints, and what it says it did."""
-    done = subprocess.run([sys.executable, SCRIPT, *options], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, SCRIPT, *options], capture_output=True, text=True, timeout=WATCHDOG_S, check=False
+    )
     assert done.returncode == code, done.stderr
     return dict(line.split("=", 1) for line in done.stdout.splitlines()), done.stderr.splitlines()
 

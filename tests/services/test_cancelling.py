@@ -8,6 +8,7 @@ from nanogrid.jobs.message import encode
 from nanogrid.v1.resources_pb2 import Job, JobState
 from support.jobs import a_job, by
 from support.runner_rig import EMPTY, Rig, runner_rig
+from support.waiting import WATCHDOG_S, until, watched
 
 rig = runner_rig
 
@@ -23,7 +24,7 @@ async def runaway(rig: Rig) -> str:
     """A job that would run for ever."""
     rig.provider.gate.clear()
     job_id = await rig.submit()
-    await asyncio.wait_for(rig.provider.calling.wait(), 20)
+    await watched(rig.provider.calling.wait())
     return job_id
 
 
@@ -32,9 +33,7 @@ async def test_a_job_that_runs_is_ended_with_its_whole_sandbox(rig: Rig, runaway
 
     assert is_cancelled(await rig.ended(runaway))
     await rig.settled(EMPTY)
-    async with asyncio.timeout(20):
-        while not rig.provider.destroyed:
-            await asyncio.sleep(0.01)
+    await until(lambda: rig.provider.destroyed)
     assert rig.provider.calls == [runaway]
     assert b"CANCELLED" in await rig.kept.read_result(runaway)
 
@@ -46,7 +45,7 @@ async def test_a_job_that_waits_is_ended_at_once_and_never_begun(rig: Rig) -> No
 
     async with rig.jobs.waiting(job.job_id) as waiter:
         assert await rig.jobs.cancel(job.job_id, REASON)
-        told = await waiter.wait(20)
+        told = await waiter.wait(WATCHDOG_S)
 
     assert told is not None
     assert is_cancelled(told)

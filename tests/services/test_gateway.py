@@ -1,6 +1,5 @@
 """The gateway's edge: identity, request ids, problems, health, documentation."""
 
-import asyncio
 import json
 import re
 import socket
@@ -13,6 +12,7 @@ from gateway.settings import GatewaySettings
 from nanogrid.errors import UnavailableError
 from nanogrid.v1.registry_pb2 import RevokeApiKeyRequest
 from support.gateway_grid import gateway_grid, running_gateway
+from support.waiting import WATCHDOG_S
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def grid(tmp_path):
 @pytest.fixture
 async def stranger(grid):
     """A client without a key."""
-    async with httpx.AsyncClient(base_url=grid.url, trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(base_url=grid.url, trust_env=False, verify=False, timeout=WATCHDOG_S) as http:
         yield http
 
 
@@ -79,7 +79,7 @@ async def test_ready_says_which_service_is_not_there(tmp_path):
 async def test_ready_says_within_two_seconds_which_service_is_silent(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and never says a word
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        async with gateway_grid(tmp_path, artifacts_address=address) as grid, asyncio.timeout(10):
+        async with gateway_grid(tmp_path, artifacts_address=address) as grid:
             answer = await grid.http.get("/ready")
 
     assert answer.status_code == 503
@@ -101,7 +101,10 @@ async def test_ready_says_what_a_service_says_of_its_dependencies(tmp_path):
 async def test_a_gateway_with_nothing_behind_it_is_healthy_and_answers_503(tmp_path):
     nowhere = {f"{name}_address": "127.0.0.1:1" for name in ("registry", "artifacts", "invoker")}
     settings = GatewaySettings(auth="off", **nowhere)
-    async with running_gateway(settings) as url, httpx.AsyncClient(base_url=url, trust_env=False, verify=False) as http:
+    async with (
+        running_gateway(settings) as url,
+        httpx.AsyncClient(base_url=url, trust_env=False, verify=False, timeout=WATCHDOG_S) as http,
+    ):
         assert (await http.get("/health")).status_code == 200
         body = problem(await http.post("/run", json={"function_id": "x"}), 503)
 

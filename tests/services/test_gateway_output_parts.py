@@ -8,6 +8,7 @@ from nanogrid.v1.resources_pb2 import OutputFile
 from support.fake_artifacts import MODIFIED
 from support.gateway_grid import gateway_grid
 from support.rest import refused
+from support.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -30,7 +31,7 @@ async def grid(running):
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def browser(grid):
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=WATCHDOG_S) as http:
         yield http
 
 

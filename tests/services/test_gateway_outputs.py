@@ -8,7 +8,7 @@ from nanogrid.errors import UnavailableError
 from nanogrid.v1.resources_pb2 import OutputFile
 from support.fake_artifacts import EXPIRES
 from support.gateway_grid import gateway_grid
-from support.waiting import until
+from support.waiting import WATCHDOG_S, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -27,7 +27,7 @@ async def grid(running):
 @pytest_asyncio.fixture(loop_scope="module")
 async def browser(grid):
     """A client without a key."""
-    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, timeout=WATCHDOG_S) as http:
         yield http
 
 

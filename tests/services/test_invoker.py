@@ -1,6 +1,7 @@
 """Accepting jobs and finishing what crashes left, over a real queue and a real job store that can be killed."""
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -12,7 +13,7 @@ from nanogrid.jobs.message import decode
 from nanogrid.v1.resources_pb2 import ExecutorInfo, Job, JobState
 from support.invoker_rig import BOB, FUNCTION_ID, Rig, invoker_rig
 from support.jobs import by
-from support.waiting import until
+from support.waiting import until, watched
 
 rig = invoker_rig
 
@@ -82,9 +83,7 @@ async def test_a_wait_that_ends_early_answers_the_job_as_it_is(rig: Rig) -> None
 
 async def test_a_waiter_outlives_a_restart_of_redis(rig: Rig) -> None:
     waiting = asyncio.create_task(rig.invoke(b"", 0))
-    async with asyncio.timeout(10):
-        while not (await rig.queue.depth()).waiting:
-            await asyncio.sleep(0.02)
+    await until(partial(_is_queued, rig))
 
     rig.server.kill()
     rig.server.start()
@@ -103,13 +102,18 @@ async def test_while_redis_is_down_nothing_is_accepted_and_afterwards_all_is_wel
         await rig.invoke(b"", 1)
 
     rig.server.start()
-    async with asyncio.timeout(10):
-        while True:
-            try:
-                await rig.submit()
-                break
-            except UnavailableError:
-                await asyncio.sleep(0.05)
+    await until(partial(_is_accepted, rig))
+
+
+async def _is_queued(rig: Rig) -> bool:
+    return (await rig.queue.depth()).waiting > 0
+
+
+async def _is_accepted(rig: Rig) -> bool:
+    try:
+        return bool(await rig.submit())
+    except UnavailableError:
+        return False
 
 
 async def test_a_record_without_a_message_is_swept_up(rig: Rig) -> None:
@@ -147,7 +151,7 @@ async def test_a_client_that_waits_for_a_job_of_a_deleted_function_is_told_at_on
 
     await rig.retirement.retire(FUNCTION_ID)
 
-    job = await asyncio.wait_for(call, 20)
+    job = await watched(call)
     assert (job.state, job.error.type) == (JobState.JOB_STATE_CANCELLED, "Cancelled")
 
 

@@ -12,7 +12,7 @@ from nanogrid.jobs import record, waiting
 from nanogrid.jobs.redis import RedisJobs, open_redis_jobs
 from nanogrid.v1.resources_pb2 import Job, JobState
 from support.redis_server import RedisServer, redis_server
-from support.waiting import until
+from support.waiting import WATCHDOG_S, until
 
 ENDED = Job(job_id="job-1", function_id="f", owner="kim", state=JobState.JOB_STATE_SUCCESS, result=b'"done"')
 
@@ -34,7 +34,7 @@ def listens(jobs: RedisJobs) -> bool:
 
 async def test_nonsense_in_the_inbox_harms_nobody(server: RedisServer) -> None:
     async with open_redis_jobs(server.url) as jobs, jobs.waiting(ENDED.job_id) as waiter:
-        waiting = asyncio.create_task(waiter.wait(20))
+        waiting = asyncio.create_task(waiter.wait(WATCHDOG_S))
         for nonsense in (b"", b"[]", b"{}", b"\xff", record.encode(Job(job_id="nobody's", state=ENDED.state))):
             await publish(server.url, jobs._news._inbox, nonsense)
 
@@ -57,4 +57,4 @@ async def test_a_silent_server_is_left_and_found_again(server: RedisServer, monk
 
         async with jobs.waiting(ENDED.job_id) as waiter:
             await publish(server.url, jobs._news._inbox, record.encode(ENDED))
-            assert await waiter.wait(20) == ENDED
+            assert await waiter.wait(WATCHDOG_S) == ENDED

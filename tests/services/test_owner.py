@@ -218,9 +218,7 @@ async def test_an_owner_whose_job_was_taken_stops_and_publishes_nothing(rig: Rig
     thief = await rig.jobs.claim(Job(job_id=job_id, executor_id="e2", owner="alice", function_id="f"), 60)
     assert thief.outcome is ClaimOutcome.OWNED
 
-    async with asyncio.timeout(10):
-        while rig.poller.free < 4:
-            await asyncio.sleep(0.02)
+    await until(lambda: rig.poller.free == 4)
 
     found = await rig.jobs.get(job_id)
     assert (found.state, found.executor_id, found.attempt) == (JobState.JOB_STATE_PROCESSING, "e2", 2)

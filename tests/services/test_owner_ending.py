@@ -17,7 +17,7 @@ from nanogrid.v1.resources_pb2 import Function, Job, JobState
 from services.executor.sandbox import CallError, CallResult, OutputStream
 from support.redis_server import RedisServer, redis_server
 from support.runner_rig import EMPTY, Rig, open_rig, runner_rig
-from support.waiting import until
+from support.waiting import WATCHDOG_S, until
 
 rig = runner_rig
 
@@ -256,9 +256,9 @@ async def published(rig: Rig, redis_url: str, **job: Any) -> dict[str, Any]:
     job_id = await rig.submit(**job)
     async with Redis.from_url(redis_url) as client, client.pubsub() as channel:
         await channel.subscribe(f"result:{job_id}")
-        assert await channel.get_message(timeout=5) is not None
+        assert await channel.get_message(timeout=WATCHDOG_S) is not None
         rig.provider.gate.set()
-        message = await channel.get_message(timeout=20)
+        message = await channel.get_message(timeout=WATCHDOG_S)
     return orjson.loads(message["data"])
 
 

@@ -14,6 +14,7 @@ from nanogrid.jobs import open_jobs
 from nanogrid.redis.check import UnusableRedisError, check_redis
 from services.invoker.store_watch import StoreWatch
 from support.redis_server import RedisServer, free_port, redis_server
+from support.waiting import WATCHDOG_S
 
 RIGHTS = "~* &* +@all -@dangerous +info"
 
@@ -119,7 +120,7 @@ def test_whatever_is_started_on_such_a_server_says_so_and_ends(
         },
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=WATCHDOG_S,
         check=False,
     )
 

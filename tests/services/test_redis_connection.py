@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -244,8 +245,7 @@ def encrypted_url(tmp_path: Path) -> Iterator[str]:
 async def test_the_connection_may_be_encrypted_and_need_a_password(encrypted_url: str) -> None:
     async with connect(encrypted_url) as client:
         together = SharedConnection(client)
-        while not await _answers(together):
-            await asyncio.sleep(0.01)
+        await until(partial(_answers, together))
 
         assert await together.run("SET", "key", "x" * 1_000_000) == b"OK"
         assert len(await together.run("GET", "key")) == 1_000_000

@@ -15,6 +15,7 @@ from nanogrid.queue import Depth
 from nanogrid.v1.resources_pb2 import JobState
 from support.jobs import a_job
 from support.runner_rig import Rig, runner_rig
+from support.waiting import WATCHDOG_S, watched
 
 rig = runner_rig
 
@@ -27,7 +28,7 @@ async def hearing(redis_url: str, job_id: str) -> AsyncIterator["asyncio.Task[di
     """The news of a job, as a client of its own hears them that knows nothing of NanoGrid."""
     async with Redis.from_url(redis_url) as client, client.pubsub() as heard:
         await heard.subscribe(f"result:{job_id}")
-        assert await heard.get_message(timeout=5)
+        assert await heard.get_message(timeout=WATCHDOG_S)
 
         async def first() -> dict[str, Any]:
             async for said in heard.listen():
@@ -64,7 +65,7 @@ async def test_a_message_that_cannot_be_run_ends_its_job_with_the_reason(
 
     async with hearing(redis_url, job_id) as heard:
         await put(rig, job_id=job_id, **message)
-        news = await asyncio.wait_for(heard, 20)
+        news = await watched(heard)
 
     assert (news["job_id"], news["status"], news["error"]["type"]) == (job_id, "failed", error_type)
     assert reason in news["error"]["message"]
@@ -90,7 +91,7 @@ async def test_the_second_dialect_is_told_in_its_own_words(
 
     async with hearing(redis_url, request_id) as heard:
         await put(rig, requestId=request_id, functionId="hello-python", **message)
-        news = await asyncio.wait_for(heard, 20)
+        news = await watched(heard)
 
     assert (news["requestId"], news["status"]) == (request_id, "FAILED")
     assert reason in news["error"]["message"]

@@ -10,6 +10,7 @@ from typing import Any
 import boto3
 
 from deploy.aws import tables
+from support.waiting import WATCHDOG_S
 
 SCRIPT = Path(__file__).parents[2] / "deploy/aws/create.py"
 
@@ -17,7 +18,7 @@ SCRIPT = Path(__file__).parents[2] / "deploy/aws/create.py"
 def created(env: Mapping[str, str]) -> dict[str, str]:
     """Run the deployment's script in this environment and return the environment it prints."""
     done = subprocess.run(
-        [sys.executable, SCRIPT], env=os.environ | env, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, SCRIPT], env=os.environ | env, capture_output=True, text=True, timeout=WATCHDOG_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return dict(line.split("=", 1) for line in done.stdout.splitlines())

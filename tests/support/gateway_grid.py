@@ -22,7 +22,7 @@ from services.registry.bootstrap import open_registry
 from services.registry.settings import RegistrySettings
 from support.fake_artifacts import FakeArtifacts
 from support.fake_invoker import FakeInvoker
-from support.waiting import until
+from support.waiting import WATCHDOG_S, until
 
 TOKEN = "the-grids-own"
 
@@ -77,7 +77,7 @@ async def gateway_grid(folder: Path, **settings: Any) -> AsyncIterator[GatewayGr
         url = await enter(running_gateway(GatewaySettings(**(known | settings))))
         stub = await enter(open_stub(registry_pb2_grpc.RegistryServiceStub, f"127.0.0.1:{registry}", token=TOKEN))
         # There is no TLS here, and loading certificates would take longer than a test.
-        http = await enter(httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=False))
+        http = await enter(httpx.AsyncClient(base_url=url, timeout=WATCHDOG_S, trust_env=False, verify=False))
         grid = GatewayGrid(http, artifacts, invoker, stub, url)
         http.headers.update(await grid.key_of("kim"))
         yield grid

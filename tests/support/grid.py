@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,9 @@ from typing import Any
 import httpx
 
 from support.redis_server import free_port
+from support.waiting import WATCHDOG_S, wait_until
 
-START_S = 60.0
+_RUNS = ("pending", "running", "PENDING", "PROCESSING")
 
 
 class Grid:
@@ -26,7 +26,7 @@ class Grid:
         self.env = env
         self.url = url
         self.process = process
-        self.http = httpx.Client(base_url=url, timeout=120)
+        self.http = httpx.Client(base_url=url, timeout=WATCHDOG_S)
 
     def upload(self, source: bytes | str, name: str = "main.py", **fields: Any) -> str:
         """Upload and return the function id."""
@@ -45,22 +45,18 @@ class Grid:
         assert answer.status_code in (200, 202), answer.text
         return answer.json()
 
-    def wait(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
+    def wait(self, job_id: str) -> dict[str, Any]:
         """Poll until the job has ended and return it."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            job = self.http.get(f"/status/{job_id}").raise_for_status().json()
-            if job["status"] not in ("pending", "running", "PENDING", "PROCESSING"):
-                return job
-            assert time.monotonic() < deadline, job
-            time.sleep(0.05)
 
-    def ended(self, job_id: str, timeout_s: float = 60) -> dict[str, Any]:
+        def job_at_its_end() -> dict[str, Any]:
+            job = self.http.get(f"/status/{job_id}").raise_for_status().json()
+            return {} if job["status"] in _RUNS else job
+
+        return wait_until(job_at_its_end, f"{job_id} did not end")
+
+    def ended(self, job_id: str) -> dict[str, Any]:
         """Poll until a job queued by hand has ended. It is unknown until an executor receives it."""
-        deadline = time.monotonic() + timeout_s
-        while self.http.get(f"/status/{job_id}").status_code == 404:
-            assert time.monotonic() < deadline, "no executor took it"
-            time.sleep(0.02)
+        wait_until(lambda: self.http.get(f"/status/{job_id}").status_code != 404, f"no executor took {job_id}")
         return self.wait(job_id)
 
     def pids(self, module: str) -> list[int]:
@@ -125,20 +121,18 @@ def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
     finally:
         grid.http.close()
         process.send_signal(signal.SIGTERM)
-        process.wait(90)
+        process.wait(WATCHDOG_S)
 
 
 def _wait_ready(grid: Grid) -> None:
-    deadline = time.monotonic() + START_S
-    while True:
-        try:
-            if grid.http.get("/ready").status_code == 200 and _executors(grid):
-                return
-        except httpx.TransportError:
-            pass
+    def is_ready() -> bool:
         assert grid.process.poll() is None, (grid.folder / "stack.log").read_text()
-        assert time.monotonic() < deadline, [path.read_text() for path in (grid.folder / "logs").iterdir()]
-        time.sleep(0.1)
+        try:
+            return grid.http.get("/ready").status_code == 200 and _executors(grid)
+        except httpx.TransportError:
+            return False
+
+    wait_until(is_ready, lambda: [path.read_text() for path in (grid.folder / "logs").iterdir()])
 
 
 def _executors(grid: Grid) -> bool:

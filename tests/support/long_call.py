@@ -8,9 +8,10 @@ from pathlib import Path
 import httpx
 
 from support.grid import Grid, running_grid
+from support.waiting import WATCHDOG_S
 
 CALL_S = 285  # below the 290 s of a sync wait and the 300 s of a load balancer
-_WATCHDOG_S = 600
+_ANSWER_S = CALL_S + WATCHDOG_S
 
 SOURCE = f"import time\ndef handler(event, context):\n    time.sleep({CALL_S})\n    return 'awake'"
 
@@ -24,7 +25,7 @@ class LongCall:
 
     def wait(self) -> httpx.Response:
         """Wait for the answer and return it."""
-        return self._answer.result(_WATCHDOG_S)
+        return self._answer.result(_ANSWER_S)
 
     def logs(self) -> str:
         """Return all log lines of the grid."""
@@ -38,4 +39,4 @@ def long_call(folder: Path) -> Iterator[LongCall]:
         concurrent.futures.ThreadPoolExecutor() as pool,
     ):
         body = {"function_id": grid.upload(SOURCE, timeout=CALL_S + 60)}
-        yield LongCall(grid, pool.submit(grid.http.post, "/run", json=body, timeout=_WATCHDOG_S))
+        yield LongCall(grid, pool.submit(grid.http.post, "/run", json=body, timeout=_ANSWER_S))

@@ -4,14 +4,13 @@ import http.client
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from support.redis_server import free_port
+from support.waiting import WATCHDOG_S, wait_until
 
-START_S = 30.0
 REGION = "ap-northeast-2"
 
 
@@ -47,12 +46,9 @@ class MotoServer:
         """Start it empty on the same port as before. Return once it answers."""
         command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
         with (self._folder / "moto.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.env)
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "moto.log").read_text()
-            assert time.monotonic() < deadline, "moto_server did not start"
-            time.sleep(0.02)
+            process = self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.env)
+        wait_until(lambda: self._answers() or process.poll() is not None, "moto_server did not start")
+        assert process.poll() is None, (self._folder / "moto.log").read_text()
 
     def reset(self) -> None:
         """Delete everything in it."""
@@ -80,7 +76,7 @@ class MotoServer:
             return False
 
     def _asked(self, method: str, path: str, body: str = "") -> int:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WATCHDOG_S)
         try:
             link.request(method, path, body)
             return link.getresponse().status

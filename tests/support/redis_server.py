@@ -3,10 +3,11 @@
 import shutil
 import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from support.waiting import wait_until
 
 
 def free_port() -> int:
@@ -29,9 +30,7 @@ class RedisServer:
         assert binary, "redis-server is not installed: apt-get install redis-server"
         command = [binary, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
         self._process = subprocess.Popen([*command, "--appendonly", "yes"], stdout=subprocess.DEVNULL)
-        deadline = time.monotonic() + 10
-        while not self._answers():
-            assert time.monotonic() < deadline, "redis-server did not start"
+        wait_until(self._answers, "redis-server did not start")
 
     def _answers(self) -> bool:
         try:

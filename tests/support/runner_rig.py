@@ -38,6 +38,7 @@ from services.executor.run.output_files import OutputLimits
 from services.executor.run.output_log import OutputLogs
 from support.fake_sandboxes import FakeProvider
 from support.kept import KeptResults, kept_results
+from support.waiting import WATCHDOG_S, until
 
 EMPTY = Depth(0, 0, 0, 0)
 
@@ -126,14 +127,15 @@ class Rig:
 
     async def ended(self, job_id: str) -> Job:
         async with self.jobs.waiting(job_id) as waiter:
-            job = await waiter.wait(20)
+            job = await waiter.wait(WATCHDOG_S)
         assert job is not None, "the job did not end"
         return job
 
     async def settled(self, depth: Depth) -> None:
-        async with asyncio.timeout(10):
-            while await self.queue.depth() != depth:
-                await asyncio.sleep(0.02)
+        async def is_settled() -> bool:
+            return await self.queue.depth() == depth
+
+        await until(is_settled, f"the queue did not come to {depth}")
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from services.executor.sandbox import (
 )
 from services.executor.sandbox.process import interpreter
 from support.sources import SOURCES
+from support.waiting import WATCHDOG_S
 
 PYTHON = RUNTIMES["python3.11"]
 NODE = RUNTIMES["nodejs18.x"]
@@ -81,7 +82,7 @@ class Loaded:
         self.kind = kind
         self.printed = printed
 
-    async def call(self, event: object = None, timeout_s: float | None = 20.0, job_id: str = "job-1") -> Called:
+    async def call(self, event: object = None, timeout_s: float | None = WATCHDOG_S, job_id: str = "job-1") -> Called:
         assert isinstance(self.kind, Kind), self.kind
         printed = Printed()
         payload = json.dumps(event, ensure_ascii=False).encode()

@@ -10,7 +10,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import fields
@@ -26,9 +25,9 @@ from support.redis_server import free_port
 from support.sqs.actions import REGION, Cloud
 from support.sqs.http import Connection
 from support.sqs.mischief import Mischief
+from support.waiting import WATCHDOG_S, wait_until
 
 CHANCES = {field.name for field in fields(Mischief) if field.type is float}
-START_S = 20.0
 
 
 def client_env(url: str, folder: Path) -> dict[str, str]:
@@ -123,12 +122,9 @@ class SqsServer:
         command = [sys.executable, "-m", "support.sqs_server", f"--port={self.port}", *options]
         env = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
         with (self._folder / "sqs.log").open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
-        deadline = time.monotonic() + START_S
-        while not self._answers():
-            assert self._process.poll() is None, (self._folder / "sqs.log").read_text()
-            assert time.monotonic() < deadline, "sqs_server did not start"
-            time.sleep(0.02)
+            process = self._process = subprocess.Popen(command, stdout=log, stderr=log, env=env)
+        wait_until(lambda: self._answers() or process.poll() is not None, "sqs_server did not start")
+        assert process.poll() is None, (self._folder / "sqs.log").read_text()
 
     def kill(self) -> None:
         if self._process is not None:
@@ -163,7 +159,7 @@ class SqsServer:
         return True
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=WATCHDOG_S)
         try:
             link.request(method, path, json.dumps(body))
             answer = link.getresponse()

@@ -11,8 +11,7 @@ from pathlib import Path
 import httpx
 
 from nanogrid.local.grid import LocalGrid, read_grid
-
-WATCHDOG_S = 100  # far above the time of any command
+from support.waiting import WATCHDOG_S
 
 
 class Terminal:

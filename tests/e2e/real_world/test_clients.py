@@ -17,6 +17,7 @@ import requests
 from nanogrid.queue import TaskQueue, open_queue
 from support.archives import Member, archive
 from support.grid import Grid
+from support.waiting import WATCHDOG_S
 
 pytestmark = pytest.mark.backends("embedded")  # what is tried here is the same on every family
 
@@ -86,7 +87,7 @@ def test_a_download_that_broke_off_is_resumed_and_a_file_that_is_there_is_not_se
     content = bytes(range(256)) * 8000
     writer = grid.upload("def handler(event, context): open('/output/a.bin', 'wb').write(bytes(range(256)) * 8000)\n")
     [url] = grid.run(writer)["output_files"]
-    with httpx.Client(trust_env=False) as browser:
+    with httpx.Client(trust_env=False, timeout=WATCHDOG_S) as browser:
         head = browser.head(url)
         tag, modified = head.headers["etag"], head.headers["last-modified"]
         rest = browser.get(url, headers={"range": "bytes=1500000-", "if-range": tag})
@@ -116,7 +117,7 @@ NAMES = ["hello.py", "Hello.PY", "함수.py", unicodedata.normalize("NFD", "함�
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_of_any_name_runs_as_requests_sends_it(grid: Grid, name: str):
-    answer = requests.post(f"{grid.url}/upload", data=FORM, files={"file": (name, ECHO)}, timeout=30)
+    answer = requests.post(f"{grid.url}/upload", data=FORM, files={"file": (name, ECHO)}, timeout=WATCHDOG_S)
 
     assert_runs(grid, answer.json(), name)
 

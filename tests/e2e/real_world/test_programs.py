@@ -1,6 +1,5 @@
 """Scripts run as programs, in Python and Node: what they print last, how they end, and what ends them."""
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +7,7 @@ import docker
 import pytest
 
 from support.grid import Grid
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.backends("embedded")  # the executor's affair, whatever the backends
 
@@ -102,13 +102,15 @@ def test_a_script_that_ends_with_a_number_is_never_told_to_have_been_killed(
 def container_with(file: str) -> Any:
     """Find the running container whose /code has this file, once it is there."""
     client = docker.from_env()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
+
+    def found() -> Any:
         for one in client.containers.list(filters={"label": "nanogrid.sandbox"}, ignore_removed=True):
             [code] = [mount["Source"] for mount in one.attrs["Mounts"] if mount["Destination"] == "/code"]
             if (Path(code) / file).exists():
                 return one
-    raise AssertionError("its container did not come")
+        return None
+
+    return wait_until(found, "its container did not come")
 
 
 @pytest.mark.parametrize("kill", ["kill", "stop"])

@@ -111,7 +111,7 @@ listener.start()
 logging.getLogger().addHandler(logging.handlers.QueueHandler(lines))
 logging.getLogger().setLevel("INFO")
 def handler(event, context):
-    value = pool.submit(lambda: event["n"] * 2).result(timeout=10)
+    value = pool.submit(lambda: event["n"] * 2).result()
     logging.info("made %d", value)
     listener.stop()
     return value

@@ -9,6 +9,7 @@ from email import message_from_bytes
 
 from nanogrid.cli.client import Client
 from support.command_line import COMPLETED, FAILED, FUNCTION_ID, PENDING
+from support.waiting import WATCHDOG_S
 
 
 def form_of(request):
@@ -115,7 +116,7 @@ def test_polling_pauses_for_as_long_as_the_answer_says(api):
     api.on("GET /status/job-1", 200, COMPLETED)
     pauses = []
 
-    with httpx.Client(base_url=api.url) as http:
+    with httpx.Client(base_url=api.url, timeout=WATCHDOG_S) as http:
         Client(http, pauses.append).follow(PENDING, 0.5)
 
     assert pauses == [0.5, 7.0, 1.0]

@@ -15,6 +15,7 @@ from services.executor.pool.ready import Ready
 from services.executor.pool.slot import Slot, SlotState
 from services.executor.sandbox import CallError, CallRequest, CallResult, Specialisation
 from support.fake_sandboxes import OK, FakeProvider
+from support.waiting import watched
 
 PYTHON = RUNTIMES["python3.11"]
 MOST = 4
@@ -130,11 +131,7 @@ class Sandboxes(RuleBasedStateMachine):
         step()
 
     def do(self, step: Any) -> Any:
-        async def within_time() -> Any:
-            async with asyncio.timeout(5):
-                return await step
-
-        return self.runner.run(within_time())
+        return self.runner.run(watched(step))
 
 
 def test_no_order_of_events_shares_a_sandbox_or_uses_a_broken_one_again() -> None:

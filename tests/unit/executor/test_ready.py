@@ -9,6 +9,7 @@ from services.executor.pool.choices import ready_target
 from services.executor.pool.ready import Ready
 from services.executor.settings import ExecutorSettings
 from support.fake_sandboxes import FakeProvider
+from support.waiting import until
 
 PYTHON = RUNTIMES["python3.11"]
 
@@ -29,9 +30,7 @@ async def ready(provider: FakeProvider) -> AsyncIterator[Ready]:
 
 
 async def holds(ready: Ready, count: int) -> None:
-    async with asyncio.timeout(10):
-        while len(ready.slots()) != count:
-            await asyncio.sleep(0.01)
+    await until(lambda: len(ready.slots()) == count)
 
 
 async def test_sandboxes_wait_before_anyone_asks(ready: Ready, provider: FakeProvider) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from nanogrid.batching import Batcher
 from nanogrid.errors import UnavailableError
-from support.waiting import until
+from support.waiting import until, watched
 
 
 class Backend:
@@ -79,8 +79,7 @@ async def test_waiting_for_what_was_added_ends_though_more_is_added(backend: Bac
 
     waiting = asyncio.create_task(batches.flush())
     add_until_idle()
-    async with asyncio.timeout(5):
-        await waiting
+    await watched(waiting)
 
 
 async def test_entries_too_large_for_one_call_are_spread_in_their_order(backend: Backend) -> None:

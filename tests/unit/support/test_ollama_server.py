@@ -7,6 +7,7 @@ import ollama
 import pytest
 
 from support.ollama_server import MODEL, OllamaServer, answer_to, ollama_server
+from support.waiting import WATCHDOG_S
 
 
 @pytest.fixture
@@ -70,14 +71,16 @@ def test_a_prompt_is_not_needed_to_load_the_model(client: ollama.Client) -> None
 
 
 def test_it_streams_unless_told_otherwise(server: OllamaServer) -> None:
-    answer = httpx.post(f"{server.url}/api/generate", json={"model": MODEL, "prompt": "x"}, trust_env=False)
+    answer = httpx.post(
+        f"{server.url}/api/generate", json={"model": MODEL, "prompt": "x"}, trust_env=False, timeout=WATCHDOG_S
+    )
 
     assert answer.headers["content-type"] == "application/x-ndjson"
     assert answer.text.count("\n") > 3
 
 
 def test_what_it_cannot_read_is_a_bad_request(server: OllamaServer) -> None:
-    answer = httpx.post(f"{server.url}/api/chat", trust_env=False)
+    answer = httpx.post(f"{server.url}/api/chat", trust_env=False, timeout=WATCHDOG_S)
 
     assert answer.status_code == 400
     assert answer.json() == {"error": "missing request body"}
