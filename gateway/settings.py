@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from nanogrid.settings import Address, GridSettings
 
 _HOST = re.compile(r"[a-z0-9._-]+", re.IGNORECASE)
@@ -21,7 +22,7 @@ class GatewaySettings(GridSettings):
     # Addresses and networks, by commas, of proxies whose X-Forwarded-Proto, -Host, -Prefix and Forwarded are believed.
     gateway_trusted_proxies: str = ""
     gateway_upload_bytes: int = Field(default=1_000_000_000, ge=1)  # body of one upload
-    gateway_payload_bytes: int = Field(default=32_000_000, ge=2)  # payload of one call
+    gateway_payload_bytes: int = Field(default=MAX_PAYLOAD_BYTES, ge=2)  # payload of one call
     gateway_wait_s: float = Field(default=290.0, gt=0)  # longest synchronous wait, below the balancer's idle limit
     gateway_grace_s: int = Field(default=30, ge=0)  # how long running requests may finish after SIGTERM
 

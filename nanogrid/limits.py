@@ -11,6 +11,7 @@ MAX_CONCURRENCY = 1_000
 MAX_NAME = 128
 MAX_HANDLER = 256
 MAX_KEY_BYTES = 1_024  # S3's limit for an object key
+MAX_PAYLOAD_BYTES = 32_000_000  # by default, of the event and of the result alike
 MAX_ENV_BYTES = 64 * 1024  # as `size_of_env` counts; the kernel limits the environment of a process
 
 ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import AliasChoices, Field
 
 from nanogrid.bundle import BundleLimits
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from nanogrid.settings import Address, GridSettings
 
 _BUNDLE = BundleLimits()
@@ -34,7 +35,7 @@ class ArtifactsSettings(GridSettings):
     artifacts_entries: int = Field(default=_BUNDLE.entries, ge=1)
     artifacts_ratio: int = Field(default=_BUNDLE.ratio, ge=1)
     artifacts_output_bytes: int = Field(default=1_000_000_000, ge=0)  # one output file
-    artifacts_payload_bytes: int = Field(default=32_000_000, ge=2)  # one payload too large for a message
+    artifacts_payload_bytes: int = Field(default=MAX_PAYLOAD_BYTES, ge=2)  # one payload too large for a message
     artifacts_url_ttl_s: int = Field(default=3600, ge=1, le=7 * 24 * 3600)  # S3 signs for a week at most
 
     @property

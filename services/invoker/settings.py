@@ -2,6 +2,7 @@
 
 from pydantic import Field
 
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from nanogrid.settings import Address, GridSettings
 
 
@@ -12,7 +13,7 @@ class InvokerSettings(GridSettings):
     invoker_wait_s: float = Field(
         default=290.0, gt=0
     )  # longest synchronous wait, below the load balancer's 300 s idle limit
-    invoker_payload_bytes: int = Field(default=32_000_000, ge=1)
+    invoker_payload_bytes: int = Field(default=MAX_PAYLOAD_BYTES, ge=1)
     invoker_message_bytes: int = Field(
         default=196_608, ge=1024
     )  # above it the payload is stored apart, because SQS takes 256 KiB

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from services.executor.sandbox import CallError, Kind
 from support.sandboxes import Bench
 from support.waiting import until
@@ -131,13 +132,13 @@ async def test_what_is_not_json_is_an_invalid_result(bench: Bench) -> None:
 async def test_a_result_over_the_limit_is_invalid_and_both_numbers_are_said(bench: Bench) -> None:
     loaded = await bench.load(bench.sources.LONG, memory_mb=512)
 
-    too_large = await loaded.call(32 * 1024 * 1024)
-    fits = await loaded.call(32 * 1024 * 1024 - 2)
+    too_large = await loaded.call(MAX_PAYLOAD_BYTES - 1)
+    fits = await loaded.call(MAX_PAYLOAD_BYTES - 2)
 
     assert too_large.error.type == "ResultInvalid"
-    assert "33554434" in too_large.error.message
-    assert "33554432" in too_large.error.message
-    assert len(fits.value) == 32 * 1024 * 1024 - 2
+    assert "32000001" in too_large.error.message
+    assert "32000000" in too_large.error.message
+    assert len(fits.value) == MAX_PAYLOAD_BYTES - 2
 
 
 async def test_fifty_megabytes_of_print_are_all_heard(bench: Bench) -> None:

@@ -4,12 +4,13 @@ import codecs
 from collections import deque
 from collections.abc import Callable
 
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from services.executor.sandbox import OutputStream
 
 KEPT_BYTES = 1_000_000  # per stream, in the job's record
 TAIL_BYTES = 1_000_000  # of stdout, searched for a result printed over several lines
 _SHOWN = 16  # bytes kept of a line that is too large
-LINE_BYTES = 32_000_000  # the limit of results, because a program's last line is its result
+LINE_BYTES = MAX_PAYLOAD_BYTES  # the limit of results, because a program's last line is its result
 
 
 class Capture:

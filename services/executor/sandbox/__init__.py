@@ -11,6 +11,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
+from nanogrid.limits import MAX_PAYLOAD_BYTES
 from nanogrid.runtimes import Runtime
 
 __all__ = [
@@ -187,7 +188,7 @@ class SandboxSettings:
     output_files: int = 1000
     start_timeout_s: float = 60.0
     init_timeout_s: float = 60.0
-    result_bytes: int = 32 * 1024 * 1024
+    result_bytes: int = MAX_PAYLOAD_BYTES
     ai_endpoint: str = ""
 
 
