@@ -10,8 +10,9 @@ function hint(error, event) {
     const cure = ofCode(one);
     if (cure) return cure;
   }
-  if (error instanceof TypeError && event === null) return ' (the payload is null, not an object)';
-  return '';
+  // V8 names null in its own errors. A TypeError that the function throws of itself has another cause.
+  const isOfNull = error instanceof TypeError && /\bnull\b/.test(error.message);
+  return isOfNull && event === null ? ' (the payload is null, not an object)' : '';
 }
 
 function ofCode(error) {
