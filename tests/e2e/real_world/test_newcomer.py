@@ -156,44 +156,51 @@ PYTHON = {
     "a syntax error": ("def handler(event, context)\n    pass\n", None, "main.py, line 1"),
     "tabs and blanks": ("def handler(event, context):\n\tif event:\n        pass\n", None, "main.py, line 3"),
     "a missing package": ("import yaml_x\ndef handler(e, c): pass\n", None, "pip install --target . yaml-x"),
-    "a package of another name": (
-        "def handler(e, c):\n    import sklearn.svm\n", None, "pip install --target . scikit-learn",
-    ),
+    "a package of another name": ("def handler(e, c): import sklearn\n", None, "--target . scikit-learn"),
     "another name": ("import json\nX = json.dumps(1)\ndef main(e, c): pass\n", None, "handler=main.main"),
     "one argument": ("def handler(event): pass\n", None, "takes two arguments: event and context"),
     "a payload that is a list": ("def handler(e, c): return e['a']\n", [1], "the payload is a list, not an object"),
     "a payload that is text": ("def handler(e, c): return e.get(1)\n", "{}", "the payload is a string, not an object"),
     "a file beside the code": ("def handler(e, c): open('a.txt', 'w')\n", None, "write to /tmp"),
     "the network": (
-        "import urllib.request\ndef handler(e, c): urllib.request.urlopen('http://example.com')\n",
-        None, "no network but $AI_ENDPOINT",
+        "def handler(e, c): import httpx; httpx.get('http://a.com')\n",
+        None,
+        "no network but $AI_ENDPOINT",
     ),
     "a result that is no JSON": ("def handler(e, c): return {1}\n", None, "set is not JSON serializable"),
-}  # fmt: skip
+}
 NODE = {
     "a syntax error": ("exports.handler = async () => {\n", None, "main.js:2"),
     "a missing package": ("require('@a/b/c');\nexports.handler = () => 1;\n", None, "npm install @a/b"),
     "a missing file": ("require('./b');\nexports.handler = () => 1;\n", None, "put that file beside the handler"),
     "another name": ("exports.main = () => 1;\n", None, "it exports: main"),
     "no payload": ("exports.handler = (event) => event.a;\n", "null", "the payload is null, not an object"),
-    "a file beside the code": (
-        "exports.handler = () => require('fs').writeFileSync('a.txt', '');\n", None, "write to /tmp",
-    ),
+    "a file beside the code": ("exports.handler = () => require('fs').mkdirSync('a');\n", None, "write to /tmp"),
     "the network": ("exports.handler = () => fetch('http://example.com');\n", None, "no network but $AI_ENDPOINT"),
-}  # fmt: skip
+}
+CPP = {
+    "a missing semicolon": ("int main() { return 0 }\n", None, "main.cpp:1:22: error: expected"),
+    "a missing library": ("#include <boost/any.hpp>\nint main() {}\n", None, "put the header into the code"),
+    "no main": ("int run() { return 0; }\n", None, "no .cpp file of the code has a main()"),
+}
+GO = {
+    "a missing package": ('package main\nimport _ "example.com/a"\nfunc main() {}\n', None, "`go mod vendor`"),
+    "another package": ("package hello\nfunc main() {}\n", None, "`package main` and `func main()`"),
+}
+LANGUAGES = {"main.py": PYTHON, "main.js": NODE, "main.cpp": CPP, "main.go": GO}
+RUNTIMES = {"main.py": "python", "main.js": "nodejs", "main.cpp": "cpp", "main.go": "go"}
 
 
 @pytest.mark.parametrize(
     ("name", "source", "payload", "cure"),
-    [pytest.param("main.py", *row, id=f"python, {mistake}") for mistake, row in PYTHON.items()]
-    + [pytest.param("main.js", *row, id=f"node, {mistake}") for mistake, row in NODE.items()],
+    [pytest.param(name, *row, id=f"{name}, {why}") for name, rows in LANGUAGES.items() for why, row in rows.items()],
 )
 def test_code_that_cannot_work_fails_with_what_to_do(  # noqa: PLR0917 - a row of the table
     grid: Grid, sandbox_url: str, name: str, source: str, payload: Any, cure: str
 ) -> None:
     if sandbox_url != "docker:":
         pytest.skip("these are the limits of a docker: sandbox")
-    function_id = grid.upload(source, name, runtime="python" if name.endswith(".py") else "nodejs")
+    function_id = grid.upload(source, name, runtime=RUNTIMES[name])
     call = json.dumps({"function_id": function_id, "payload": {} if payload is None else payload})
 
     job = grid.http.post("/run", content=call.replace('"null"', "null"), headers=JSON).json()
