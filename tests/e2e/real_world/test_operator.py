@@ -4,14 +4,20 @@ import json
 import uuid
 import zipfile
 from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
 
 from nanogrid.queue import TaskQueue, open_queue
 from nanogrid.runtimes import RUNTIMES
 from support.grid import Grid
 from support.sandboxes import absent
+from support.terminal import Terminal
+from support.waiting import wait_until
 
 pytestmark = pytest.mark.backends("embedded")  # what is tried here is the same on every family
 
@@ -129,3 +135,60 @@ def test_a_runtime_that_nothing_can_stand_in_for_is_refused_with_what_is_offered
     assert refused["reason"] == "RUNTIME_NOT_SUPPORTED"
     assert refused["detail"].endswith("did you mean 'python'?")
     assert "python3.11" in refused["detail"]
+
+
+async def test_who_subscribes_to_a_jobs_result_is_told_as_rest_tells_it(grid: Grid, queue: TaskQueue):
+    source = "def handler(event, context):\n    open('/output/a.txt', 'w').write('a')\n    return event\n"
+    function_id, jobs = grid.upload(source), {name: str(uuid.uuid4()) for name in ("job_id", "requestId")}
+    async with Redis.from_url(grid.described("redis_url")) as client, client.pubsub() as heard:
+        await heard.subscribe(*(f"result:{job}" for job in jobs.values()))
+        await put(queue, job_id=jobs["job_id"], function_id=function_id, payload=[1])
+        await put(queue, requestId=jobs["requestId"], functionId=function_id, inputData=[1])
+
+        told = [json.loads(said["data"]) async for said in _first(heard, 2)]
+
+    by_id = {one.get("job_id") or one["requestId"]: one for one in told}
+    assert by_id[jobs["job_id"]]["status"] == "completed"
+    assert by_id[jobs["requestId"]]["status"] == "SUCCESS"
+    for one in told:
+        [url] = one.get("output_files") or one["outputFiles"]
+        assert (one["result"], grid.http.get(url).text) == ([1], "a")
+
+
+async def _first(heard: PubSub, count: int) -> AsyncIterator[dict[str, Any]]:
+    async for said in heard.listen():
+        if said["type"] == "message":
+            yield said
+            count -= 1
+        if not count:
+            return
+
+
+def test_ready_names_all_that_a_job_needs(grid: Grid, sandbox_url: str):
+    answer = grid.http.get("/ready")
+
+    assert answer.status_code == 200
+    dependencies = answer.json()["dependencies"]
+    assert set(dependencies.values()) == {"serving"}
+    assert {"registry", "artifacts", "invoker", "redis", "queue"} <= dependencies.keys()
+
+
+async def test_keys_and_dead_letters_are_those_of_the_grid_that_is_named(grid: Grid, queue: TaskQueue, tmp_path: Path):
+    mark = str(uuid.uuid4())
+    await put(queue, job_id=f"job-{mark}", function_id="f/g")
+    grid.ended(f"job-{mark}")
+    elsewhere = Terminal(tmp_path, NANOGRID_INTERNAL_TOKEN=(grid.folder / "internal-token").read_text())
+
+    def dead() -> list[str]:
+        letters = json.loads(elsewhere.nanogrid("dlq", "list", "--url", grid.url, "-o", "json").stdout)["letters"]
+        return [letter["letter_id"] for letter in letters if mark in json.dumps(letter)]
+
+    [letter] = wait_until(dead)
+    made = elsewhere.nanogrid("keys", "create", "alice", "--url", grid.url, "-o", "json")
+    listed = elsewhere.nanogrid("keys", "list", "--url", grid.url)
+    asked = elsewhere.nanogrid("dlq", "purge", letter, "--url", grid.url)
+    purged = elsewhere.nanogrid("dlq", "purge", letter, "--yes", "--url", grid.url)
+
+    assert json.loads(made.stdout)["key_id"] in listed.stdout
+    assert (asked.returncode, "--yes deletes without" in asked.stderr) == (2, True)
+    assert (purged.returncode, dead()) == (0, [])

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from redis import Redis
 
 from support.aws_resources import created
 from support.moto_server import moto_server
-from support.redis_server import free_port
+from support.redis_server import free_port, redis_server
 from support.terminal import Terminal, terminal
 
 BAD_SETTING, UNAVAILABLE = 2, 5
@@ -52,6 +53,26 @@ def test_a_redis_that_is_not_there_is_named(shell: Terminal):
     url = f"redis://:{PASSWORD}@127.0.0.1:{free_port()}/0"
 
     refused(shell, UNAVAILABLE, "Redis cannot be reached", "NANOGRID_REDIS_URL", NANOGRID_REDIS_URL=url)
+
+
+@pytest.mark.parametrize(
+    ("commands", "words"),
+    [
+        (["CONFIG SET maxmemory-policy allkeys-lru"], ["allkeys-lru", "NANOGRID_REDIS_MAY_EVICT"]),
+        (["ACL SETUSER default resetchannels"], ["channel"]),
+        (["ACL SETUSER default resetpass >secret"], ["password"]),
+    ],
+    ids=["evicts", "no channels", "a password"],
+)
+def test_a_redis_that_would_lose_jobs_or_news_of_them_is_named(
+    shell: Terminal, tmp_path: Path, commands: list[str], words: list[str]
+):
+    with redis_server(tmp_path) as server:
+        with Redis.from_url(server.url) as admin:
+            for command in commands:
+                admin.execute_command(*command.split())
+
+        refused(shell, UNAVAILABLE, *words, NANOGRID_REDIS_URL=server.url)
 
 
 def test_what_is_missing_on_aws_is_named_with_the_script_that_creates_it(shell: Terminal, tmp_path: Path):
