@@ -6,7 +6,7 @@ from http.client import HTTPConnection, HTTPException
 
 from nanogrid.errors import BadSettingError, StartError
 
-_ANSWER_S = 1.0  # a gateway answers /health at once; this only chooses the words of an error
+_ANSWER_S = 3.0  # a gateway answers /health at once, on a busy machine too; this only chooses the words of an error
 _HEALTHY_BYTES = 64
 
 

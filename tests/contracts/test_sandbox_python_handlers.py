@@ -183,3 +183,10 @@ async def test_a_module_that_is_missing_is_named_as_it_is_typed(script_bench: Be
     files = {unicodedata.normalize("NFD", "앱.py"): "def handler(e, c): pass\n"}
 
     assert "the code has: 앱.py" in refusal(await script_bench.load(files, handler="엡.handler"))
+
+
+@pytest.mark.parametrize("kind", ["TypeError", "AttributeError", "ValueError"])
+async def test_an_error_that_a_function_raises_of_itself_is_told_in_its_words(script_bench: Bench, kind: str) -> None:
+    loaded = await script_bench.load(f"def handler(event, context): raise {kind}('no such colour')\n")
+
+    assert (await loaded.call(["not an object"])).error.message == f"{kind}: no such colour"

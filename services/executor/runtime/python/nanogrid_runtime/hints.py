@@ -33,8 +33,10 @@ def hint(error: BaseException, event: object, *, in_call: bool, by_author: bool)
         return ""
     if not by_author and "positional argument" in str(error):
         return " (a handler takes two arguments: event and context)"
-    kind = _KINDS.get(type(event))
-    return f" (the payload is {kind}, not an object)" if kind and by_author else ""
+    kind, name = _KINDS.get(type(event)), type(event).__name__
+    # Python names the type in its own errors. One that the function raises of itself has another cause.
+    is_of_event = any(words in str(error) for words in (f"'{name}' object", f"{name} indices", f"{name}ing indices"))
+    return f" (the payload is {kind}, not an object)" if kind and by_author and is_of_event else ""
 
 
 def _of_import(error: ModuleNotFoundError) -> str:
