@@ -2,6 +2,7 @@
 SHELL := /bin/bash
 bin := .venv/bin
 BACKENDS ?= embedded
+WORKERS ?= 3# of the tests, which wait for containers more than they compute
 within_embedded :=
 within_aws := deploy/local/aws.sh run
 .DEFAULT_GOAL := help
@@ -36,7 +37,7 @@ check: venv ## format, lint, types, imports, contract, generated code
 
 test: ## every test; `make test ARGS='-k cli'` for some
 	@deploy/local/setup.sh tests
-	@$(bin)/pytest $(ARGS)
+	@$(bin)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the benchmarks, each beside its peer
 	@$(bin)/python -m benchmarks $(ARGS)

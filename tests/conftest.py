@@ -1,5 +1,6 @@
 """Fixtures every test folder may use."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import settings
 from redis.asyncio import Redis
 
 from nanogrid import logs
+from support.long_call import LONG_CALL
 from support.moto_server import MotoServer, moto_server
 from support.redis_server import RedisServer, redis_server
 from support.sqs_server import SqsServer, sqs_server
@@ -14,6 +16,27 @@ from support.sqs_server import SqsServer, sqs_server
 settings.register_profile("grid", deadline=None)  # a slow machine is no failure
 settings.load_profile("grid")
 logs.configure("test")  # once and for all tests: a test reads the log with structlog's `capture_logs`
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests: with several workers the long ones first, else the shared grids and the long call last."""
+    items.sort(key=_begins_late if os.environ.get("PYTEST_XDIST_WORKER") else _comes_last)
+    for item in items:
+        # A worker runs all tests of a file, or of a shared grid.
+        item.add_marker(pytest.mark.xdist_group(_family(item) or item.path.name))
+
+
+def _begins_late(item: pytest.Item) -> tuple[bool, ...]:
+    return item.name != LONG_CALL, not _family(item), "e2e" not in item.path.parts, "unit" in item.path.parts
+
+
+def _comes_last(item: pytest.Item) -> tuple[bool, ...]:
+    return item.name == LONG_CALL, bool(_family(item))
+
+
+def _family(item: pytest.Item) -> str:
+    """Return the backends of the shared grid that a test runs on, "" for none."""
+    return str(item.callspec.params.get("grid", "")) if hasattr(item, "callspec") else ""
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from docker.errors import DockerException
 
 from support.aws_resources import created
 from support.grid import Grid, running_grid
-from support.long_call import LongCall
+from support.long_call import LONG_CALL, LongCall
 from support.long_call import long_call as begin_long_call
 from support.moto_server import moto_server
 
@@ -40,7 +40,6 @@ def sandbox_url() -> str:
 
 
 FAMILIES = ("embedded", "aws")
-LONG_CALL = "test_a_call_of_285_seconds_on_a_quiet_grid_is_answered"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,19 +52,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("grid", marked.args if marked else FAMILIES, indirect=True, scope="session")
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a grid of their own come first: the shared ones, once they run, take a good part of a processor.
-
-    The long call is waited for last.
-    """
-    items.sort(key=lambda item: (item.name == LONG_CALL, "grid" in getattr(item, "fixturenames", ())))
-
-
 @pytest.fixture(scope="session", autouse=True)
 def long_call(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongCall | None]:
-    """Begun before all other tests, where the test that waits for it is among them."""
-    if any(item.name == LONG_CALL for item in request.session.items):
+    """Begin the long call before all other tests, where the test that waits for it is among them."""
+    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"  # the worker that the tests are dealt out to first
+    if first and any(item.name == LONG_CALL for item in request.session.items):
         with begin_long_call(tmp_path_factory.mktemp("long-call")) as call:
             yield call
     else:

@@ -10,6 +10,7 @@ import httpx
 from support.grid import Grid, running_grid
 from support.waiting import WATCHDOG_S
 
+LONG_CALL = "test_a_call_of_285_seconds_on_a_quiet_grid_is_answered"
 CALL_S = 285  # below the 290 s of a sync wait and the 300 s of a load balancer
 _ANSWER_S = CALL_S + WATCHDOG_S
 

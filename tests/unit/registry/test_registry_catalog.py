@@ -287,7 +287,7 @@ async def test_an_id_that_another_has_is_neither_taken_nor_overwritten(catalog):
     "key",
     [
         "functions/x/code.zip",
-        f"functions/{uuid.uuid4()}/code.zip",
+        "functions/4f1c2d3e-5a6b-4c7d-8e9f-0a1b2c3d4e5f/code.zip",
         "functions/x.zip",
         "functions/123e4567-e89b-42d3-a456-426614174000/other.zip",
     ],
