@@ -3,14 +3,14 @@
 import os
 import signal
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from support.grid import Grid, running_grid
+from support.waiting import wait_until
 
 # Sleeps the first time, for longer than any test; leaves a mark, and returns at once when it finds it.
 SLEEPS_ONCE = """
@@ -22,13 +22,6 @@ def handler(event, context):
     time.sleep(600)
 """
 ECHO = "def handler(event, context):\n    print('x' * 300_000)\n    return event"
-
-
-def wait_for(condition: Callable[[], bool], within_s: float = 30) -> None:
-    deadline = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def submit(grid: Grid, function_id: str, payload: object) -> str:
@@ -53,11 +46,11 @@ def mark() -> Iterator[Path]:
 
 def test_a_second_sigterm_hands_running_jobs_back_at_once(plain: Grid, mark: Path) -> None:
     job_id = submit(plain, plain.upload(SLEEPS_ONCE), {"mark": str(mark)})
-    wait_for(mark.exists)
+    wait_until(mark.exists)
     [pid] = plain.pids("services.executor")
 
     os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: '"event":"stopping"' in (plain.folder / "logs" / "executor.log").read_text())
+    wait_until(lambda: '"event":"stopping"' in (plain.folder / "logs" / "executor.log").read_text())
     os.kill(pid, signal.SIGTERM)
 
     job = plain.wait(job_id)  # the next executor has it long before the drain time is over
@@ -66,7 +59,7 @@ def test_a_second_sigterm_hands_running_jobs_back_at_once(plain: Grid, mark: Pat
 
 def test_an_executor_killed_in_a_job_loses_nothing_and_the_try_counts(plain: Grid, mark: Path) -> None:
     job_id = submit(plain, plain.upload(SLEEPS_ONCE), {"mark": str(mark)})
-    wait_for(mark.exists)
+    wait_until(mark.exists)
     [pid] = plain.pids("services.executor")
 
     os.kill(pid, signal.SIGKILL)
@@ -93,7 +86,7 @@ def test_status_survives_a_flushed_redis(plain: Grid) -> None:
 
     answer = plain.run(plain.upload("def handler(event, context):\n    return event"), {"a": 1})
     kept = plain.folder / "artifacts" / "data" / "results"
-    wait_for(lambda: any(answer["job_id"] in path.name for path in kept.iterdir()))
+    wait_until(lambda: any(answer["job_id"] in path.name for path in kept.iterdir()))
     redis.Redis.from_url(plain.described("redis_url")).flushall()
 
     job = plain.http.get(f"/status/{answer['job_id']}").json()

@@ -3,24 +3,22 @@
 import json
 import os
 import random
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import docker
 import httpx
 import pytest
 
 from support.grid import Grid, running_grid
+from support.waiting import WATCHDOG_S, wait_until
 
 CALLS = int(os.environ.get("NANOGRID_SOAK_CALLS", "1000"))
 FUNCTIONS = 12
 SANDBOXES = 10  # fewer than functions: there are always evictions
 CLIENTS = 12
-WATCHDOG_S = 300
 MORE_CONNECTIONS = 10  # that a service may open when it is busy; a leak takes one a call or a sandbox
 SEED = 20
 READY = 2  # generic sandboxes that wait in the end as they did in the beginning
@@ -103,14 +101,6 @@ class Left:
         raise AssertionError("no Pss")
 
 
-def settled(read: Callable[[], Any], wanted: Any) -> None:
-    """Wait until it reads so."""
-    deadline = time.monotonic() + WATCHDOG_S
-    while (found := read()) != wanted:
-        assert time.monotonic() < deadline, f"{found} instead of {wanted}"
-        time.sleep(0.2)
-
-
 def call_all(grid: Grid, ids: list[str], hurried: str, calls: int, seed: int) -> Counter[str]:
     """Call at random; every answer is what that call must answer. Only the hurried function has a short timeout."""
     chance = random.Random(seed)
@@ -139,13 +129,13 @@ def test_a_soak_leaves_nothing_behind(soaked: Grid, sandbox_url: str) -> None:
     hurried = soaked.upload(SOURCE, memory_mb=128, timeout=1)
     left = Left(soaked)
     call_all(soaked, ids, hurried, CALLS // 10, SEED)  # caches fill, threads start
-    settled(lambda: left.sandboxes()["containers"], READY)
+    wait_until(lambda: left.sandboxes()["containers"] == READY, left.sandboxes)
     sandboxes, descriptors, memory = left.sandboxes(), left.descriptors(), left.memory_bytes()
 
     done = call_all(soaked, ids, hurried, CALLS, SEED + 1)
 
     assert sum(done.values()) == CALLS
-    settled(left.sandboxes, sandboxes)
-    settled(lambda: left.descriptors() < descriptors + MORE_CONNECTIONS, True)
+    wait_until(lambda: left.sandboxes() == sandboxes, left.sandboxes)
+    wait_until(lambda: left.descriptors() < descriptors + MORE_CONNECTIONS, left.descriptors)
     grown = left.memory_bytes() - memory
     assert grown < 10 * 1024 * 1024, f"{grown} bytes more after {CALLS} calls"
