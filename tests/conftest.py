@@ -18,19 +18,23 @@ settings.load_profile("grid")
 logs.configure("test")  # once and for all tests: a test reads the log with structlog's `capture_logs`
 
 
+@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Order the tests: with several workers the long ones first, else the shared grids and the long call last."""
-    items.sort(key=_begins_late if os.environ.get("PYTEST_XDIST_WORKER") else _comes_last)
+    """Give each worker whole files, and one all tests of a shared grid.
+
+    The shared grids come last, because a running one takes a good part of a processor. The long call comes first where
+    other workers go on meanwhile.
+    """
+    items.sort(key=_with_workers if os.environ.get("PYTEST_XDIST_WORKER") else _alone)
     for item in items:
-        # A worker runs all tests of a file, or of a shared grid.
         item.add_marker(pytest.mark.xdist_group(_family(item) or item.path.name))
 
 
-def _begins_late(item: pytest.Item) -> tuple[bool, ...]:
-    return item.name != LONG_CALL, not _family(item), "e2e" not in item.path.parts, "unit" in item.path.parts
+def _with_workers(item: pytest.Item) -> tuple[bool, ...]:
+    return item.name != LONG_CALL, bool(_family(item)), "e2e" not in item.path.parts, "unit" in item.path.parts
 
 
-def _comes_last(item: pytest.Item) -> tuple[bool, ...]:
+def _alone(item: pytest.Item) -> tuple[bool, ...]:
     return item.name == LONG_CALL, bool(_family(item))
 
 

@@ -8,6 +8,7 @@ from nanogrid.errors import BadSettingError, StartError
 
 _ANSWER_S = 3.0  # a gateway answers /health at once, on a busy machine too; this only chooses the words of an error
 _HEALTHY_BYTES = 64
+_reserved: list[socket.socket] = []  # for as long as this process lives
 
 
 class PortTakenError(StartError):
@@ -48,9 +49,10 @@ def choose_ports(listen: str, setting: str) -> str:
 
 
 def prefer(listen: str) -> str:
-    """Return the address if its port is free, else its host with a free port."""
+    """Return the address if its port is free and no other grid has chosen it, else its host with a free port."""
     host, port = split(listen)
     try:
+        _reserve(port)
         return join(host, _bind(host, port))
     except OSError:
         return join(host, _bind(host, 0))
@@ -82,6 +84,17 @@ def _is_grid(listen: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _reserve(port: int) -> None:
+    """Keep the port from other grids of this machine until its server listens. OSError when one has chosen it."""
+    claim = socket.socket(socket.AF_UNIX)
+    try:
+        claim.bind(f"\0nanogrid-port-{port}")  # a name of no file, free again when this process ends
+    except OSError:
+        claim.close()
+        raise
+    _reserved.append(claim)
 
 
 def _bind(host: str, port: int) -> int:

@@ -102,6 +102,8 @@ def running_grid(folder: Path, **env: str) -> Iterator[Grid]:
     settings = {
         "NANOGRID_DATA_DIR": str(folder),
         "NANOGRID_GATEWAY_LISTEN": listen,
+        # Grids that start at the same moment would choose the same ports.
+        **{f"NANOGRID_{name}_LISTEN": f"127.0.0.1:{free_port()}" for name in ("REGISTRY", "ARTIFACTS", "INVOKER")},
         "NANOGRID_EXECUTOR_POLL_S": "1",  # bounds the time to stop, because a wait on SQS cannot be interrupted
         "PYTHONUNBUFFERED": "1",
         **env,

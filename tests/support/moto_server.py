@@ -12,6 +12,7 @@ from support.redis_server import free_port
 from support.waiting import WATCHDOG_S, wait_until
 
 REGION = "ap-northeast-2"
+_TESTS = Path(__file__).parents[1]
 
 
 class MotoServer:
@@ -44,9 +45,11 @@ class MotoServer:
 
     def start(self) -> None:
         """Start it empty on the same port as before. Return once it answers."""
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        command = [sys.executable, "-m", "support.moto_process", str(self.port)]
         with (self._folder / "moto.log").open("ab") as log:
-            process = self._process = subprocess.Popen(command, stdout=log, stderr=log, env=os.environ | self.env)
+            process = self._process = subprocess.Popen(
+                command, stdout=log, stderr=log, env=os.environ | self.env, cwd=_TESTS
+            )
         wait_until(lambda: self._answers() or process.poll() is not None, "moto_server did not start")
         assert process.poll() is None, (self._folder / "moto.log").read_text()
 

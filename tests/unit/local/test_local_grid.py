@@ -48,6 +48,17 @@ def test_an_internal_port_that_was_not_asked_for_avoids_what_is_taken(taken_port
     assert ports.prefer(f"127.0.0.1:{taken_port}") not in ("", f"127.0.0.1:{taken_port}")
 
 
+def test_an_internal_port_that_another_grid_has_chosen_is_left_to_it_before_its_server_listens():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = f"127.0.0.1:{probe.getsockname()[1]}"
+
+    first, second = ports.prefer(free), ports.prefer(free)
+
+    assert first == free
+    assert second not in ("", free)
+
+
 def test_an_internal_port_that_was_asked_for_is_kept_or_refused(taken_port):
     with pytest.raises(ports.PortTakenError, match="NANOGRID_REGISTRY_LISTEN"):
         plan.addresses(LocalGridSettings(gateway_listen="127.0.0.1:0", registry_listen=f"127.0.0.1:{taken_port}"))
