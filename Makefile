@@ -37,7 +37,7 @@ check: venv ## format, lint, types, imports, contract, generated code
 
 test: ## every test; `make test ARGS='-k cli'` for some
 	@deploy/local/setup.sh tests
-	@$(bin)/pytest --numprocesses $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(bin)/pytest --numprocesses $(WORKERS) --no-loadscope-reorder $(ARGS)
 
 bench: setup ## the benchmarks, each beside its peer
 	@$(bin)/python -m benchmarks $(ARGS)

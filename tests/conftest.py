@@ -1,11 +1,14 @@
 """Fixtures every test folder may use."""
 
 import os
+import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from hypothesis import settings
 from redis.asyncio import Redis
+from xdist.scheduler import LoadScopeScheduling
 
 from nanogrid import logs
 from support.long_call import LONG_CALL
@@ -13,34 +16,46 @@ from support.moto_server import MotoServer, moto_server
 from support.redis_server import RedisServer, redis_server
 from support.sqs_server import SqsServer, sqs_server
 
+_FAMILY = re.compile(r"\[(?:.*-)?(embedded|aws)(?:-.*)?\]$", re.DOTALL)
+
 settings.register_profile("grid", deadline=None)  # a slow machine is no failure
 settings.load_profile("grid")
 logs.configure("test")  # once and for all tests: a test reads the log with structlog's `capture_logs`
 
 
-@pytest.hookimpl(tryfirst=True)  # before the workers read the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each worker whole files, and one all tests of a shared grid.
+class _ByGroup(LoadScopeScheduling):  # type: ignore[misc]  # xdist comes without types
+    """Gives a worker whole files, or all tests of a shared grid. (xdist's own groups are ignored with pytest 9.2.)"""
 
-    The shared grids come last, because a running one takes a good part of a processor. The long call comes first where
-    other workers go on meanwhile.
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return _family(nodeid) or path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _ByGroup:
+    return _ByGroup(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the shared grids last, because a running one takes a good part of a processor.
+
+    The long call is last, too, but first where other workers go on meanwhile.
     """
     items.sort(key=_with_workers if os.environ.get("PYTEST_XDIST_WORKER") else _alone)
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_family(item) or item.path.name))
 
 
 def _with_workers(item: pytest.Item) -> tuple[bool, ...]:
-    return item.name != LONG_CALL, bool(_family(item)), "e2e" not in item.path.parts, "unit" in item.path.parts
+    return item.name != LONG_CALL, bool(_family(item.nodeid)), "e2e" not in item.path.parts, "unit" in item.path.parts
 
 
 def _alone(item: pytest.Item) -> tuple[bool, ...]:
-    return item.name == LONG_CALL, bool(_family(item))
+    return item.name == LONG_CALL, bool(_family(item.nodeid))
 
 
-def _family(item: pytest.Item) -> str:
+def _family(nodeid: str) -> str:
     """Return the backends of the shared grid that a test runs on, "" for none."""
-    return str(item.callspec.params.get("grid", "")) if hasattr(item, "callspec") else ""
+    path, _, name = nodeid.partition("::")
+    found = _FAMILY.search(name) if "e2e/" in path else None
+    return found[1] if found else ""
 
 
 @pytest.fixture(scope="session")

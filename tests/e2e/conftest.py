@@ -52,15 +52,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("grid", marked.args if marked else FAMILIES, indirect=True, scope="session")
 
 
+@pytest.fixture(scope="session")
+def long_call(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongCall]:
+    with begin_long_call(tmp_path_factory.mktemp("long-call")) as call:
+        yield call
+
+
 @pytest.fixture(scope="session", autouse=True)
-def long_call(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LongCall | None]:
-    """Begin the long call before all other tests, where the test that waits for it is among them."""
-    first = os.environ.get("PYTEST_XDIST_WORKER", "gw0") == "gw0"  # the worker that the tests are dealt out to first
-    if first and any(item.name == LONG_CALL for item in request.session.items):
-        with begin_long_call(tmp_path_factory.mktemp("long-call")) as call:
-            yield call
-    else:
-        yield None
+def _begun_early(request: pytest.FixtureRequest) -> None:
+    """Without other workers, begin the long call before all tests that can run meanwhile."""
+    alone = "PYTEST_XDIST_WORKER" not in os.environ
+    if alone and any(item.name == LONG_CALL for item in request.session.items):
+        request.getfixturevalue("long_call")
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def test_status_survives_a_flushed_redis(plain: Grid) -> None:
 
     answer = plain.run(plain.upload("def handler(event, context):\n    return event"), {"a": 1})
     kept = plain.folder / "artifacts" / "data" / "results"
-    wait_until(lambda: any(answer["job_id"] in path.name for path in kept.iterdir()))
+    wait_until(lambda: any(answer["job_id"] in path.name for path in kept.glob("*")))
     redis.Redis.from_url(plain.described("redis_url")).flushall()
 
     job = plain.http.get(f"/status/{answer['job_id']}").json()

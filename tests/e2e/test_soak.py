@@ -65,6 +65,14 @@ def soaked(tmp_path: Path, sandbox_url: str) -> Iterator[Grid]:
         yield grid
 
 
+def _read(path: Path) -> str:
+    """Return the text of a file of the system, "" when it has just gone."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
 class Left:
     """What an executor holds."""
 
@@ -75,7 +83,7 @@ class Left:
     def sandboxes(self) -> dict[str, int]:
         """Everything there is one or more of a sandbox."""
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
-        images = [path.read_text() for path in Path("/sys/block").glob("loop*/loop/backing_file")]
+        images = [_read(path) for path in Path("/sys/block").glob("loop*/loop/backing_file")]
         return {
             "containers": self._containers(),
             "folders": len(list((self.root / "sandboxes" / "sandboxes").iterdir())),

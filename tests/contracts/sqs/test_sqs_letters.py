@@ -1,6 +1,7 @@
 """Receipts, holds and dead letters as only SQS has them."""
 
 import asyncio
+import time
 from contextlib import suppress
 
 import pytest
@@ -47,10 +48,12 @@ async def test_what_reached_the_limit_can_still_be_given_back_with_a_delay(serve
 
 
 async def test_a_receipt_that_ran_out_is_lost_although_the_service_would_take_it(server: SqsHere) -> None:
-    async with open_queue("sqs://tasks", "one", 1) as queue, open_queue("sqs://tasks", "two", 1) as other:
+    async with open_queue("sqs://tasks", "one", 1) as queue, open_queue("sqs://tasks", "two", 60) as other:
         await queue.send(b"slow")
         first = await only(queue)
+        received_at = time.monotonic()
         second = await only(other)
+        await until(lambda: time.monotonic() > received_at + 1)  # by our clock, which began with the answer, too
         server.cloud.mischief.stale_receipts = 1.0
 
         with pytest.raises(ReceiptLostError):
