@@ -1,4 +1,4 @@
-"""What a Node function's file and its package.json may look like, and what is said where they cannot be."""
+"""Tells Node files apart by their text and package.json, and explains those that cannot be told."""
 
 import unicodedata
 from typing import Literal

@@ -30,7 +30,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def described(content: bytes) -> bytes:
-    """What stands behind content whose size was not known when it was begun."""
+    """The record behind content whose size was not known when it was begun."""
     return b"PK\x07\x08" + struct.pack("<3L", zlib.crc32(content), len(content), len(content))
 
 

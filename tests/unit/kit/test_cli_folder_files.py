@@ -1,4 +1,4 @@
-"""What of a folder is uploaded: links, ignored files, and the packages of Node's package managers."""
+"""Collects the files of a folder to upload: links, ignored files, and the packages of Node's package managers."""
 
 import os
 import stat

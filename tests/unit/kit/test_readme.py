@@ -1,4 +1,4 @@
-"""What the README and the documents name exists: commands, options, settings with their defaults, paths, files."""
+"""Everything named in the README and the documents exists: commands, options, settings, defaults, paths, files."""
 
 import functools
 import itertools
