@@ -8,7 +8,6 @@ from nanogrid.errors import BadSettingError, StartError
 
 _ANSWER_S = 3.0  # a gateway answers /health at once, on a busy machine too; this only chooses the words of an error
 _HEALTHY_BYTES = 64
-_reserved: list[socket.socket] = []  # for as long as this process lives
 
 
 class PortTakenError(StartError):
@@ -94,7 +93,7 @@ def _reserve(port: int) -> None:
     except OSError:
         claim.close()
         raise
-    _reserved.append(claim)
+    claim.detach()  # open for as long as this process lives
 
 
 def _bind(host: str, port: int) -> int:
