@@ -15,14 +15,24 @@ from nanogrid.batching import Batcher
 from nanogrid.errors import UnavailableError
 from nanogrid.logs import logger
 from nanogrid.queue import DeadLetter, Delivery, Depth, ReceiptLostError, scripts
+from nanogrid.queue.redis_entries import (
+    IS_ASYNC,
+    SYNC,
+    delivery_of,
+    entries_of,
+    entry_id_of,
+    is_sync,
+    letter_of,
+    parsed,
+    receipt_of,
+    stream_of,
+)
 from nanogrid.redis.client import SharedConnection, connect, translated
 
 log = logger()
 
-# The keys keep their first names: what was queued before an upgrade is found by it.
-_ASYNC, _SYNC = "queue:tasks", "queue:urgent"
-_IS_ASYNC = "async"
-_STREAMS = (_SYNC, _ASYNC)
+_ASYNC = "queue:tasks"
+_STREAMS = (SYNC, _ASYNC)
 _DELAYED = "queue:delayed"
 _DEAD = "queue:dead"
 _GROUP = "executors"
@@ -83,7 +93,7 @@ class RedisQueue:
     async def send(self, body: bytes, *, sync: bool = False) -> None:
         """See the port."""
         async with translated("the queue"):
-            await self._together.run("XADD", _SYNC if sync else _ASYNC, "*", "b", body)
+            await self._together.run("XADD", SYNC if sync else _ASYNC, "*", "b", body)
 
     async def receive(self, max_count: int, wait_s: float, *, async_count: int | None = None) -> list[Delivery]:
         """See the port.
@@ -106,9 +116,9 @@ class RedisQueue:
         if not self._adopted:
             self._adopted = True
             held = await self._redis.xreadgroup(_GROUP, self._consumer, dict.fromkeys(_STREAMS, "0"), count=max_count)
-            if found := [await self._again(*one) for one in _entries(held) if one[1][1]]:
+            if found := [await self._again(*one) for one in entries_of(held) if one[1][1]]:
                 return found
-        await self._redis.eval(scripts.PROMOTE, 2, _SYNC, _DELAYED)
+        await self._redis.eval(scripts.PROMOTE, 2, SYNC, _DELAYED)
         await self.ensure_group()  # also after Redis was flushed
         for stream in _STREAMS:
             taken = await self._redis.xautoclaim(
@@ -137,18 +147,18 @@ class RedisQueue:
     async def _take(self, max_count: int, async_count: int) -> list[Delivery]:
         """Take the messages that are there, the sync lane first."""
         answer = await self._together.run(
-            "EVAL", scripts.TAKE, 2, _SYNC, _ASYNC, _GROUP, self._consumer, max_count, async_count
+            "EVAL", scripts.TAKE, 2, SYNC, _ASYNC, _GROUP, self._consumer, max_count, async_count
         )
         self._more = len(answer) == max_count
         return [
-            Delivery(body, _receipt(key.decode(), entry_id), 1 + receives, sync=_is_sync(key.decode(), lane))
+            Delivery(body, receipt_of(key.decode(), entry_id), 1 + receives, sync=is_sync(key.decode(), lane))
             for key, entry_id, body, receives, lane in answer
         ]
 
     async def _wait(self, max_count: int, async_count: int, left_s: float) -> list[Delivery]:
         # Redis counts per stream, so each gives half of what is asked for; `_take` fetches the rest.
         count = min(max(1, max_count // 2), async_count) if async_count else max_count
-        streams = _STREAMS if async_count else (_SYNC,)
+        streams = _STREAMS if async_count else (SYNC,)
         block_ms = max(1, int(min(_UPKEEP_S, left_s) * 1000))
         how = ("GROUP", _GROUP, self._consumer, "COUNT", count, "BLOCK", block_ms)
         try:
@@ -156,13 +166,13 @@ class RedisQueue:
         except asyncio.CancelledError:
             self._blocking.hang_up()  # or the next message would come to nobody
             raise
-        found = [_delivery(stream, entry, 1) for stream, entry in _entries(_parsed(answer))]
+        found = [delivery_of(stream, entry, 1) for stream, entry in entries_of(parsed(answer))]
         self._more = len(found) >= count
         return found
 
     async def _again(self, stream: str, entry: Any) -> Delivery:
         pending = await self._redis.xpending_range(stream, _GROUP, min=entry[0], max=entry[0], count=1)
-        return _delivery(stream, entry, pending[0]["times_delivered"] if pending else 2)
+        return delivery_of(stream, entry, pending[0]["times_delivered"] if pending else 2)
 
     async def extend(self, delivery: Delivery) -> None:
         """See the port."""
@@ -177,8 +187,8 @@ class RedisQueue:
         await self._give_back(delivery, delay_s, delivery.receives - 1)
 
     async def _give_back(self, delivery: Delivery, delay_s: float, receives: int) -> None:
-        args = [int(delay_s * 1000), receives, delivery.body, "" if delivery.sync else _IS_ASYNC]
-        await self._held(scripts.RELEASE, [_DELAYED, _SYNC], delivery, args)
+        args = [int(delay_s * 1000), receives, delivery.body, "" if delivery.sync else IS_ASYNC]
+        await self._held(scripts.RELEASE, [_DELAYED, SYNC], delivery, args)
 
     async def delete(self, delivery: Delivery) -> None:
         """See the port. The owner that finished a job may delete, also after the message's visibility ran out."""
@@ -191,7 +201,7 @@ class RedisQueue:
             async with translated("the queue"):
                 run = self._together.run
                 for stream in _STREAMS:
-                    if ids := [_entry_id(one) for one in ended if _stream(one) == stream]:
+                    if ids := [entry_id_of(one) for one in ended if stream_of(one) == stream]:
                         await asyncio.gather(run("XACK", stream, _GROUP, *ids), run("XDEL", stream, *ids))
         except UnavailableError as error:
             self._undeleted += ended
@@ -234,7 +244,7 @@ class RedisQueue:
     async def dead_letters(self, limit: int) -> list[DeadLetter]:
         """See the port."""
         async with translated("the queue"):
-            return [_letter(entry) for entry in await self._redis.xrange(_DEAD, count=limit)]
+            return [letter_of(entry) for entry in await self._redis.xrange(_DEAD, count=limit)]
 
     async def redrive(self, letter_ids: Collection[str]) -> int:
         """See the port."""
@@ -249,62 +259,10 @@ class RedisQueue:
             return int(await self._redis.xdel(_DEAD, *ids)) if ids else 0
 
     async def _held(self, script: str, keys: list[str], delivery: Delivery, args: list[Any]) -> None:
-        all_keys = [_stream(delivery), *keys]
+        all_keys = [stream_of(delivery), *keys]
         async with translated("the queue"):
             done = await self._redis.eval(
-                script, len(all_keys), *all_keys, _GROUP, self._consumer, _entry_id(delivery), *args
+                script, len(all_keys), *all_keys, _GROUP, self._consumer, entry_id_of(delivery), *args
             )
         if not done:
             raise ReceiptLostError(delivery.receipt)
-
-
-def _receipt(stream: str, entry_id: bytes) -> str:
-    return f"{stream} {entry_id.decode()}"
-
-
-def _stream(delivery: Delivery) -> str:
-    return delivery.receipt.partition(" ")[0]
-
-
-def _entry_id(delivery: Delivery) -> str:
-    return delivery.receipt.partition(" ")[2]
-
-
-def _is_sync(stream: str, lane: bytes) -> bool:
-    """Tell the lane of an entry: a message that was given back comes by the sync stream, but keeps its lane."""
-    return stream == _SYNC and lane != _IS_ASYNC.encode()
-
-
-def _parsed(answer: Any) -> Any:
-    """Return a reply of Redis as redis-py would have it: fields as a dictionary."""
-    return [
-        (name, [(entry_id, dict(zip(fields[::2], fields[1::2], strict=True))) for entry_id, fields in entries])
-        for name, entries in answer or ()
-    ]
-
-
-def _entries(answer: Any) -> list[tuple[str, Any]]:
-    """Stream and entry of everything read, the sync first."""
-    found = [(name.decode(), entry) for name, entries in answer or () for entry in entries]
-    return sorted(found, key=lambda one: one[0] != _SYNC)
-
-
-def _delivery(stream: str, entry: Any, times: int) -> Delivery:
-    fields = entry[1]
-    return Delivery(
-        body=fields[b"b"],
-        receipt=_receipt(stream, entry[0]),
-        receives=times + int(fields.get(b"r", 0)),
-        sync=_is_sync(stream, fields.get(b"l", b"")),
-    )
-
-
-def _letter(entry: Any) -> DeadLetter:
-    letter_id, fields = entry[0].decode(), entry[1]
-    return DeadLetter(
-        letter_id=letter_id,
-        body=fields[b"b"],
-        reason=fields[b"reason"].decode(errors="replace"),
-        receives=int(fields[b"receives"]),
-        died_at_ms=int(letter_id.partition("-")[0]),
-    )
